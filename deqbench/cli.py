@@ -1,0 +1,41 @@
+"""The command line: parse, call, write. One module a rule file under `deqbench.commands`."""
+
+import importlib
+import sys
+
+import typer
+
+from deqbench.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+# The module of a command is imported only when that command is asked for: torch and diffusers take seconds to load.
+COMMANDS = {
+    "checkpoint": "a checkpoint in diffusers' format, checked, from the zoo, a folder or a hub",
+    "dataset": "a data set with its fixed splits as one safetensors file",
+    "statistics": "features of a data set's splits and the floor of its scores",
+    "sampling": "DEQ-DDIM and sequential sampling: draw, score, time, trace, latents",
+    "report": "tables, claims, figures and pages from records",
+    "regression": "compare tables with the accepted reference, or accept them",
+    "where": "everything behind one exhibit: config key, rule, command, source, records, printed values",
+    "config": "check a config file, or write the schema",
+    "zoo": "train and accept the shipped checkpoints",
+    "workflow": "remove a lock whose owner is dead",
+}
+
+
+def main() -> None:
+    """Runs the command line; a UserError becomes one sentence on stderr and exit code 1."""
+    asked = next((word for word in sys.argv[1:] if word in COMMANDS), None)
+    for name, summary in COMMANDS.items():
+        if asked in (None, name):
+            module = importlib.import_module(f"deqbench.commands.{name}") if asked else None
+            app.add_typer(module.app if module else typer.Typer(), name=name, help=summary)
+    try:
+        app()
+    except UserError as error:
+        print(f"deqbench: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands behind the rules, one module a rule file; each parses, calls and writes."""

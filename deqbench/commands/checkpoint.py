@@ -1,0 +1,32 @@
+"""A checkpoint in diffusers' format, whole, checked against its checksums, its data set's shape, and loaded once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deqbench import config, provenance
+from deqbench.data import checkpoints, datasets
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps the one command below a subcommand."""
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="the data set whose network it is")],
+    settings: Annotated[str, typer.Option(help="the checkpoint's section of the config, as JSON")],
+    dataset: Annotated[Path, typer.Option(help="the data set's file, whose image shape the network must take")],
+    out: Annotated[Path, typer.Option(help="folder to write")],
+) -> None:
+    """Fetches one checkpoint."""
+    checkpoint = config.parse_job(config.Checkpoint, settings)
+    with provenance.recorded(out, "checkpoint fetch", checkpoint.model_dump()) as facts:
+        facts["sha256"] = checkpoints.fetch(checkpoint, out)
+        network = checkpoints.load(out, checkpoint.subfolder)
+        checkpoints.check_shape(network, datasets.load(dataset).shape, name)
+        facts["parameters"] = sum(p.numel() for p in network.net.parameters())

@@ -1,0 +1,43 @@
+"""The tables of a run against the accepted reference."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deqbench.records import atomically
+from deqbench.report import regression
+
+app = typer.Typer(no_args_is_help=True)
+Scale = Annotated[str, typer.Option(help="names results/<scale> and results/reference/<scale>")]
+Results = Annotated[Path, typer.Option(help="the folder of all results")]
+
+
+@app.command()
+def check(scale: Scale = "demo", results: Results = Path("results")) -> None:
+    """Compares every table cell with the reference; exit code 1 and a list of what moved if any did."""
+    differences = regression.compare(results / scale / "tables", results / "reference" / scale)
+    for difference in differences:
+        print(difference, file=sys.stderr)
+    if differences:
+        print(f"{len(differences)} cells differ from results/reference/{scale}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"every cell agrees with results/reference/{scale}")
+
+
+@app.command()
+def accept(scale: Scale = "demo", results: Results = Path("results")) -> None:
+    """Makes the tables of this run the reference, and prints what that changes."""
+    found, reference = results / scale / "tables", results / "reference" / scale
+    if regression.tables(reference):
+        for difference in regression.compare(found, reference):
+            print(difference)
+    mine = regression.tables(found)
+    for name, path in regression.tables(reference).items():
+        if name not in mine:
+            path.unlink()
+    for name, path in mine.items():
+        text = path.read_bytes()
+        atomically(reference / f"{name}.csv", lambda temporary, text=text: temporary.write_bytes(text))
+    print(f"accepted {len(mine)} tables into {reference}")

@@ -1,0 +1,158 @@
+"""The data sets by name, each with its splits fixed once.
+
+Images are float32 in [-1, 1], shape (N, C, H, W). Networks and feature extractors see `train` only, settings are chosen on
+`tuning`, results use `test`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from deqbench.errors import UserError, unknown
+from deqbench.records import write_tensors
+
+SPLITS = ("train", "tuning", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images of three disjoint splits, float32 in [-1, 1], and what a classifier may learn from them."""
+
+    train: Tensor  # (N, C, H, W)
+    tuning: Tensor
+    test: Tensor
+    symmetric: bool  # turned and mirrored images are as likely as the originals
+    train_labels: Tensor | None = None  # (N,) int64
+    test_labels: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return tuple(self.train.shape[1:])  # type: ignore[return-value]
+
+
+def digits() -> Dataset:
+    """Scikit-learn's 1,797 handwritten digits, 8x8 grey: 1,257 train and 180 tuning (1,437 in all), 360 test."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    pixels, labels = load_digits(return_X_y=True)
+    pixels = (pixels / 8 - 1).astype(np.float32).reshape(-1, 1, 8, 8)  # from 0..16
+    rest, test, rest_y, test_y = train_test_split(pixels, labels, test_size=360, stratify=labels, random_state=0)
+    train, tuning, train_y, _ = train_test_split(rest, rest_y, test_size=180, stratify=rest_y, random_state=0)
+    return Dataset(
+        *(torch.from_numpy(part) for part in (train, tuning, test)),
+        symmetric=False,
+        train_labels=torch.from_numpy(train_y),
+        test_labels=torch.from_numpy(test_y),
+    )
+
+
+TISSUE_SIZE = 16
+# Rows of the half-size picture, a gap of one patch between the regions.
+TISSUE_ROWS = {"train": (0, 144), "tuning": (160, 192), "test": (208, 256)}
+
+
+def tissue() -> Dataset:
+    """Patches 16x16 of scikit-image's immunohistochemistry picture at half size, from three regions of it, every 2 pixels."""
+    import skimage.data
+    import skimage.transform
+
+    picture = skimage.transform.downscale_local_mean(skimage.data.immunohistochemistry(), (2, 2, 1))  # (256, 256, 3)
+    picture = torch.from_numpy((picture / 127.5 - 1).astype(np.float32)).permute(2, 0, 1)
+
+    def patches(rows: tuple[int, int]) -> Tensor:
+        region = picture[:, slice(*rows)]
+        windows = region.unfold(1, TISSUE_SIZE, 2).unfold(2, TISSUE_SIZE, 2)  # (3, H', W', 16, 16)
+        return windows.permute(1, 2, 0, 3, 4).flatten(0, 1).contiguous()
+
+    return Dataset(*(patches(TISSUE_ROWS[split]) for split in SPLITS), symmetric=True)
+
+
+def cifar10(root: str) -> Dataset:
+    """CIFAR-10 from torchvision under `root` (downloaded when absent): the last 5,000 training images are the tuning data."""
+    from torchvision.datasets import CIFAR10
+
+    def images(train: bool) -> Tensor:
+        try:
+            raw = CIFAR10(root, train=train, download=True)
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{root}: expected CIFAR-10 or a connection to download it; found: {error}") from error
+        return torch.from_numpy(raw.data).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    train = images(True)
+    return Dataset(train[:-5000], train[-5000:], images(False), symmetric=False)
+
+
+def folder(root: str, size: int) -> Dataset:
+    """Square centre crops, `size` pixels wide, of the pictures under `root`, in the order of their names: 80/10/10 %."""
+    from PIL import Image
+    from torchvision.transforms.v2.functional import center_crop, pil_to_tensor, resize
+
+    paths = sorted(p for p in Path(root).rglob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".bmp"))
+    if len(paths) < 10:
+        raise UserError(f"{root}: expected a folder with at least 10 pictures (png, jpg, webp, bmp); found {len(paths)}")
+
+    def image(path: Path) -> Tensor:
+        picture = Image.open(path).convert("RGB")
+        side = min(picture.size)
+        return pil_to_tensor(resize(center_crop(picture, [side, side]), [size, size])).float() / 127.5 - 1
+
+    images = torch.stack([image(path) for path in paths])
+    first, second = int(0.8 * len(images)), int(0.9 * len(images))
+    return Dataset(images[:first], images[first:second], images[second:], symmetric=False)
+
+
+DATASETS: dict[str, Callable[..., Dataset]] = {"digits": digits, "tissue": tissue, "cifar10": cifar10, "folder": folder}
+
+
+def build(source: str, **options: object) -> Dataset:
+    """The data set of that source (`digits`, `tissue`, `cifar10`, `folder`). UserError: unknown source or option."""
+    if source not in DATASETS:
+        raise unknown("dataset source", source, DATASETS)
+    try:
+        return DATASETS[source](**options)
+    except TypeError as error:
+        raise UserError(f"dataset source {source}: {str(error).split(') ', 1)[-1]}") from error
+
+
+def save(dataset: Dataset, path: Path) -> None:
+    """Writes the splits as uint8 (level 255 is +1), atomically. Digits have 17 levels, so that nothing is lost to sight."""
+    tensors = {split: ((getattr(dataset, split) + 1) * 127.5).round().clamp(0, 255).byte() for split in SPLITS}
+    tensors["symmetric"] = torch.tensor(dataset.symmetric)
+    for name in ("train_labels", "test_labels"):
+        if (labels := getattr(dataset, name)) is not None:
+            tensors[name] = labels
+    write_tensors(path, tensors)
+
+
+def load(path: Path) -> Dataset:
+    """The data set that `save` wrote. UserError: the file is missing, cut short, empty or of another form."""
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: expected a data set in safetensors; found: {error}") from error
+    for split in SPLITS:
+        if split not in tensors or not len(tensors[split]):
+            raise UserError(f"{path}: expected images in the split '{split}'; found none")
+    images = [tensors[split].float() / 127.5 - 1 for split in SPLITS]
+    labels = [tensors.get("train_labels"), tensors.get("test_labels")]
+    return Dataset(*images, bool(tensors["symmetric"]), *labels)
+
+
+def dihedral(images: Tensor, which: Tensor) -> Tensor:
+    """Each image turned by `which % 4` quarters and mirrored where `which >= 4`. images: (N, C, H, H); which: (N,) in 0..7."""
+    turned = torch.stack([torch.rot90(images, k, (2, 3)) for k in range(4)])
+    turned = torch.cat([turned, turned.flip(-1)])  # (8, N, C, H, H)
+    return turned[which, torch.arange(len(images))]
+
+
+def all_symmetries(images: Tensor) -> Tensor:
+    """The eight turned and mirrored copies of each image: (8 N, C, H, H)."""
+    return torch.cat([dihedral(images, torch.full((len(images),), k)) for k in range(8)])

@@ -1,0 +1,1 @@
+"""Diffusion chains: schedules, the DDIM chain as a map, samplers."""

@@ -1,0 +1,139 @@
+"""The DDIM chain as a map on all of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from deqbench.diffusion.schedule import Schedule, large_sigmas, sigmas, timesteps
+
+EpsModel = Callable[[Tensor, Tensor], Tensor]  # ((M, *dims), (M,) int64) -> (M, *dims)
+
+
+@dataclass(frozen=True)
+class DDIMChain:
+    """B chains of N steps from x_T: called with a guess of all N later states, it returns them computed from that guess.
+
+    With y = x / sqrt(alpha_bar) a step adds one eps term (and, for eta > 0, one fixed noise), so that one cumulative sum serves
+    the whole chain. A triangular system (deqbench.solvers.triangular). Source: DEQ-DDIM, eqs. 8-10 and D.1.
+    """
+
+    eps_model: EpsModel
+    timesteps: Tensor  # (N,) int64, descending
+    alpha_bar: Tensor  # (N + 1,) float64, of x_T and of the N states after it
+    sigma: Tensor  # (N,) float64, in the eps coefficient
+    noise_scale: Tensor  # (N,) float64, of the added noise; sigma but for DDPM's larger variance
+    x_T: Tensor  # (B, *dims)
+    noise: Tensor | None = None  # (B, N, *dims) standard normal, None where noise_scale is 0
+
+    @classmethod
+    def make(
+        cls,
+        eps_model: EpsModel,
+        schedule: Schedule,
+        grid: str,
+        steps: int,
+        x_T: Tensor,
+        *,
+        eta: float = 0.0,
+        variance: Literal["posterior", "large"] = "posterior",
+        noise: Tensor | None = None,
+    ) -> DDIMChain:
+        """The chain of `steps` steps on a grid. eta 0: DDIM; 1: DDPM, with either of its variances.
+
+        noise: (B, N, *dims), needed where eta > 0. UserError: unknown grid, T or eta out of range.
+        """
+        tau = timesteps(grid, steps, len(schedule.alpha_bar))
+        alpha_bar = schedule.along(tau)
+        sigma = sigmas(alpha_bar, eta)
+        scale = large_sigmas(alpha_bar) if variance == "large" and eta == 1 else sigma
+        if scale.any() and noise is None:
+            raise ValueError("noise: expected a tensor (B, N, *dims) for eta > 0; found None")
+        return cls(eps_model, tau, alpha_bar, sigma, scale, x_T, noise if scale.any() else None)
+
+    @property
+    def start(self) -> Tensor:
+        """x_T: (B, *dims)."""
+        return self.x_T
+
+    @property
+    def steps(self) -> int:
+        """N, the steps of the chain."""
+        return len(self.timesteps)
+
+    @property
+    def ratio(self) -> Tensor:
+        """(N,) float64: what a step leaves of the state, sqrt(alpha_bar' / alpha_bar)."""
+        return (self.alpha_bar[1:] / self.alpha_bar[:-1]).sqrt()
+
+    @property
+    def eps_scale(self) -> Tensor:
+        """(N,) float64: what a step adds of eps, sqrt(1 - alpha_bar' - sigma^2) - ratio sqrt(1 - alpha_bar)."""
+        after = (1 - self.alpha_bar[1:] - self.sigma**2).clamp_min(0).sqrt()
+        return after - self.ratio * (1 - self.alpha_bar[:-1]).sqrt()
+
+    def select(self, indices: Tensor) -> DDIMChain:
+        """The chains of those samples."""
+        noise = None if self.noise is None else self.noise[indices]
+        return replace(self, x_T=self.x_T[indices], noise=noise)
+
+    def initial(self, kind: Literal["x_T", "zeros"] = "x_T") -> Tensor:
+        """(B, N, *dims): x_T, or zeros, for every state. Source: DEQ-DDIM, appendices A and C."""
+        states = self.x_T[:, None].expand(-1, self.steps, *self.x_T.shape[1:]).clone()
+        return states.zero_() if kind == "zeros" else states
+
+    def step_terms(self, states: Tensor, indices: Tensor) -> Tensor:
+        """eps at the states before the steps `indices`: (M, *dims), (M,) -> (M, *dims)."""
+        return self.eps_model(states, self.timesteps[indices].to(states.device))
+
+    def combine(
+        self,
+        base: Tensor,
+        states: Tensor,
+        terms: Tensor,
+        first: int = 0,
+        split: Tensor | None = None,
+        samples: Tensor | None = None,
+    ) -> Tensor:
+        """The states after steps first..first+M-1, swept from `base`; see TriangularSystem. Sums are float64.
+
+        split None is the eps form (the paper's h-tilde), ones are the drift form (ParaDiGMS).
+        """
+        window = slice(first, first + terms.shape[1])
+        ratio = self.ratio[window]
+        linear = ratio if split is None else split[window]
+        product = linear.cumprod(0)
+        rest = _along(self.eps_scale[window] / product, terms) * terms  # (b, M, *dims)
+        if split is not None:
+            rest += _along((ratio - linear) / product, terms) * states
+        if self.noise is not None:
+            noise = self.noise if samples is None else self.noise[samples]
+            rest += _along(self.noise_scale[window] / product, terms) * noise[:, window]
+        total = rest.cumsum(1, dtype=torch.float64).add_(base[:, None])
+        return total.mul_(_along(product, total)).to(terms.dtype)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """z: (B, N, *dims), a guess of the states after each step -> the same states computed from it."""
+        states = torch.cat([self.x_T[:, None], z[:, :-1]], dim=1)  # each step starts where the one before ended
+        indices = torch.arange(self.steps).repeat(len(z))
+        eps = self.step_terms(states.flatten(0, 1), indices).unflatten(0, z.shape[:2])
+        return self.combine(self.x_T, states, eps)
+
+    def walk(self) -> Iterator[Tensor]:
+        """The states (B, *dims) one after another, each from the one before. Source: DEQ-DDIM, eq. 3."""
+        x = self.x_T
+        for j in range(self.steps):
+            eps = self.eps_model(x, self.timesteps[j].expand(len(x)).to(x.device))
+            x = float(self.ratio[j]) * x + float(self.eps_scale[j]) * eps
+            if self.noise is not None:
+                x = x + float(self.noise_scale[j]) * self.noise[:, j]
+            yield x
+
+
+def _along(coefficients: Tensor, like: Tensor) -> Tensor:
+    """(M,) -> (1, M, 1, ...) in the dtype and on the device of `like`."""
+    return coefficients.to(like).view(1, -1, *[1] * (like.ndim - 2))

@@ -1,0 +1,44 @@
+"""Samplers, one file a method: a module named after the method with a function `sample(chain, *, on_round, ...) -> Sampled`.
+
+A new file here is a new method: name it under `papers.deq-ddim.methods` in a config and it gets a row in every table.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from deqbench.config import modules
+from deqbench.diffusion.chain import DDIMChain
+from deqbench.diffusion.sampled import Sampled
+from deqbench.errors import UserError, did_you_mean, unknown
+
+OnRound = Callable[..., None]
+
+
+def samplers() -> tuple[str, ...]:
+    """Names of the samplers in this folder."""
+    return modules("diffusion/samplers")
+
+
+def sampler(name: str) -> Callable[..., Sampled]:
+    """The function `sample` of a sampler. UserError: there is none of that name."""
+    if name not in samplers():
+        raise unknown("sampler", name, samplers())
+    return importlib.import_module(f"deqbench.diffusion.samplers.{name.replace('-', '_')}").sample
+
+
+def sample(name: str, chain: DDIMChain, options: dict[str, Any], on_round: OnRound | None = None) -> Sampled:
+    """What the named sampler makes of a chain. UserError: unknown sampler, or an option that it does not know or take."""
+    function = sampler(name)
+    parameters = inspect.signature(function).parameters
+    known = [p for p in parameters if p not in ("chain", "on_round", "solver_options")]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for option in options:
+        if option not in known and not open_ended:
+            near = did_you_mean(option, known)
+            raise UserError(f"sampler {name}: unknown option '{option}'; expected one of {', '.join(known) or 'none'}{near}")
+    try:
+        return function(chain, on_round=on_round, **options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"sampler {name}: {error}") from error

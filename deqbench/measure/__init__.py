@@ -1,0 +1,1 @@
+"""Time, progress and, later, memory."""

@@ -1,0 +1,1 @@
+"""Scores, errors and intervals."""

@@ -1,0 +1,129 @@
+"""The scores of table 1: distances to the training images with a floor of real ones, paired with a baseline's images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+
+from deqbench import jobs, zoo
+from deqbench.data.datasets import Dataset, all_symmetries
+from deqbench.metrics import frechet
+from deqbench.metrics.features import Extractor, load_extractor
+from deqbench.metrics.intervals import median_interval, t_interval
+
+REAL, SPOILT = "real", "ddim-with-noise"
+SPOILT_NOISE = 0.2  # standard deviation, images in [-1, 1]
+Images = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What images are scored against."""
+
+    extract: Extractor
+    train: frechet.Features  # (N, D)
+    moments: tuple[frechet.Features, frechet.Features]
+    neighbours: frechet.Features  # (M, C*H*W) training images, in every symmetry that training saw
+    test: Tensor  # (N, C, H, W)
+
+    @classmethod
+    def load(cls, statistics: Path, dataset: Dataset, extractor: str) -> "Reference":
+        """The reference of a data set, from its features' file."""
+        train = load_file(statistics)["train"].double().numpy()
+        neighbours = all_symmetries(dataset.train) if dataset.symmetric else dataset.train
+        extract = load_extractor(extractor if extractor == "inception" else str(zoo.path(extractor)))
+        return cls(extract, train, frechet.moments(train), neighbours.flatten(1).numpy(), dataset.test)
+
+    def real(self, n: int, symmetric_seed: int = 0) -> Tensor:
+        """At most n test images, spread evenly over the split."""
+        places = np.unique(np.linspace(0, len(self.test) - 1, min(n, len(self.test))).round().astype(int))
+        return self.test[places]
+
+
+def table(images: dict[str, Images], job: jobs.Score, reference: Reference) -> list[dict[str, Any]]:
+    """Rows method, metric, value, low, high, n, unit for every method, for real test images and for spoilt ones.
+
+    The interval of a difference is paired: both methods lose the same block of images, which started at the same x_T.
+    """
+    base = images[job.baseline]["x0"]
+    features = {name: _features(reference, drawn["x0"]) for name, drawn in images.items()}
+    n = len(base)
+    real = reference.real(n)
+    generator = torch.Generator().manual_seed(job.seed)
+    spoilt = base + SPOILT_NOISE * torch.randn(base.shape, generator=generator)
+    rows = []
+    for name, drawn in images.items():
+        rows += _distances(name, features[name], drawn["x0"], reference)
+        if name != job.baseline:
+            rows.append(_difference(name, features[name], features[job.baseline], reference))
+        rows += _counts(name, drawn, base if _comparable(job, name) else None)
+    rows += _distances(REAL, _features(reference, real), real, reference)
+    control = _features(reference, spoilt)
+    rows += _distances(SPOILT, control, spoilt, reference)
+    rows.append(_difference(SPOILT, control, features[job.baseline], reference))
+    return rows
+
+
+def _comparable(job: jobs.Score, name: str) -> bool:
+    """Whether a method's images should be the baseline's: the same chain, another way."""
+    method, base = job.methods[name], job.methods[job.baseline]
+    return (method.eta, method.variance) == (base.eta, base.variance)
+
+
+def _features(reference: Reference, x0: Tensor) -> frechet.Features:
+    finite = torch.nan_to_num(x0, nan=0.0, posinf=1.0, neginf=-1.0).clamp(-1, 1)
+    return reference.extract(finite).double().numpy()
+
+
+def _row(method: str, metric: str, found: tuple[float, float, float], n: int, unit: str = "") -> dict[str, Any]:
+    value, low, high = (float(x) for x in found)
+    return {"method": method, "metric": metric, "value": value, "low": low, "high": high, "n": n, "unit": unit}
+
+
+def _distances(name: str, features: frechet.Features, x0: Tensor, reference: Reference) -> list[dict[str, Any]]:
+    n = len(features)
+    near = frechet.nearest(torch.nan_to_num(x0).flatten(1).numpy(), reference.neighbours)
+
+    def distance(kept: NDArray[np.bool_]) -> float:
+        return frechet.frechet(features[kept], reference.moments)
+
+    pixels = torch.nan_to_num(x0).double().flatten(1)
+    return [
+        _row(name, "frechet", frechet.jackknife(distance, n), n),
+        _row(name, "kid", (frechet.kernel_distance(features, reference.train), np.nan, np.nan), n),
+        _row(name, "nearest_train", (near.mean(), *t_interval(near)), n, "rms"),
+        _row(name, "pixel_mean", (float(pixels.mean()), *t_interval(pixels.mean(1))), n),
+        _row(name, "pixel_std", (float(pixels.std()), np.nan, np.nan), n),
+    ]
+
+
+def _difference(name: str, mine: frechet.Features, base: frechet.Features, reference: Reference) -> dict[str, Any]:
+    def difference(kept: NDArray[np.bool_]) -> float:
+        return frechet.frechet(mine[kept], reference.moments) - frechet.frechet(base[kept], reference.moments)
+
+    return _row(name, "frechet_difference", frechet.jackknife(difference, len(base)), len(base))
+
+
+def _counts(name: str, drawn: Images, base: Tensor | None) -> list[dict[str, Any]]:
+    from deqbench.diffusion.experiments import relative_error
+
+    n = len(drawn["x0"])
+    rounds, nfe = drawn["rounds"].double().numpy(), drawn["nfe"].double().numpy()
+    rows = [
+        _row(name, "rounds", (float(np.median(rounds)), *median_interval(rounds)), n, "rounds"),
+        _row(name, "nfe", (float(np.median(nfe)), *median_interval(nfe)), n, "evaluations"),
+        _row(name, "diverged", (float(drawn["diverged"].double().mean()), np.nan, np.nan), n),
+    ]
+    if base is not None:
+        errors = relative_error(drawn["x0"], base).numpy()
+        rows.append(_row(name, "x0_error", (float(np.median(errors)), *median_interval(errors)), n))
+    if "diffusers" in drawn:
+        walked = drawn["diffusers"]
+        errors = relative_error(drawn["x0"][: len(walked)], walked).numpy()
+        rows.append(_row(name, "diffusers_error", (float(np.median(errors)), np.nan, np.nan), len(walked)))
+    return rows

@@ -1,0 +1,112 @@
+"""What the four papers print: exhibits, values, claims and settings. Digits stay as printed, so all columns are str."""
+
+import copy
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any, Literal
+
+import pandas as pd
+import yaml
+
+from deqbench.errors import UserError, did_you_mean, unknown
+
+PAPERS: tuple[str, ...] = ("deq-ddim", "decoder-inversion", "deq-score-matching", "jiio")
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A table or figure of a paper, in our words."""
+
+    paper: str
+    id: str  # kebab-case, unique within the paper: table-s1a
+    kind: Literal["table", "figure"]  # the file it is listed in; figure-17 of deq-ddim is a figure that prints a table
+    number: str  # as in the paper: Table S1a
+    title: str
+    caption: str
+    printed: str | None  # file with the printed values, relative to the paper's folder; None where none are printed
+    notes: tuple[str, ...] = ()  # misprints, conflicts and gaps a reader must know
+    spec: dict[str, Any] = field(default_factory=dict, hash=False)  # which records fill it; {} if not declared
+
+
+def exhibits(paper: str) -> tuple[Exhibit, ...]:
+    """All exhibits of a paper, tables first, then figures, each in the paper's order. UserError: unknown paper."""
+    _folder(paper)
+    return _exhibits(paper)
+
+
+def exhibit(paper_and_id: str) -> Exhibit:
+    """The exhibit of an id such as `deq-ddim/table-1`. UserError: unknown id, with the nearest known one."""
+    known = {f"{found.paper}/{found.id}": found for paper in PAPERS for found in _exhibits(paper)}
+    if paper_and_id not in known:
+        raise UserError(f"exhibit: no '{paper_and_id}' in any paper{did_you_mean(paper_and_id, known)}")
+    return known[paper_and_id]
+
+
+def printed(exhibit: Exhibit) -> pd.DataFrame:
+    """The printed values, one a row, all columns str, empty where nothing is printed.
+
+    Columns: row, dataset, the table's own keys, metric, unit, value, plus_minus, direction (lower, higher or empty),
+    note. An exhibit that is a list of settings gives its rows of `settings`. UserError: the exhibit prints no values.
+    """
+    if exhibit.printed is None:
+        raise UserError(f"{exhibit.paper}/{exhibit.id}: the paper prints no values for {exhibit.number}")
+    if exhibit.printed == "settings.csv":
+        table = settings(exhibit.paper)
+        # Table 8 owns the rows of Tables 8a and 8b; where it is named second, the row is another place's.
+        return table[table["where"].str.startswith(exhibit.number)].reset_index(drop=True)
+    return _frame(exhibit.paper, exhibit.printed).copy()
+
+
+def claims(paper: str) -> list[dict[str, Any]]:
+    """The claims of a paper, each with id, statement, where, evidence and check. UserError: unknown paper."""
+    return copy.deepcopy(_yaml(paper, "claims.yaml"))
+
+
+def settings(paper: str) -> pd.DataFrame:
+    """The paper's settings, one a row, all columns str: experiment, dataset, name, value, unit, where (in the paper).
+
+    UserError: unknown paper.
+    """
+    return _frame(paper, "settings.csv").copy()
+
+
+def about(paper: str) -> dict[str, Any]:
+    """The paper itself: id, title, short, authors, abstract (our words). UserError: unknown paper."""
+    return copy.deepcopy(_yaml(paper, "paper.yaml"))
+
+
+def _folder(paper: str) -> Traversable:
+    if paper not in PAPERS:
+        raise UserError(f"paper: expected one of {', '.join(PAPERS)}; found '{paper}'{did_you_mean(paper, PAPERS)}")
+    return files(__name__) / paper
+
+
+@cache
+def _exhibits(paper: str) -> tuple[Exhibit, ...]:
+    kinds: tuple[Literal["table", "figure"], ...] = ("table", "figure")
+    return tuple(
+        Exhibit(paper=paper, kind=kind, **{**entry, "notes": tuple(entry.get("notes", ()))})
+        for kind in kinds
+        for entry in _yaml(paper, f"{kind}s.yaml")
+    )
+
+
+@cache
+def _yaml(paper: str, name: str) -> Any:
+    return yaml.safe_load((_folder(paper) / name).read_text(encoding="utf-8"))
+
+
+@cache
+def _frame(paper: str, name: str) -> pd.DataFrame:
+    with (_folder(paper) / name).open(encoding="utf-8") as lines:
+        return pd.read_csv(lines, dtype=str, keep_default_na=False)
+
+
+def preset(paper: str, name: str) -> dict[str, Any]:
+    """The options of a named preset of a paper. UserError: there is none of that name."""
+    known = _yaml(paper, "presets.yaml")
+    if name not in known:
+        raise unknown(f"preset of {paper}", name, known)
+    return dict(known[name]["options"])

@@ -1,0 +1,1 @@
+"""Tables, verdicts, figures and pages: pure functions of the files that a run left behind."""

@@ -1,0 +1,146 @@
+"""Verdicts: each claim's predicates over table cells, with their intervals. A pure function of the cells.
+
+The kinds: `ratio` (of positive values), `difference` and `share` compare a cell's interval with a threshold (`at_least`,
+`at_most`); `equivalence` asks that the interval lies inside a margin stated beforehand, and that a known-bad variant does not.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from deqbench.config import Config
+from deqbench.errors import UserError, unknown
+
+Verdict = Literal["reproduced", "contradicted", "inconclusive", "not testable at this scale", "not measured yet"]
+KINDS = ("ratio", "difference", "share", "equivalence")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One interval against its threshold."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    threshold: str
+    n: int
+    verdict: Verdict
+    why: str = ""
+
+
+def judge(claim: dict[str, Any], cells: pd.DataFrame, config: Config) -> dict[str, Any]:
+    """A claim with its verdict, the sentence behind it and what was measured.
+
+    cells: of all the exhibits that its predicates name (deqbench.report.tables.COLUMNS). UserError: a predicate of unknown
+    kind, one that no cell fits, or a cell that is not a number.
+    """
+    facts = {key: claim.get(key, "") for key in ("id", "statement", "where", "evidence", "check")}
+    predicates = claim.get("predicates", [])
+    if not predicates:
+        return {
+            **facts,
+            "verdict": "not measured yet",
+            "sentence": "No experiment of this scale measures it yet.",
+            **_lists(),
+        }
+    measured = [found for predicate in predicates for found in _measure(predicate, cells, claim["id"])]
+    lacking = _lacking(claim.get("needs", []), config)
+    verdict = "not testable at this scale" if lacking else _together([found.verdict for found in measured])
+    words = "; ".join(f"{m.label}: {m.value:.3g} [{m.low:.3g}, {m.high:.3g}], {m.threshold}{m.why}" for m in measured)
+    stand_ins = sorted(set(cells.loc[cells["stands_in_for"].fillna("") != "", "dataset"]))
+    reason = f"It needs {' and '.join(lacking)}. Measured all the same: " if lacking else ""
+    on = f" (on stand-in data: {', '.join(stand_ins)})" if stand_ins else ""
+    return {
+        **facts,
+        "verdict": verdict,
+        "sentence": f"{reason}{words}{on}.",
+        **_lists(measured, lacking, sorted({predicate["exhibit"] for predicate in predicates})),
+    }
+
+
+def _lists(measured: Any = (), needs: Any = (), exhibits: Any = ()) -> dict[str, Any]:
+    return {"measured": [asdict(found) for found in measured], "needs": list(needs), "exhibits": list(exhibits)}
+
+
+def _together(verdicts: list[Verdict]) -> Verdict:
+    if "contradicted" in verdicts:
+        return "contradicted"
+    return "reproduced" if set(verdicts) == {"reproduced"} else "inconclusive"
+
+
+def _lacking(needs: list[dict[str, str]], config: Config) -> list[str]:
+    """Of what a claim cannot do without, what this scale has not: a device, a data set."""
+    have = {"device": {config.limits.device}, "dataset": {section.printed_as for section in config.datasets.values()}}
+    words = {"device": "a device of kind ", "dataset": "the data set "}
+    return [f"{words[kind]}{name}" for need in needs for kind, name in need.items() if name not in have[kind]]
+
+
+def _measure(predicate: dict[str, Any], cells: pd.DataFrame, claim: str) -> list[Measured]:
+    """One result a group (data set, T) that the predicate's `where` fits."""
+    if predicate["kind"] not in KINDS:
+        raise unknown(f"claim {claim}: predicate kind", predicate["kind"], KINDS)
+    paper, exhibit = predicate["exhibit"].split("/")
+    fits = cells[(cells["paper"] == paper) & (cells["exhibit"] == exhibit)]
+    for key, value in predicate.get("where", {}).items():
+        fits = fits[fits[key].isin(value if isinstance(value, list) else [value])]
+    found = []
+    for (dataset, T), group in fits.groupby(["dataset", "T"], sort=False):
+        cell = _one(group, predicate["method"], predicate["metric"])
+        if cell is None:
+            continue
+        if not np.isfinite([cell["value"], cell["low"], cell["high"]]).all():
+            raise UserError(
+                f"claim {claim}: expected a number with an interval at {dataset}, T={T}; found {cell['value']}"
+            )
+        label = f"{cell['metric_label']} of {cell['method_label']} on {dataset}, T={T}"
+        judged = (
+            _equivalent(predicate, cell, group) if predicate["kind"] == "equivalence" else _bounded(predicate, cell)
+        )
+        found.append(
+            Measured(
+                label, *(float(cell[c]) for c in ("value", "low", "high")), judged[1], int(cell["n"]), *judged[::2]
+            )
+        )
+    if not found:
+        raise UserError(f"claim {claim}: expected cells of {predicate['method']} {predicate['metric']}; found none")
+    return found
+
+
+def _one(group: pd.DataFrame, method: str, metric: str) -> Any:
+    rows = group[(group["method"] == method) & (group["metric"] == metric)]
+    return None if rows.empty else rows.iloc[0]
+
+
+def _bounded(predicate: dict[str, Any], cell: Any) -> tuple[Verdict, str, str]:
+    """Verdict, threshold in words, reason: the cell's interval against `at_least` or `at_most`."""
+    if predicate["kind"] == "ratio" and cell["low"] <= 0:
+        raise UserError(f"a ratio claim needs positive values; found {cell['low']}; use a difference for losses and dB")
+    sign = 1 if "at_least" in predicate else -1
+    threshold = predicate["at_least" if sign == 1 else "at_most"]
+    nearer, farther = sorted((sign * cell["low"], sign * cell["high"]))
+    verdict: Verdict = "inconclusive"
+    if nearer >= sign * threshold:
+        verdict = "reproduced"
+    elif farther < sign * threshold:
+        verdict = "contradicted"
+    return verdict, f"{'at least' if sign == 1 else 'at most'} {threshold:g}", ""
+
+
+def _equivalent(predicate: dict[str, Any], cell: Any, group: pd.DataFrame) -> tuple[Verdict, str, str]:
+    """The same for an interval that must lie inside a margin, a share of another cell's value."""
+    of = predicate["margin_of"]
+    margin = predicate["margin_share"] * _one(group, of["method"], of["metric"])["value"]
+    verdict: Verdict = "inconclusive"
+    if -margin < cell["low"] and cell["high"] < margin:
+        verdict = "reproduced"
+    elif cell["low"] > margin or cell["high"] < -margin:
+        verdict = "contradicted"
+    words = f"margin {margin:.3g} ({predicate['margin_share']:.0%} of {of['method']}'s)"
+    control = _one(group, predicate["control"], cell["metric"])
+    if control is None or not control["low"] > margin:
+        seen = "none" if control is None else f"[{control['low']:.3g}, {control['high']:.3g}]"
+        return "inconclusive", words, f" but the known-bad control is not told apart ({seen})"
+    return verdict, words, ""

@@ -1,0 +1,217 @@
+"""Figures from records: deterministic SVG files, the drawn data beside them, and what a reader must know."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from safetensors import SafetensorError, safe_open
+
+from deqbench.errors import UserError, unknown
+from deqbench.papers import Exhibit
+from deqbench.records import read_records, write_frame, write_json, write_text
+
+MARKERS = "osD^vPX*<>"
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+STYLE: Any = {
+    "svg.hashsalt": "deqbench",  # ids in the file, otherwise random
+    "svg.fonttype": "path",  # looks the same whatever fonts the reader has
+    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#6b7280",
+    "figure.facecolor": "white",
+    "grid.color": "#e5e7eb",
+}
+
+
+def draw(exhibit: Exhibit, records: Path, out: Path) -> None:
+    """Draws the figure that the exhibit's spec declares from `records` (results/<scale>) into the folder `out`.
+
+    Leaves SVG files, `data.csv` and, last, `figure.json` with `files` (file, title, alt, width in pixels), `data` and `facts`.
+    UserError: the spec's kind is unknown, or there are no records to draw.
+    """
+    kinds: dict[str, Callable[[Exhibit, Path, Path], dict[str, Any]]] = {"curves": _curves, "latents": _latents}
+    kind = str(exhibit.spec.get("kind"))
+    if kind not in kinds:
+        raise unknown(f"{exhibit.paper}/{exhibit.id}: figures.yaml: kind", kind, kinds)
+    about = kinds[kind](exhibit, records, out)
+    write_json(out / "figure.json", {"exhibit": f"{exhibit.paper}/{exhibit.id}", "data": "data.csv", **about})
+
+
+def _sources(exhibit: Exhibit, records: Path, ending: str) -> list[Path]:
+    folder = records / exhibit.paper / exhibit.spec["experiment"]
+    found = sorted(folder.glob(f"*{ending}"))
+    if not found:
+        raise UserError(f"{folder}: expected records (*{ending}) of {exhibit.number}; found none")
+    return found
+
+
+@contextmanager
+def _canvas(path: Path, shape: tuple[int, int], size: tuple[float, float], **grid: Any) -> Iterator[Any]:
+    """A figure and its axes (rows, columns), written to `path` as SVG without date or random ids."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")  # no pyplot: no global state, no display
+        yield figure, figure.subplots(*shape, squeeze=False, **grid)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        write_text(path, text.getvalue())
+
+
+def _pixels(size: tuple[float, float]) -> int:
+    return round(size[0] * 110)
+
+
+def summarise(records: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:
+    """Median, smallest and largest value and n over images: one row a metric, data set, method, line and x."""
+    x, line = spec["x"], spec["lines"]
+    wanted = records[records["metric"].isin(spec["y"]) & np.isfinite(records["value"])]
+    by = ["metric", spec.get("panels", "dataset"), "method", line, x]
+    by_point = wanted.groupby(list(dict.fromkeys(by)), sort=True)["value"]
+    return by_point.agg(median="median", low="min", high="max", n="count").reset_index()
+
+
+def _curves(exhibit: Exhibit, records: Path, out: Path) -> dict[str, Any]:
+    spec = {"panels": "dataset", "labels": {}, **exhibit.spec}
+    rows = read_records(_sources(exhibit, records, ".parquet"))
+    points = summarise(rows, spec)
+    if points.empty:
+        raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records of {', '.join(spec['y'])}; found none")
+    metrics = [metric for metric in spec["y"] if metric in set(points["metric"])]
+    pairs = points[[spec["panels"], "method"]].drop_duplicates().sort_values([spec["panels"], "method"])
+    panels = list(pairs.itertuples(index=False, name=None))
+    upright = len(panels) <= 4  # more than fit side by side stand below each other
+    shape = (len(metrics), len(panels)) if upright else (len(panels), len(metrics))
+    size = (max(5.5, 2.9 * shape[1]), 2.3 * shape[0] + 0.5)
+    units = rows.drop_duplicates("metric").set_index("metric")["unit"]
+    # Residuals fall to rounding and errors do not: each metric has its own scale, shared by its panels.
+    with _canvas(out / "figure.svg", shape, size, sharex=True, sharey="row" if upright else "col") as (figure, axes):
+        for (i, metric), (j, panel) in product(enumerate(metrics), enumerate(panels)):
+            ax = axes[i, j] if upright else axes[j, i]
+            mine = (points["metric"] == metric) & (points[spec["panels"]] == panel[0]) & (points["method"] == panel[1])
+            _lines(ax, points[mine], spec, sorted(points[spec["lines"]].unique()))
+            ax.set_title(" · ".join(map(str, panel)) if i == 0 or not upright else "", fontweight="bold")
+            ax.set_ylabel(_quantity(metric, str(units[metric]), spec) if j == 0 or not upright else "")
+            ax.set_xlabel(_quantity(spec["x"], "", spec) if ax in axes[-1] else "")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), frameon=False)
+    write_frame(out / "data.csv", points)
+    file = {
+        "file": "figure.svg",
+        "title": "",
+        "alt": _alt_of_curves(points, spec, metrics, panels),
+        "width": _pixels(size),
+    }
+    return {"files": [file], "facts": _facts_of_curves(rows, points, spec)}
+
+
+def _lines(ax: Axes, points: pd.DataFrame, spec: dict[str, Any], lines: list[Any]) -> None:
+    """One line a value of the spec's `lines`; a value looks the same in every panel."""
+    colours = sns.color_palette("colorblind", max(len(lines), 3))
+    for at, value in enumerate(lines):
+        part = points[points[spec["lines"]] == value]
+        if part.empty:
+            ax.plot([], [], label=f"{spec['lines']} = {value}", **_look(at, colours))  # the legend reads one panel only
+            continue
+        every = max(1, len(part) // 8)
+        spread: dict[str, Any] = {"markevery": (at % every, every), "markersize": 4.5, "linewidth": 1.5}
+        label = f"{spec['lines']} = {value}"
+        ax.plot(part[spec["x"]], part["median"], label=label, **_look(at, colours), **spread)
+        ax.fill_between(part[spec["x"]], part["low"], part["high"], color=colours[at], alpha=0.15, linewidth=0)
+    if (points["median"] > 0).any():
+        ax.set_yscale("log")  # a value of exactly 0 lies below the axis
+    ax.grid(True, which="major")
+
+
+def _look(at: int, colours: Any) -> dict[str, Any]:
+    return {"color": colours[at], "linestyle": DASHES[at % len(DASHES)], "marker": MARKERS[at % len(MARKERS)]}
+
+
+def _quantity(name: str, unit: str, spec: dict[str, Any]) -> str:
+    label = str(spec["labels"].get(name, name.replace("_", " ")))
+    return label if unit in ("", "nan", "unitless", "1") else f"{label} ({unit})"
+
+
+def _alt_of_curves(points: pd.DataFrame, spec: dict[str, Any], metrics: list[str], panels: list[Any]) -> str:
+    names = " and ".join(_quantity(metric, "", spec) for metric in metrics)
+    lines = ", ".join(str(value) for value in sorted(points[spec["lines"]].unique()))
+    where = "; ".join(" with ".join(map(str, panel)) for panel in panels)
+    over = _quantity(spec["x"], "", spec)
+    return f"Line charts of {names} over {over}, one line per {spec['lines']} ({lines}): {where}."
+
+
+def _facts_of_curves(rows: pd.DataFrame, points: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
+    least, most = points["n"].min(), points["n"].max()
+    images = f"{most}" if least == most else f"{least} to {most}"
+    facts = [f"Lines are medians, bands run from the smallest to the largest of n = {images} images at each point."]
+    if (points["low"] <= 0).any():
+        facts.append("Values of exactly 0 lie below the logarithmic axis.")
+    lost = int((rows["metric"].isin(spec["y"]) & ~np.isfinite(rows["value"])).sum())
+    if lost:
+        facts.append(f"{lost} of the recorded values are not finite and are not drawn.")
+    return facts
+
+
+def _latents(exhibit: Exhibit, records: Path, out: Path) -> dict[str, Any]:
+    files, facts, data = [], [], []
+    for source in _sources(exhibit, records, ".safetensors"):
+        tensors, about = _load(source)
+        size = (0.85 * len(tensors["indices"]) + 0.9, 2.35)
+        _grid(out / f"{source.stem}.svg", tensors, about, size)
+        name = about.get("dataset", source.stem)
+        rounds, shown = about.get("rounds", "some"), ", ".join(f"x_{at}" for at in tensors["indices"])
+        alt = f"Two rows of images of {name}, states {shown}: after {rounds} solver steps and on the sequential chain."
+        title = f"{name}, T = {about.get('T', '?')}, {about.get('method', '?')}"
+        files.append({"file": f"{source.stem}.svg", "title": title, "alt": alt, "width": _pixels(size)})
+        errors = [f"{error:.6g}" for error in tensors["error"].tolist()]
+        data += [
+            {**about, "dataset": name, "state": at, "error": e}
+            for at, e in zip(tensors["indices"], errors, strict=True)
+        ]
+        facts.append(
+            f"{title}: relative difference of x_{tensors['indices'][-1]} to the sequential chain {errors[-1]}."
+        )
+    write_frame(out / "data.csv", pd.DataFrame(data))
+    return {
+        "files": files,
+        "facts": ["The number under a column is the relative difference of its two states.", *facts],
+    }
+
+
+def _load(source: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    try:
+        with safe_open(source, framework="np") as file:
+            about = dict(sorted((file.metadata() or {}).items()))
+            return {name: file.get_tensor(name) for name in ("joint", "sequential", "indices", "error")}, about
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{source}: expected the tensors of shown states; found: {error}") from error
+
+
+def _grid(path: Path, tensors: dict[str, np.ndarray], about: dict[str, str], size: tuple[float, float]) -> None:
+    """Two rows of states, enlarged without smoothing."""
+    n = len(tensors["indices"])
+    labels = (f"{about.get('rounds', '?')} solver\nsteps", "sequential\nchain")
+    with _canvas(path, (2, n), size) as (_, axes):
+        for row, states in enumerate((tensors["joint"], tensors["sequential"])):
+            for at in range(n):
+                ax = axes[row, at]
+                picture = np.clip(states[at].transpose(1, 2, 0) / 2 + 0.5, 0, 1)  # (H, W, C)
+                ax.imshow(picture.repeat(3, axis=2) if picture.shape[2] == 1 else picture, interpolation="none")
+                ax.set(xticks=[], yticks=[])
+                ax.spines[:].set_visible(False)
+        for at, (index, error) in enumerate(zip(tensors["indices"], tensors["error"], strict=True)):
+            axes[0, at].set_title(f"$x_{{{index}}}$")
+            axes[1, at].set_xlabel(f"{error:.1e}" if error else "0", fontsize=7.5)
+        for ax, label in zip(axes[:, 0], labels, strict=True):
+            ax.set_ylabel(label, rotation=0, ha="right", va="center")

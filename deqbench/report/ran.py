@@ -1,0 +1,125 @@
+"""What ran: the provenance beside the records, and whether today's code would make them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deqbench import provenance
+from deqbench.records import read_json
+
+SUFFIX = ".provenance.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A record and the facts of the job that made it; no facts where the sidecar is missing."""
+
+    record: str  # relative to the repository
+    facts: dict[str, Any]
+    stale: bool  # made by other code than today's
+
+    @property
+    def task(self) -> str:
+        """The words of the command before its options: deqbench sampling draw."""
+        words = str(self.facts.get("command", "")).split()
+        options = (at for at, word in enumerate(words) if word.startswith("-"))
+        return " ".join(words[: min(3, next(options, len(words)))]) or "unknown"
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds that the job took, 0 where that is unknown."""
+        return float(self.facts.get("wall_s") or 0)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Peak memory of the job's process, 0 where that is unknown."""
+        return int(self.facts.get("peak_rss_bytes") or 0)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Jobs of one command together."""
+
+    command: str
+    jobs: int
+    stale: int
+    wall_s: float
+    longest_s: float
+    peak_bytes: int
+
+
+def job(record: str, root: Path) -> Job:
+    """The job behind a record (relative to `root`). UserError: its sidecar is no JSON."""
+    path = provenance.sidecar(root / record)
+    facts = read_json(path) if path.exists() else {}
+    return Job(record, facts, _stale(facts))
+
+
+def jobs(folder: Path, root: Path) -> tuple[Job, ...]:
+    """All jobs with a sidecar under a folder, by name."""
+    found = sorted(path.relative_to(root).as_posix() for path in folder.rglob(f"*{SUFFIX}"))
+    return tuple(job(name.removesuffix(SUFFIX), root) for name in found)
+
+
+def _stale(facts: dict[str, Any]) -> bool:
+    words = str(facts.get("command", "")).split()
+    if not facts:
+        return False  # nothing is known; the page says that instead
+    return len(words) < 2 or facts.get("code_digest") != provenance.code_digest(f"deqbench.commands.{words[1]}")
+
+
+def tasks(found: Iterable[Job]) -> tuple[Task, ...]:
+    """Jobs summed up by command, by name."""
+    rows = [(job.task, job.stale, job.wall_s, job.peak_bytes) for job in found]
+    frame = pd.DataFrame(rows, columns=["task", "stale", "wall_s", "peak_bytes"])
+    return tuple(
+        Task(str(name), len(part), int(part.stale.sum()), part.wall_s.sum(), part.wall_s.max(), part.peak_bytes.max())
+        for name, part in frame.groupby("task")
+    )
+
+
+def values(found: Iterable[Job], name: str) -> str:
+    """All different values of one fact, joined by commas."""
+    return ", ".join(sorted({str(job.facts[name]) for job in found if job.facts.get(name) not in (None, "")}))
+
+
+def packages(found: Iterable[Job]) -> dict[str, str]:
+    """Versions of the packages, several where jobs differ."""
+    versions: dict[str, set[str]] = {}
+    for job in found:
+        for name, version in job.facts.get("packages", {}).items():
+            versions.setdefault(name, set()).add(str(version))
+    return {name: ", ".join(sorted(versions[name])) for name in sorted(versions, key=str.lower)}
+
+
+def period(found: Iterable[Job]) -> tuple[str, str] | None:
+    """When the first job started and the last one ended, to the minute. None: no job says."""
+    spans = []
+    for job in found:
+        if job.facts.get("started"):
+            start = datetime.fromisoformat(job.facts["started"])
+            spans.append((start, start + timedelta(seconds=job.wall_s)))
+    if not spans:
+        return None
+    first, last = min(start for start, _ in spans), max(end for _, end in spans)
+    return (
+        f"{first:%Y-%m-%d %H:%M} {first.tzname() or ''}".strip(),
+        f"{last:%Y-%m-%d %H:%M} {last.tzname() or ''}".strip(),
+    )
+
+
+def duration(seconds: float) -> str:
+    """A length of time in two units at most: 2 h 05 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: int) -> str:
+    """Bytes in MB or GB (powers of ten); empty for 0."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB" if count else ""

@@ -1,0 +1,88 @@
+"""Tables against the accepted reference: what moved, by how much, against which tolerance."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deqbench import papers
+from deqbench.errors import UserError
+from deqbench.records import read_frame
+
+KEYS = ["dataset", "T", "method", "metric"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One cell that is not where the reference has it."""
+
+    cell: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.cell}: {self.what}"
+
+
+def tables(folder: Path) -> dict[str, Path]:
+    """Exhibit ids and their cells' files under a folder of tables."""
+    return {f"{path.parent.name}/{path.stem}": path for path in sorted(folder.glob("*/*.csv"))}
+
+
+def compare(found: Path, accepted: Path) -> list[Difference]:
+    """Every cell of the tables under `found` that the reference under `accepted` does not bear out.
+
+    UserError: either folder has no tables.
+    """
+    mine, theirs = tables(found), tables(accepted)
+    for folder, files in ((found, mine), (accepted, theirs)):
+        if not files:
+            raise UserError(f"{folder}: expected tables as <paper>/<exhibit>.csv; found none")
+    differences = [Difference(name, "in the reference, missing here") for name in theirs if name not in mine]
+    differences += [Difference(name, "new: not in the reference") for name in mine if name not in theirs]
+    for name in mine:
+        if name in theirs:
+            differences += _compare_table(name, read_frame(mine[name]), read_frame(theirs[name]))
+    return differences
+
+
+def _compare_table(name: str, mine: pd.DataFrame, theirs: pd.DataFrame) -> list[Difference]:
+    tolerances = {metric["id"]: metric["tolerance"] for metric in papers.exhibit(name).spec["metrics"]}
+    both = mine.merge(theirs, on=KEYS, how="outer", suffixes=("", "_accepted"), indicator="side")
+    differences = []
+    for _, row in both.iterrows():
+        cell = f"{name} {row['dataset']} T={row['T']} {row['method']} {row['metric']}"
+        if row["side"] != "both":
+            what = "new: not in the reference" if row["side"] == "left_only" else "in the reference, missing here"
+            differences.append(Difference(cell, what))
+        elif what := _moved(row, tolerances.get(row["metric"])):
+            differences.append(Difference(cell, what))
+    return differences
+
+
+def _moved(row: Any, tolerance: dict[str, float] | None) -> str:
+    """Why a cell fails its tolerance, or nothing."""
+    value, accepted = row["value"], row["value_accepted"]
+    if pd.isna(value) and pd.isna(accepted):
+        return ""
+    if pd.isna(value) or pd.isna(accepted):
+        return f"accepted {accepted:.6g}, found {value:.6g}"
+    if tolerance is None:
+        return "no tolerance in the exhibit's spec"
+    (kind, limit), *_ = tolerance.items()
+    spread = (row["high_accepted"] - row["low_accepted"]) / 2
+    allowed = {
+        "relative": limit * abs(accepted),
+        "absolute": limit,
+        "spread": max(limit * spread if np.isfinite(spread) else 0.0, 1e-3 * abs(accepted)),
+    }
+    if kind == "at_most":
+        return "" if value <= limit else f"found {value:.6g}, allowed at most {limit:g}"
+    if kind == "factor":
+        ok = accepted > 0 and 1 / limit <= value / accepted <= limit
+        return "" if ok else f"accepted {accepted:.6g}, found {value:.6g}, allowed a factor of {limit:g}"
+    moved = abs(value - accepted)
+    if moved <= allowed[kind] + 1e-12:
+        return ""
+    return f"accepted {accepted:.6g}, found {value:.6g}: moved by {moved:.3g}, allowed {allowed[kind]:.3g} ({kind} {limit:g})"

@@ -1,0 +1,258 @@
+"""The loop, the stop test, the counts and the traces of every fixed-point solver, and the registry of methods."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from inspect import signature
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from deqbench.errors import did_you_mean
+
+Stop = Literal["converged", "max_iter", "diverged"]
+TINY = torch.finfo(torch.float64).tiny
+LONGEST_BLOCK = 512  # values to add up in float32 before going on in float64
+
+
+@runtime_checkable
+class History(Protocol):
+    """What one run of a method remembers, about the samples that are still active."""
+
+    def step(self, state: Tensor, fz: Tensor, residual: Tensor) -> Tensor:
+        """The next state, a new tensor, from fz = f(state) and residual = fz - state, all (B, *dims).
+
+        fz and residual are lent and must not be written to: the next round may overwrite them, so copy what you keep.
+        """
+        ...
+
+    def select(self, keep: Tensor) -> None:
+        """Forget all samples but keep, (B',) int64 positions in the present batch."""
+        ...
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A method's settings: unchanging, and shared by all runs."""
+
+    def start(self, z0: Tensor) -> History:
+        """A fresh history for a run from z0, (B, *dims)."""
+        ...
+
+
+_METHODS: dict[str, Callable[..., Method]] = {}
+
+
+def register(name: str) -> Callable[[type], type]:
+    """A class decorator that makes a method known by name. ValueError: the name is taken."""
+
+    def add(method: type) -> type:
+        if name in _METHODS:
+            raise ValueError(f"solver {name!r} is registered already, by {_METHODS[name]!r}")
+        _METHODS[name] = method
+        return method
+
+    return add
+
+
+def solvers() -> tuple[str, ...]:
+    """The names of all registered methods, sorted."""
+    return tuple(sorted(_METHODS))
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """A solved, or given up, z = f(z): B independent samples, sample i after K_i rounds of one evaluation each."""
+
+    z: Tensor  # (B, *dims) the latest evaluation f(state); the last residual is the length of that last step
+    state: Tensor  # (B, *dims) the iterate at which z was evaluated
+    absolute: tuple[Tensor, ...]  # B traces (K_i,) float64, ||f(z) - z||_2, a row a round, never padded
+    relative: tuple[Tensor, ...]  # B traces (K_i,) float64, ||f(z) - z||_2 / ||f(z)||_2
+    rounds: Tensor  # (B,) int64, K_i
+    evaluations: int  # samples passed through f, all rounds together
+    stopped: tuple[Stop, ...]  # why each sample stopped
+
+    @property
+    def converged(self) -> Tensor:
+        """(B,) bool, which samples met the tolerance."""
+        return torch.tensor([reason == "converged" for reason in self.stopped], device=self.z.device)
+
+
+@torch.no_grad()
+def solve(
+    f: Callable[[Tensor], Tensor],
+    z0: Tensor,
+    *,
+    solver: str | Method = "picard",
+    tol: float = 1e-3,
+    max_iter: int = 100,
+    stop: Literal["sample", "batch"] = "sample",
+    on_round: Callable[..., object] | None = None,
+    **options: Any,
+) -> FixedPoint:
+    """The fixed point of f, a map of (B, *dims) that keeps shape and dtype, from the start z0 of that shape.
+
+    tol bounds ||f(z) - z|| / ||f(z)||: of each sample, or pooled over the batch for stop="batch" (all samples then stop
+    together, as the released DEQ-DDIM code does). tol=0 runs to max_iter, the number of evaluations of f, unless a
+    residual is exactly 0. A sample that is no longer finite stops as "diverged" and does not hold up the others.
+
+    A settled sample leaves the batch. If f has `select(indices)`, the map restricted to those samples of the original
+    batch, f is no longer evaluated there; without one, f still sees the whole batch, z0 in the settled places, and
+    these evaluations are counted and thrown away. f may reuse its output buffer. It runs without gradients, unless it
+    enables them itself.
+
+    options are the method's own settings. After each round on_round gets the keywords k (rounds so far, from 1), state
+    and fz, (b, *dims), indices, (b,) int64, the samples of the original batch still active, and their absolute and
+    relative residuals, (b,) float64. They are lent: copy what you keep, change nothing. Raises ValueError for values out of range or an
+    unknown solver, TypeError for an unknown option.
+    """
+    _check(z0, tol, max_iter, stop)
+    history = _method(solver, options).start(z0)
+    record, evaluate = _Record(z0), _Evaluator(f, z0)
+    state, active, spare = z0, torch.arange(len(z0), device=z0.device), torch.empty_like(z0)
+    k = 0
+    while len(active):
+        k += 1
+        fz = evaluate(state, active)
+        residual = torch.sub(fz, state, out=spare[: len(active)])
+        absolute, length = norms(residual), norms(fz)
+        relative = absolute / length.clamp_min(TINY)
+        record.add_round(active, absolute, relative)
+        if on_round is not None:
+            on_round(k=k, state=state, fz=fz, indices=active, absolute=absolute, relative=relative)
+        finite = (absolute + length).isfinite()
+        met = finite & ((relative if stop == "sample" else _pooled(absolute, length, finite)) <= tol)
+        settled = met | ~finite | (k == max_iter)
+        if settled.any():
+            record.settle(active, settled, met, finite, state, fz)
+            keep = (~settled).nonzero()[:, 0]
+            active, state, fz, residual = active[keep], state[keep], fz[keep], residual[keep]
+            history.select(keep)
+        if len(active):
+            state = history.step(state, fz, residual)
+    return record.result(evaluate.evaluations)
+
+
+def norms(x: Tensor) -> Tensor:
+    """The 2-norm of each sample of x, (B, *dims): (B,) float64.
+
+    Squares are summed in x's dtype within blocks and in float64 across them: one float32 sum over 3e6 values is wrong
+    by 1e-4. Lengths whose squares may leave float32's range are found again in float64.
+    """
+    rows = x.reshape(len(x), x[:1].numel())
+    length = block_length(rows.shape[1])
+    if 0 < length <= LONGEST_BLOCK:
+        blocks = torch.linalg.vector_norm(rows.view(len(rows), -1, length), dim=2)  # (B, blocks)
+        found = torch.linalg.vector_norm(blocks.double(), dim=1)
+        low, high = found.aminmax()
+        if low > 1e-12 and high < 1e15:
+            return found
+    return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+
+
+@lru_cache
+def block_length(width: int) -> int:
+    """How many values in a row to sum in their own dtype: a divisor of width, at most LONGEST_BLOCK if one is near."""
+    blocks = range(min(width, LONGEST_BLOCK), LONGEST_BLOCK // 8, -1)
+    return width if width <= LONGEST_BLOCK else next((d for d in blocks if width % d == 0), width)
+
+
+def _pooled(absolute: Tensor, length: Tensor, finite: Tensor) -> Tensor:
+    """One relative residual for all samples together, (); those that diverged do not count."""
+    return absolute[finite].norm() / length[finite].norm().clamp_min(TINY)
+
+
+def _check(z0: Tensor, tol: float, max_iter: int, stop: str) -> None:
+    if z0.dim() == 0 or z0.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"z0: expected float32 or float64 of shape (B, *dims), found {z0.dtype} {tuple(z0.shape)}")
+    if not tol >= 0:
+        raise ValueError(f"tol: expected a number of at least 0, found {tol}")
+    if max_iter < 1:
+        raise ValueError(f"max_iter: expected at least 1, found {max_iter}")
+    if stop not in ("sample", "batch"):
+        raise ValueError(
+            f"stop: expected one of sample, batch; found {stop!r}{did_you_mean(stop, ('sample', 'batch'))}"
+        )
+
+
+def _method(solver: str | Method, options: dict[str, Any]) -> Method:
+    """The method by that name with these options, or the method itself."""
+    if not isinstance(solver, str):
+        if options:
+            raise TypeError(f"options {', '.join(options)}: give them to the solver's own constructor")
+        return solver
+    if solver not in _METHODS:
+        raise ValueError(
+            f"solver: expected one of {', '.join(solvers())}; found {solver!r}{did_you_mean(solver, solvers())}"
+        )
+    known = list(signature(_METHODS[solver]).parameters)
+    for name in options:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise TypeError(f"solver {solver!r}: unknown option {name!r}{hint}; known: {', '.join(known) or 'none'}")
+    return _METHODS[solver](**options)
+
+
+class _Evaluator:
+    """f on the active samples only, with a count of the samples that really went through."""
+
+    def __init__(self, f: Callable[[Tensor], Tensor], z0: Tensor) -> None:
+        self.f, self.z0, self.evaluations = f, z0, 0
+        self.restricted, self.size = f, len(z0)
+
+    def __call__(self, state: Tensor, active: Tensor) -> Tensor:
+        if len(active) == self.size:
+            fz = self._call(self.restricted, state)
+        elif hasattr(self.f, "select"):
+            self.restricted, self.size = self.f.select(active), len(active)
+            return self(state, active)
+        else:
+            fz = self._call(self.f, self.z0.index_copy(0, active, state))[active]
+        return fz
+
+    def _call(self, f: Callable[[Tensor], Tensor], state: Tensor) -> Tensor:
+        self.evaluations += len(state)
+        fz = f(state)
+        if fz.shape != state.shape or fz.dtype != state.dtype:
+            raise ValueError(
+                f"f: expected {state.dtype} {tuple(state.shape)} like its argument, found {fz.dtype} {tuple(fz.shape)}"
+            )
+        return fz.detach()
+
+
+@dataclass
+class _Record:
+    """The result in the making."""
+
+    z0: Tensor
+    z: Tensor = field(init=False)
+    state: Tensor = field(init=False)
+    stopped: list[Stop] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.z, self.state = torch.empty_like(self.z0), torch.empty_like(self.z0)
+        self.stopped = ["max_iter"] * len(self.z0)
+        self.traces: list[list[tuple[float, float]]] = [[] for _ in self.stopped]
+
+    def add_round(self, active: Tensor, absolute: Tensor, relative: Tensor) -> None:
+        for i, *row in zip(active.tolist(), absolute.tolist(), relative.tolist(), strict=True):
+            self.traces[i].append((row[0], row[1]))
+
+    def settle(self, active: Tensor, settled: Tensor, met: Tensor, finite: Tensor, state: Tensor, fz: Tensor) -> None:
+        """Take down what the settled samples end with, and why."""
+        self.z[active[settled]], self.state[active[settled]] = fz[settled], state[settled]
+        for i, converged, alive in zip(active.tolist(), met.tolist(), finite.tolist(), strict=True):
+            self.stopped[i] = "converged" if converged else "max_iter" if alive else "diverged"
+
+    def result(self, evaluations: int) -> FixedPoint:
+        traces = [torch.tensor(rows, dtype=torch.float64).reshape(-1, 2) for rows in self.traces]
+        return FixedPoint(
+            z=self.z,
+            state=self.state,
+            absolute=tuple(trace[:, 0] for trace in traces),
+            relative=tuple(trace[:, 1] for trace in traces),
+            rounds=torch.tensor([len(trace) for trace in traces], dtype=torch.int64, device=self.z.device),
+            evaluations=evaluations,
+            stopped=tuple(self.stopped),
+        )

@@ -1,0 +1,113 @@
+"""Systems x_{j+1} = Phi_j(x_j) with x_0 given, whose N later states are the unknowns.
+
+Any such system is also the fixed point of a sweep that treats a linear part l_j of each step exactly,
+x'_{j+1} = l_j x'_j + Phi_j(x_j) - l_j x_j: the solution is the same whichever l_j is chosen, the number of rounds is not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class TriangularSystem(Protocol):
+    """B systems of N steps. Windows, frozen prefixes and splits need no more of a system than this."""
+
+    @property
+    def start(self) -> Tensor:
+        """x_0: (B, *dims)."""
+
+    @property
+    def steps(self) -> int:
+        """N."""
+
+    def step_terms(self, states: Tensor, indices: Tensor) -> Tensor:
+        """The costly part of step `indices[i]` at `states[i]`: (M, *dims), (M,) -> (M, *dims)."""
+
+    def combine(
+        self, base: Tensor, states: Tensor, terms: Tensor, first: int, split: Tensor | None, samples: Tensor | None
+    ) -> Tensor:
+        """The states after steps first..first+M-1, swept from the known state `base` (b, *dims).
+
+        states, terms: (b, M, *dims), the current states before those steps and their terms. split: (N,) the l_j, or None for
+        the system's own. samples: (b,) which of the B systems these are, None for all. -> (b, M, *dims).
+        """
+
+
+@dataclass(frozen=True)
+class Swept:
+    """The states of a triangular system after windowed sweeps."""
+
+    states: Tensor  # (B, N, *dims)
+    rounds: Tensor  # (B,) int64, sweeps each sample took part in
+    evaluations: Tensor  # (B,) int64, steps evaluated for each sample
+    finite: Tensor  # (B,) bool
+
+
+def sweep(
+    system: TriangularSystem,
+    *,
+    window: int,
+    tol: float,
+    split: Tensor | None = None,
+    max_rounds: int | None = None,
+    on_round: Callable[[int, int], None] | None = None,
+) -> Swept:
+    """Solves x_{j+1} = Phi_j(x_j) by Picard sweeps on a window that slides past settled states, all states started at x_0.
+
+    A round evaluates one window of steps per sample in one batch and sweeps it from the last settled state. A state settles when
+    every state before it has and its own last move was at most `tol` of its length; the first of a window always does, since its
+    input is settled, so at most N rounds run and no state is evaluated that can no longer change. tol 0: the sequential result.
+
+    split: (N,) the linear part treated exactly, None for the system's own. max_rounds stops earlier, with what is reached then.
+    on_round(settled, total): called after each round. ValueError: window < 1 or tol < 0.
+    Source: ParaDiGMS, algorithm 1.
+    """
+    if window < 1 or tol < 0:
+        raise ValueError(f"expected window >= 1 and tol >= 0; found window {window} and tol {tol}")
+    start, steps = system.start, system.steps
+    samples = len(start)
+    states = torch.cat([start[:, None], start[:, None].expand(-1, steps, *start.shape[1:])], 1)  # (B, N + 1, *dims)
+    settled = [0] * samples  # states[b, : settled[b] + 1] are final
+    rounds = torch.zeros(samples, dtype=torch.int64)
+    evaluations = torch.zeros(samples, dtype=torch.int64)
+    active = list(range(samples))
+    while active and (max_rounds is None or int(rounds.max()) < max_rounds):
+        spans = [(b, settled[b], min(settled[b] + window, steps)) for b in active]
+        inputs = torch.cat([states[b, low:high] for b, low, high in spans])
+        indices = torch.cat([torch.arange(low, high) for _, low, high in spans])
+        terms = system.step_terms(inputs, indices).split([high - low for _, low, high in spans])
+        for (b, low, high), part in zip(spans, terms, strict=True):
+            settled[b] += _advance(system, states, part, (b, low, high), tol, split)
+            rounds[b] += 1
+            evaluations[b] += high - low
+        active = [b for b in active if settled[b] < steps]
+        if on_round:
+            on_round(sum(settled), samples * steps)
+    finite = states.flatten(1).isfinite().all(1)
+    return Swept(states[:, 1:], rounds, evaluations, finite)
+
+
+def _advance(
+    system: TriangularSystem,
+    states: Tensor,
+    terms: Tensor,
+    span: tuple[int, int, int],
+    tol: float,
+    split: Tensor | None,
+) -> int:
+    """Sweeps one sample's window in place; how many of its states settled."""
+    b, low, high = span
+    new = system.combine(
+        states[b : b + 1, low], states[b : b + 1, low:high], terms[None], low, split, torch.tensor([b])
+    )[0]
+    old = states[b, low + 1 : high + 1]
+    move = (new - old).flatten(1).norm(dim=1)
+    still = move <= tol * new.flatten(1).norm(dim=1)
+    still[0] = True  # computed from a settled state
+    states[b, low + 1 : high + 1] = new
+    ahead = slice(high + 1, high + 1 + len(new))
+    states[b, ahead] = new[-1]  # what the window may reach next starts at the newest state
+    return int(still.long().cumprod(0).sum())

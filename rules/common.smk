@@ -1,0 +1,48 @@
+"""The validated config, the paths of results, and what a job is told."""
+
+import os
+import sys
+from pathlib import Path
+
+# Rules call the command line of the Python that snakemake itself runs in.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+from deqbench import jobs, provenance
+from deqbench.config import recipes, validate
+from deqbench.errors import UserError
+from deqbench.workflow import claim_lock, config_source
+
+CONFIG_FILE = config_source(workflow)
+try:
+    CONFIG = validate(config, CONFIG_FILE)
+    RECIPES = recipes("config/zoo.yaml")
+except UserError as error:
+    sys.exit(f"deqbench: {error}")
+
+LIMITS = CONFIG.limits
+RESULTS = f"results/{CONFIG.scale}"
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+PAPER = CONFIG.papers.deq_ddim
+SCORED = list(PAPER.table_1.scores)
+
+
+wildcard_constraints:
+    dataset="[a-z0-9-]+",
+    method="[a-z0-9-]+",
+    shard="[0-9]+",
+    model="[a-z0-9-]+",
+
+
+def code(command):
+    """Digest of the modules behind a command, so that its results go stale when they change."""
+    return provenance.code_digest(f"deqbench.commands.{command}")
+
+
+def settings(make, *args):
+    """A function of wildcards: this job's slice of the config as JSON, made by `deqbench.jobs`."""
+    return lambda w: make(CONFIG, *(getattr(w, name) for name in args)).model_dump_json()
+
+
+onstart:
+    claim_lock()

@@ -1,0 +1,79 @@
+"""Tables, claims, figures and pages: pure functions of the records."""
+
+RECORDS = {
+    "table-1": [f"{SAMPLING}/table-1/{dataset}/scores.csv" for dataset in SCORED] + [f"{SAMPLING}/table-1/times.csv"],
+    "figure-1": [
+        f"{SAMPLING}/figure-1/{dataset}.{kind}" for dataset in PAPER.figure_1.datasets for kind in ("csv", "parquet")
+    ],
+    "figure-2": [f"{SAMPLING}/figure-2/{dataset}.safetensors" for dataset in PAPER.figure_2.datasets],
+}
+TABLES = [f"{RESULTS}/tables/deq-ddim/{exhibit}.csv" for exhibit in ("table-1", "figure-1")]
+FIGURES = [f"{RESULTS}/figures/deq-ddim/{exhibit}/figure.json" for exhibit in ("figure-1", "figure-2")]
+
+
+rule effective_config:
+    message: "the config with every override"
+    output: f"{RESULTS}/config.json"
+    log: f"{LOGS}/config.log"
+    params:
+        settings=CONFIG.model_dump_json(by_alias=True),
+    localrule: True
+    shell:
+        "deqbench config write --settings {params.settings:q} --out {output} 2> {log}"
+
+
+rule table:
+    message: "deq-ddim/{wildcards.exhibit}: cells"
+    input:
+        config=f"{RESULTS}/config.json",
+        records=lambda w: [path for path in RECORDS[w.exhibit] if path.endswith(".csv")],
+    output: f"{RESULTS}/tables/deq-ddim/{{exhibit}}.csv"
+    log: f"{LOGS}/tables/deq-ddim/{{exhibit}}.log"
+    params:
+        code=code("report"),
+    localrule: True
+    shell:
+        "deqbench report table deq-ddim/{wildcards.exhibit} {input.records} --config {input.config} --out {output} 2> {log}"
+
+
+rule claims:
+    message: "deq-ddim: verdicts"
+    input:
+        config=f"{RESULTS}/config.json",
+        tables=TABLES,
+    output: f"{RESULTS}/claims/deq-ddim.json"
+    log: f"{LOGS}/claims/deq-ddim.log"
+    params:
+        code=code("report"),
+    localrule: True
+    shell:
+        "deqbench report claims deq-ddim {input.tables} --config {input.config} --out {output} 2> {log}"
+
+
+rule figure:
+    message: "deq-ddim/{wildcards.exhibit}: drawing"
+    input: lambda w: RECORDS[w.exhibit]
+    output: f"{RESULTS}/figures/deq-ddim/{{exhibit}}/figure.json"
+    log: f"{LOGS}/figures/deq-ddim/{{exhibit}}.log"
+    params:
+        code=code("report"),
+    localrule: True
+    shell:
+        "deqbench report figure deq-ddim/{wildcards.exhibit} --records {RESULTS} --out $(dirname {output}) 2> {log}"
+
+
+rule site:
+    message: "the report of {CONFIG.scale}"
+    input:
+        TABLES,
+        FIGURES,
+        f"{RESULTS}/claims/deq-ddim.json",
+        config=f"{RESULTS}/config.json",
+        templates=[str(path) for path in sorted(Path("reports").glob("[st]*/*")) if path.is_file()],
+    output: f"reports/{CONFIG.scale}/index.html"
+    log: f"{LOGS}/site.log"
+    params:
+        code=code("report"),
+    localrule: True
+    shell:
+        "deqbench report site --config {input.config} --config-file {CONFIG_FILE:q} 2> {log}"
