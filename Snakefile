@@ -19,6 +19,8 @@ include: "rules/zoo.smk"
 
 rule reproduce:
     default_target: True
-    message: "the report: {input}"
-    input: f"reports/{CONFIG.scale}/index.html"
+    message:
+        "the report: {input}"
+    input:
+        f"reports/{CONFIG.scale}/index.html",
     localrule: True

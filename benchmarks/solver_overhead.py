@@ -1,17 +1,20 @@
 """What a round of Anderson costs beside the network, in units of a memory floor; run by `make bench`.
 
 One image's chain of T states of 3 x 32 x 32, float32, m = 5. The real loop, `solve`, runs on a map that returns stored
-tensors. A round's time goes from the moment the map returns to the moment it is called again: copy of the map's output,
-residual, norms, stop test, traces, history, dot products, small systems, mixing. Not included: the map itself, the first
-12 rounds (the window fills, memory is touched for the first time) and the copies made once, at the end of a run.
+tensors. A round's time goes from the moment the map returns to the moment it is called again: residual, norms, stop
+test, traces, history, dot products, small systems, mixing. Not included: the map itself, the first rounds (the window
+fills, memory is touched for the first time) and the copies made once, at the end of a run.
 
-The floor is measured inside each call of the map, so that both are paired round by round and meet the same load and the
-same cold caches: 2m + 5 = 15 vectors of the state's size are copied, around a ring of 15 distinct buffers. A copy reads
-one vector and writes one, so a stricter floor, 15 vectors read or written once, is half of it: the last column's ratio.
-Ratios are medians over rounds with the 95 % bootstrap interval of the median.
+The floor is 2m + 5 = 15 vectors of the state's size copied around a ring of 15 distinct buffers, each from the one that
+was written 14 copies ago. A copy reads one vector and writes one, so a stricter floor, 15 vectors read or written once,
+is half of it: the last column's ratio. Floor and rounds alternate in blocks of ten, and the first of each block is left
+out, since the other one's memory is then still in the caches; --block 1 takes both cold, as they are after a network.
+A ratio is that of the medians in neighbouring blocks; the table gives the median of the ratios with a 95 % bootstrap
+interval.
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -24,32 +27,31 @@ from deqbench.solvers import solve
 
 M = 5
 LIMITS = {50: 2.0, 200: 2.0, 1000: 1.5}  # times the floor
-WARM_UP = 12
 
 
 class StoredMap:
-    """Stored tensors in turn in the place of a network, timing the floor and the rounds between its calls."""
+    """Stored tensors in turn in the place of a network; it times the rounds between its calls, and the floor."""
 
-    def __init__(self, shape: tuple[int, ...], seed: int = 0) -> None:
-        generator = torch.Generator().manual_seed(seed)
+    def __init__(self, shape: tuple[int, ...], block: int) -> None:
+        generator = torch.Generator().manual_seed(0)
         self.answers = [torch.randn(shape, generator=generator) for _ in range(3)]
         self.ring = [torch.randn(shape, generator=generator) for _ in range(2 * M + 5)]
-        self.floors: list[float] = []
-        self.steps: list[float] = []
-        self.returned: float | None = None
+        self.block, self.calls, self.returned = block, 0, 0.0
+        self.rounds: list[float] = []  # seconds
+        self.floors: list[float] = []  # seconds, as many
 
     def __call__(self, z: Tensor) -> Tensor:
-        called = time.perf_counter()
-        if self.returned is not None:
-            self.steps.append(called - self.returned)
-        self.floors.append(timed(self.copy_ring))
-        answer = self.answers[len(self.floors) % len(self.answers)]
+        if self.calls:
+            self.rounds.append(time.perf_counter() - self.returned)
+        if self.calls % self.block == 0:
+            self.floors += [timed(self.copy_ring) for _ in range(self.block)]
+        self.calls += 1
         self.returned = time.perf_counter()
-        return answer
+        return self.answers[self.calls % len(self.answers)]
 
     def copy_ring(self) -> None:
         for i, target in enumerate(self.ring):
-            target.copy_(self.ring[i - 1])
+            target.copy_(self.ring[(i + 1) % len(self.ring)])
 
 
 def timed(work: Callable[[], None]) -> float:
@@ -59,19 +61,15 @@ def timed(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def measure(T: int, mixing: str, rounds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds of the floor and of the step beside it, (rounds,) each."""
-    stored = StoredMap((1, T, 3, 32, 32))
-    solve(
-        stored,
-        torch.zeros(1, T, 3, 32, 32),
-        solver="anderson",
-        m=M,
-        mixing=mixing,
-        tol=0,
-        max_iter=rounds + WARM_UP + 1,
-    )
-    return np.array(stored.floors[WARM_UP:-1]), np.array(stored.steps[WARM_UP:])
+def measure(T: int, mixing: str, blocks: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Median seconds of the floor and of the rounds beside it, (blocks,) each."""
+    warm_up = math.ceil(12 / block)
+    stored = StoredMap((1, T, 3, 32, 32), block)
+    z0, rounds = torch.zeros(1, T, 3, 32, 32), (warm_up + blocks) * block
+    solve(stored, z0, solver="anderson", m=M, mixing=mixing, tol=0, max_iter=rounds + 1)
+    times = np.array([stored.floors[:rounds], stored.rounds]).reshape(2, -1, block)[:, warm_up:]
+    floors, steps = np.median(times[:, :, min(1, block - 1) :], axis=2)
+    return floors, steps
 
 
 def median_interval(values: np.ndarray, resamples: int = 2000) -> tuple[float, float, float]:
@@ -85,6 +83,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each line of the table (default 5)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="thread counts to measure (default 1)")
+    parser.add_argument("--block", type=int, default=10, help="rounds of each kind in a row (default 10)")
     parser.add_argument("--assert-ratio", action="store_true", help="exit 1 if a median ratio is above its limit")
     arguments = parser.parse_args()
     print("threads     T  mixing    floor ms   step ms   step/floor (95 %)     limit   step/(floor/2)")
@@ -93,9 +92,9 @@ def main() -> int:
         torch.set_num_threads(threads)
         for T, limit in LIMITS.items():
             for mixing in ("chain", "timestep"):
-                floors, steps = measure(T, mixing, rounds=20)
-                enough = int(arguments.seconds / np.median(floors + steps)) + 1
-                floors, steps = measure(T, mixing, rounds=min(max(enough, 20), 3000))
+                floors, steps = measure(T, mixing, 3, arguments.block)
+                blocks = int(arguments.seconds / np.median(floors + steps) / arguments.block)
+                floors, steps = measure(T, mixing, min(max(blocks, 10), 1000), arguments.block)
                 ratio, low, high = median_interval(steps / floors)
                 too_slow |= ratio > limit
                 print(

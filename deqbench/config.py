@@ -1,4 +1,4 @@
-"""The config as types. Read once at the edge; unknown keys are refused, and the message names file, key and what was expected."""
+"""The config as types. Read once at the edge; unknown keys are refused; errors name file, key and what was expected."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from deqbench.errors import UserError, did_you_mean
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Source = Literal["digits", "tissue", "cifar10", "folder"]
 Grid = Literal["uniform-released", "uniform-paper", "quadratic-paper", "quadratic-released"]
 
 
@@ -23,7 +24,7 @@ Steps = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed), F
 class Strict(BaseModel):
     """A section that refuses unknown keys and cannot change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Checkpoint(Strict):
@@ -39,7 +40,7 @@ class Checkpoint(Strict):
 class Dataset(Strict):
     """A data set, the network trained on it and the features it is scored with."""
 
-    source: str = Field(description="digits, tissue, cifar10 or folder")
+    source: Source = Field(description="a function of deqbench.data.datasets")
     options: dict[str, str | int] = Field({}, description="options of the source, such as root")
     checkpoint: Checkpoint
     extractor: str = Field(description="a zoo classifier's name, or inception")
@@ -50,7 +51,7 @@ class Dataset(Strict):
     @model_validator(mode="after")
     def _one_row(self) -> "Dataset":
         if self.stands_in_for and self.printed_as:
-            raise ValueError("expected stands_in_for or printed_as, found both")
+            raise ValueError("expected one of stands_in_for, printed_as; found both")
         return self
 
 
@@ -171,6 +172,8 @@ class Config(Strict):
             _known(f"papers.deq-ddim.{key}", found, known)
         for name, method in paper.methods.items():
             _known(f"papers.deq-ddim.methods.{name}.sampler", method.sampler, modules("diffusion/samplers"))
+            if method.preset:
+                _known(f"papers.deq-ddim.methods.{name}.preset", method.preset, presets("deq-ddim"))
             if "solver" in method.options:
                 solver = str(method.options["solver"])
                 _known(f"papers.deq-ddim.methods.{name}.options.solver", solver, modules("solvers"))
@@ -216,6 +219,12 @@ def modules(package: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem.replace("_", "-") for path in files if path.stem not in hidden))
 
 
+def presets(paper: str) -> tuple[str, ...]:
+    """Names of a paper's presets."""
+    text = (Path(__file__).parent / "papers" / paper / "presets.yaml").read_text(encoding="utf-8")
+    return tuple(sorted(yaml.safe_load(text)))
+
+
 def _known(key: str, found: str, known: Any) -> None:
     if found not in known:
         names = ", ".join(sorted(known))
@@ -223,7 +232,7 @@ def _known(key: str, found: str, known: Any) -> None:
 
 
 def validate(values: Any, source: str) -> Config:
-    """The config in a mapping. UserError: one sentence naming `source`, the key, what was expected and what was found."""
+    """The config in a mapping. UserError: one sentence that names `source`, the key, what was expected and found."""
     return _validated(TypeAdapter(Config), values, source)
 
 
@@ -258,9 +267,10 @@ def _read_yaml(path: str | Path) -> Any:
     try:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        known = [str(p) for p in sorted(Path(path).parent.glob("*.yaml"))] or ["a YAML file"]
+        scales = (p for p in sorted(Path(path).parent.glob("*.yaml")) if p.name != "zoo.yaml")
+        known = [str(p) for p in scales] or ["a YAML file"]
         raise UserError(f"{path}: expected one of {', '.join(known)}; found no such file") from error
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: expected YAML; found: {' '.join(str(error).split())}") from error
 
 
@@ -268,26 +278,56 @@ def _validated(adapter: TypeAdapter[Any], values: Any, source: str) -> Any:
     try:
         return adapter.validate_python(values)
     except ValidationError as error:
-        raise UserError(f"{source}: {_sentence(error.errors()[0], adapter)}") from error
+        raise UserError(f"{source}: {_sentence(error.errors()[0], adapter, values)}") from error
 
 
-def _sentence(problem: Any, adapter: TypeAdapter[Any]) -> str:
+def _sentence(problem: Any, adapter: TypeAdapter[Any], values: Any) -> str:
     """One pydantic error in our words: `key: expected ...; found ...`."""
-    key = ".".join(str(part) for part in problem["loc"]) or "the file"
-    found = problem["input"]
-    if problem["type"] == "extra_forbidden":
-        known = _keys_at(adapter.json_schema(by_alias=True), problem["loc"][:-1])
-        near = did_you_mean(str(problem["loc"][-1]), known)
-        return f"{key}: unknown key; expected one of {', '.join(known)}{near}"
-    if problem["type"] == "missing":
+    loc, kind, context = problem["loc"], problem["type"], problem.get("ctx", {})
+    key = _dotted(loc, values) or "the file"
+    found = json.dumps(problem["input"], default=str)
+    found = found if len(found) <= 80 else f"{found[:77]}..."
+    if kind == "extra_forbidden":
+        known = _keys_at(adapter.json_schema(by_alias=True), loc[:-1])
+        return f"{key}: expected one of {', '.join(known)}; found an unknown key{did_you_mean(str(loc[-1]), known)}"
+    if kind == "missing":
         return f"{key}: expected a value; found none"
-    if problem["type"] == "value_error":
-        message = str(problem["ctx"]["error"])
+    if kind == "value_error":
+        message = str(context["error"])
         if message.startswith("@"):
             _, key, message = message.split("@", 2)
         return f"{key}: {message}"
-    words = problem["msg"].removeprefix("Input should be ").removeprefix("a ")
-    return f"{key}: expected {words}; found {json.dumps(found, default=str)[:80]}"
+    if kind == "literal_error":
+        known = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
+        return f"{key}: expected one of {', '.join(known)}; found {found}{did_you_mean(str(problem['input']), known)}"
+    if kind == "string_pattern_mismatch":
+        return f"{key}: expected small letters, digits and hyphens; found {found}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{key}: expected a section with keys; found {found}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tag = context["discriminator"].strip("'")
+        known = [word.strip("'") for word in context.get("expected_tags", "").split(", ") if word]
+        found = f"'{context['tag']}'{did_you_mean(context['tag'], known)}" if known else "none"
+        return f"{key}.{tag}: expected {'one of ' + ', '.join(known) if known else 'a value'}; found {found}"
+    if kind == "too_short":
+        return f"{key}: expected at least {context['min_length']} entry; found {found}"
+    words = problem["msg"].removeprefix("Input should be ").split(", ")[0]
+    bound = words.startswith(("greater", "less"))
+    return f"{key}: expected {'a number ' if bound else ''}{words}; found {found}"
+
+
+def _dotted(loc: tuple[Any, ...], values: Any) -> str:
+    """The key of a place as the file spells it: the tags of unions and lists that we made of one value have no key."""
+    parts: list[Any] = []
+    node = values
+    for part in loc:
+        if isinstance(node, dict) and (name := next((key for key in node if str(key) == str(part)), None)) is not None:
+            parts, node = [*parts, name], node[name]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            parts, node = [*parts, part], node[part]
+        elif isinstance(node, dict) and part is loc[-1] and part != "[key]":  # a key that the file lacks
+            parts.append(part)
+    return ".".join(map(str, parts))
 
 
 def _keys_at(schema: dict[str, Any], loc: tuple[Any, ...]) -> list[str]:
@@ -303,7 +343,8 @@ def _keys_at(schema: dict[str, Any], loc: tuple[Any, ...]) -> list[str]:
         elif "properties" in node and part in node["properties"]:
             node = node["properties"][part]
         else:
-            node = node.get("items", node.get("additionalProperties", {}))
+            named = next(iter(node.get("patternProperties", {}).values()), None)
+            node = named or node.get("items") or node.get("additionalProperties", {})
         if isinstance(node, dict) and "allOf" in node:
             node = node["allOf"][0]
     return sorted(node.get("properties", {}))

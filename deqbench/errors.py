@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """" (did you mean 'x'?)" for the nearest known name, or the empty string when none is near."""
+    """ " (did you mean 'x'?)" for the nearest known name, or the empty string when none is near."""
     near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
     return f" (did you mean '{near[0]}'?)" if near else ""
 

@@ -83,7 +83,9 @@ def _job(config: Config, dataset: str) -> dict[str, Any]:
 def draw(config: Config, dataset: str, method: str, shard: str | int) -> Draw:
     """The slice behind one shard of one method's images."""
     paper = config.papers.deq_ddim
-    return Draw(**_job(config, dataset), method=paper.methods[method], scores=paper.table_1.scores[dataset], shard=int(shard))
+    return Draw(
+        **_job(config, dataset), method=paper.methods[method], scores=paper.table_1.scores[dataset], shard=int(shard)
+    )
 
 
 def score(config: Config, dataset: str) -> Score:

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ import deqbench
 from deqbench.records import write_json
 
 PACKAGE = Path(deqbench.__file__).parent
-NAMED = ("torch", "torchvision", "diffusers", "huggingface_hub", "safetensors", "clean-fid", "numpy", "scipy", "scikit-learn")
+NAMED: tuple[str, ...] = ("torch", "torchvision", "diffusers", "huggingface_hub", "safetensors", "clean-fid")
+NAMED += ("numpy", "scipy", "scikit-learn", "scikit-image")
+# Data that code reads and results follow from: a preset's options, the checksums of the shipped weights.
+DATA = {"papers/__init__.py": "papers/*/presets.yaml", "zoo/__init__.py": "zoo/*/card.json"}
 
 
 def sha256(path: Path) -> str:
@@ -28,42 +31,50 @@ def sha256(path: Path) -> str:
 
 
 @functools.cache
-def code_digest(module: str) -> str:
-    """Digest (16 hexadecimal digits) of a module of the package and of every module of the package that it imports.
+def code_digest(module: str, package: Path = PACKAGE) -> str:
+    """Digest (16 hexadecimal digits) of a module of the package and of all that it imports from the package.
 
     Comments and layout count too: a digest that is too easily stale is safer than one that misses a change.
     """
-    seen: set[Path] = set()
-    _follow(_file_of(module), seen)
     digest = hashlib.sha256()
-    for path in sorted(seen):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+    for path in code_files(module, package):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _file_of(module: str) -> Path | None:
+def code_files(module: str, package: Path = PACKAGE) -> list[Path]:
+    """The files behind `code_digest`: modules, those imported inside functions or by listing a folder too, and data."""
+    seen: set[Path] = set()
+    _follow(module, package, seen)
+    return sorted(seen)
+
+
+def _follow(module: str, package: Path, seen: set[Path]) -> None:
     parts = module.split(".")
     if parts[0] != "deqbench":
-        return None
-    base = PACKAGE.joinpath(*parts[1:])
-    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
-
-
-def _follow(path: Path | None, seen: set[Path]) -> None:
-    if path is None or path in seen:
         return
-    seen.add(path)
-    if path.name == "__init__.py" and "register" in path.read_text():  # a registry imports every file beside it
+    for depth in range(len(parts)):  # importing a.b.c runs the __init__.py of a and of a.b first
+        base = package.joinpath(*parts[1 : depth + 1])
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path.is_file() and path not in seen:
+                seen.add(path)
+                _follow_file(path, package, seen)
+
+
+def _follow_file(path: Path, package: Path, seen: set[Path]) -> None:
+    text = path.read_text(encoding="utf-8")
+    here = path.relative_to(package)
+    seen.update(package.glob(DATA.get(here.as_posix(), "no data")))
+    if path.name == "__init__.py" and "import_module(" in text:  # a registry: it imports every file beside it
         for sibling in path.parent.glob("*.py"):
-            _follow(sibling, seen)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            _follow(".".join(["deqbench", *here.parent.parts, sibling.stem]), package, seen)
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                _follow(_file_of(alias.name), seen)
+                _follow(alias.name, package, seen)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            _follow(_file_of(node.module), seen)
             for alias in node.names:
-                _follow(_file_of(f"{node.module}.{alias.name}"), seen)
+                _follow(f"{node.module}.{alias.name}", package, seen)
 
 
 def packages() -> dict[str, str]:
@@ -96,7 +107,7 @@ def recorded(out: Path, command: str, settings: Any, device: str = "cpu") -> Ite
     """Writes `<out>.provenance.json` when the block ends well; the block may add keys to the mapping it gets."""
     import torch
 
-    started, clock = datetime.now(timezone.utc), time.perf_counter()
+    started, clock = datetime.now(UTC), time.perf_counter()
     extra: dict[str, Any] = {}
     yield extra
     on_gpu = device.startswith("cuda")

@@ -22,14 +22,15 @@ class Trail:
 
 
 def trail(exhibit: Exhibit, config: Config, config_file: str = "", root: Path = Path(".")) -> Trail | None:
-    """The trail of an exhibit, None where nothing measures it yet. Records are those that a run has left under `root`."""
+    """The trail of an exhibit, None where nothing measures it yet. Records: those that a run has left under `root`."""
     spec = exhibit.spec
     if not spec:
         return None
     rules = tuple((rule, _rule_file(rule, root)) for rule in spec["rules"])
     results = Path("results") / config.scale
-    patterns = [pattern for pattern in spec["records"]]
-    records = sorted(p.relative_to(root).as_posix() for pattern in patterns for p in (root / results).glob(pattern))
+    records = sorted(
+        p.relative_to(root).as_posix() for pattern in spec["records"] for p in (root / results).glob(pattern)
+    )
     return Trail(
         config_file=config_file or f"config/{config.scale}.yaml",
         config_key=f"papers.{exhibit.paper}.{spec['experiment']}",

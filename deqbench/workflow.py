@@ -9,32 +9,45 @@ import psutil
 from deqbench.errors import UserError
 from deqbench.records import read_json, write_json
 
-OWNER = Path(".snakemake/deqbench-owner.json")
+OWNERS = Path(".snakemake/deqbench-owners")
 LOCKS = Path(".snakemake/locks")
 
 
 def config_source(workflow: Any) -> str:
-    """The config file that errors name: the last one that snakemake merged."""
-    return str(workflow.configfiles[-1]) if workflow.configfiles else "--config"
+    """The config file that errors and pages name: the last one that snakemake merged, relative if it lies below here."""
+    if not workflow.configfiles:
+        return "--config"
+    path, here = Path(workflow.configfiles[-1]), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def claim_lock() -> None:
-    """Writes down which process holds snakemake's lock of this directory; its own lock files do not say."""
+    """Writes down which process holds a lock of this directory; snakemake's own lock files do not say."""
     process = psutil.Process()
-    write_json(OWNER, {"host": platform.node(), "pid": process.pid, "created": process.create_time()})
+    owner = {"host": platform.node(), "pid": process.pid, "created": process.create_time()}
+    write_json(OWNERS / f"{process.pid}.json", owner)
 
 
 def lock_is_orphaned() -> bool:
-    """Whether a lock is held by a process of this machine that is dead. UserError: its owner lives, or is not known."""
-    if not LOCKS.is_dir() or not any(LOCKS.iterdir()):
+    """Whether all locks here are of processes of this machine that are dead. UserError: one lives, or is not known.
+
+    A run takes its lock first and then says whose it is, so an older record than the lock belongs to an earlier run.
+    """
+    locks = sorted(path.stat().st_mtime for path in LOCKS.glob("*"))
+    if not locks:
         return False
-    if not OWNER.exists():
-        raise UserError(f"{LOCKS}: expected a lock whose owner is known; found one without (snakemake --unlock removes it)")
-    owner = read_json(OWNER)
-    if owner["host"] != platform.node():
-        raise UserError(f"{LOCKS}: expected a lock of this machine; found one of process {owner['pid']} on {owner['host']}")
-    if psutil.pid_exists(owner["pid"]) and _created(owner["pid"]) == owner["created"]:
-        raise UserError(f"{Path.cwd()}: expected no other run here; found process {owner['pid']} at work")
+    written = {path: path.stat().st_mtime for path in OWNERS.glob("*.json")}
+    owners = [read_json(path) for path, when in sorted(written.items()) if when >= locks[0]]
+    for owner in owners:
+        if owner["host"] != platform.node():
+            found = f"process {owner['pid']} on {owner['host']}"
+            raise UserError(f"{LOCKS}: expected a lock of this machine; found one of {found}")
+        if psutil.pid_exists(owner["pid"]) and _created(owner["pid"]) == owner["created"]:
+            raise UserError(f"{Path.cwd()}: expected no other run here; found process {owner['pid']} at work")
+    if max(written.values(), default=0.0) < locks[-1]:
+        raise UserError(
+            f"{LOCKS}: expected a lock whose owner is known; found one without (snakemake --unlock removes it)"
+        )
     return True
 
 
@@ -44,5 +57,3 @@ def _created(pid: int) -> float | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.NoSuchProcess:
         return None
-
-

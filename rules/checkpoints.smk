@@ -2,11 +2,16 @@
 
 
 rule checkpoint:
-    message: "checkpoint of {wildcards.dataset}"
-    input: f"{RESULTS}/datasets/{{dataset}}.safetensors"
-    output: directory(f"{RESULTS}/checkpoints/{{dataset}}")
-    log: f"{LOGS}/checkpoints/{{dataset}}.log"
-    benchmark: f"{BENCHMARKS}/checkpoints/{{dataset}}.tsv"
+    message:
+        "checkpoint of {wildcards.dataset}"
+    input:
+        f"{RESULTS}/datasets/{{dataset}}.safetensors",
+    output:
+        directory(f"{RESULTS}/checkpoints/{{dataset}}"),
+    log:
+        f"{LOGS}/checkpoints/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/checkpoints/{{dataset}}.tsv"
     params:
         settings=settings(jobs.checkpoint, "dataset"),
         code=code("checkpoint"),

@@ -2,10 +2,14 @@
 
 
 rule dataset:
-    message: "data set {wildcards.dataset}"
-    output: f"{RESULTS}/datasets/{{dataset}}.safetensors"
-    log: f"{LOGS}/datasets/{{dataset}}.log"
-    benchmark: f"{BENCHMARKS}/datasets/{{dataset}}.tsv"
+    message:
+        "data set {wildcards.dataset}"
+    output:
+        f"{RESULTS}/datasets/{{dataset}}.safetensors",
+    log:
+        f"{LOGS}/datasets/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/datasets/{{dataset}}.tsv"
     params:
         settings=settings(jobs.dataset, "dataset"),
         code=code("dataset"),

@@ -12,9 +12,12 @@ FIGURES = [f"{RESULTS}/figures/deq-ddim/{exhibit}/figure.json" for exhibit in ("
 
 
 rule effective_config:
-    message: "the config with every override"
-    output: f"{RESULTS}/config.json"
-    log: f"{LOGS}/config.log"
+    message:
+        "the config with every override"
+    output:
+        f"{RESULTS}/config.json",
+    log:
+        f"{LOGS}/config.log",
     params:
         settings=CONFIG.model_dump_json(by_alias=True),
     localrule: True
@@ -23,12 +26,15 @@ rule effective_config:
 
 
 rule table:
-    message: "deq-ddim/{wildcards.exhibit}: cells"
+    message:
+        "deq-ddim/{wildcards.exhibit}: cells"
     input:
         config=f"{RESULTS}/config.json",
         records=lambda w: [path for path in RECORDS[w.exhibit] if path.endswith(".csv")],
-    output: f"{RESULTS}/tables/deq-ddim/{{exhibit}}.csv"
-    log: f"{LOGS}/tables/deq-ddim/{{exhibit}}.log"
+    output:
+        f"{RESULTS}/tables/deq-ddim/{{exhibit}}.csv",
+    log:
+        f"{LOGS}/tables/deq-ddim/{{exhibit}}.log",
     params:
         code=code("report"),
     localrule: True
@@ -37,12 +43,15 @@ rule table:
 
 
 rule claims:
-    message: "deq-ddim: verdicts"
+    message:
+        "deq-ddim: verdicts"
     input:
         config=f"{RESULTS}/config.json",
         tables=TABLES,
-    output: f"{RESULTS}/claims/deq-ddim.json"
-    log: f"{LOGS}/claims/deq-ddim.log"
+    output:
+        f"{RESULTS}/claims/deq-ddim.json",
+    log:
+        f"{LOGS}/claims/deq-ddim.log",
     params:
         code=code("report"),
     localrule: True
@@ -51,29 +60,39 @@ rule claims:
 
 
 rule figure:
-    message: "deq-ddim/{wildcards.exhibit}: drawing"
-    input: lambda w: RECORDS[w.exhibit]
-    output: f"{RESULTS}/figures/deq-ddim/{{exhibit}}/figure.json"
-    log: f"{LOGS}/figures/deq-ddim/{{exhibit}}.log"
+    message:
+        "deq-ddim/{wildcards.exhibit}: drawing"
+    input:
+        lambda w: RECORDS[w.exhibit],
+    output:
+        f"{RESULTS}/figures/deq-ddim/{{exhibit}}/figure.json",
+    log:
+        f"{LOGS}/figures/deq-ddim/{{exhibit}}.log",
     params:
+        results=RESULTS,
+        folder=f"{RESULTS}/figures/deq-ddim/{{exhibit}}",
         code=code("report"),
     localrule: True
     shell:
-        "deqbench report figure deq-ddim/{wildcards.exhibit} --records {RESULTS} --out $(dirname {output}) 2> {log}"
+        "deqbench report figure deq-ddim/{wildcards.exhibit} --records {params.results} --out {params.folder} 2> {log}"
 
 
 rule site:
-    message: "the report of {CONFIG.scale}"
+    message:
+        "the report of {CONFIG.scale}"
     input:
         TABLES,
         FIGURES,
         f"{RESULTS}/claims/deq-ddim.json",
         config=f"{RESULTS}/config.json",
         templates=[str(path) for path in sorted(Path("reports").glob("[st]*/*")) if path.is_file()],
-    output: f"reports/{CONFIG.scale}/index.html"
-    log: f"{LOGS}/site.log"
+    output:
+        f"reports/{CONFIG.scale}/index.html",
+    log:
+        f"{LOGS}/site.log",
     params:
+        config_file=CONFIG_FILE,
         code=code("report"),
     localrule: True
     shell:
-        "deqbench report site --config {input.config} --config-file {CONFIG_FILE:q} 2> {log}"
+        "deqbench report site --config {input.config} --config-file {params.config_file:q} 2> {log}"

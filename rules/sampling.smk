@@ -14,11 +14,16 @@ def drawn(w):
 
 
 rule sampling_images:
-    message: "deq-ddim/table-1: {wildcards.method} on {wildcards.dataset}, shard {wildcards.shard}"
-    input: f"{RESULTS}/checkpoints/{{dataset}}"
-    output: f"{SAMPLING}/table-1/{{dataset}}/{{method}}/{{shard}}.safetensors"
-    log: f"{LOGS}/deq-ddim/table-1/{{dataset}}/{{method}}/{{shard}}.log"
-    benchmark: f"{BENCHMARKS}/deq-ddim/table-1/{{dataset}}/{{method}}/{{shard}}.tsv"
+    message:
+        "deq-ddim/table-1: {wildcards.method} on {wildcards.dataset}, shard {wildcards.shard}"
+    input:
+        f"{RESULTS}/checkpoints/{{dataset}}",
+    output:
+        f"{SAMPLING}/table-1/{{dataset}}/{{method}}/{{shard}}.safetensors",
+    log:
+        f"{LOGS}/deq-ddim/table-1/{{dataset}}/{{method}}/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/deq-ddim/table-1/{{dataset}}/{{method}}/{{shard}}.tsv"
     params:
         settings=settings(jobs.draw, "dataset", "method", "shard"),
         code=code("sampling"),
@@ -33,14 +38,18 @@ rule sampling_images:
 
 
 rule sampling_scores:
-    message: "deq-ddim/table-1: scores on {wildcards.dataset}"
+    message:
+        "deq-ddim/table-1: scores on {wildcards.dataset}"
     input:
         drawn=drawn,
         dataset=f"{RESULTS}/datasets/{{dataset}}.safetensors",
         statistics=f"{RESULTS}/statistics/{{dataset}}.safetensors",
-    output: f"{SAMPLING}/table-1/{{dataset}}/scores.csv"
-    log: f"{LOGS}/deq-ddim/table-1/{{dataset}}/scores.log"
-    benchmark: f"{BENCHMARKS}/deq-ddim/table-1/{{dataset}}/scores.tsv"
+    output:
+        f"{SAMPLING}/table-1/{{dataset}}/scores.csv",
+    log:
+        f"{LOGS}/deq-ddim/table-1/{{dataset}}/scores.log",
+    benchmark:
+        f"{BENCHMARKS}/deq-ddim/table-1/{{dataset}}/scores.tsv"
     params:
         settings=settings(jobs.score, "dataset"),
         code=code("sampling"),
@@ -54,11 +63,16 @@ rule sampling_scores:
 
 
 rule sampling_times:
-    message: "deq-ddim/table-1: times, alone on the machine"
-    input: [f"{RESULTS}/checkpoints/{dataset}" for dataset in PAPER.table_1.times]
-    output: f"{SAMPLING}/table-1/times.csv"
-    log: f"{LOGS}/deq-ddim/table-1/times.log"
-    benchmark: f"{BENCHMARKS}/deq-ddim/table-1/times.tsv"
+    message:
+        "deq-ddim/table-1: times, alone on the machine"
+    input:
+        [f"{RESULTS}/checkpoints/{dataset}" for dataset in PAPER.table_1.times],
+    output:
+        f"{SAMPLING}/table-1/times.csv",
+    log:
+        f"{LOGS}/deq-ddim/table-1/times.log",
+    benchmark:
+        f"{BENCHMARKS}/deq-ddim/table-1/times.tsv"
     params:
         settings=settings(jobs.time),
         weights=lambda w, input: " ".join(f"--weights {folder}" for folder in input),
@@ -74,13 +88,17 @@ rule sampling_times:
 
 
 rule sampling_traces:
-    message: "deq-ddim/figure-1: traces on {wildcards.dataset}"
-    input: f"{RESULTS}/checkpoints/{{dataset}}"
+    message:
+        "deq-ddim/figure-1: traces on {wildcards.dataset}"
+    input:
+        f"{RESULTS}/checkpoints/{{dataset}}",
     output:
         traces=f"{SAMPLING}/figure-1/{{dataset}}.parquet",
         summary=f"{SAMPLING}/figure-1/{{dataset}}.csv",
-    log: f"{LOGS}/deq-ddim/figure-1/{{dataset}}.log"
-    benchmark: f"{BENCHMARKS}/deq-ddim/figure-1/{{dataset}}.tsv"
+    log:
+        f"{LOGS}/deq-ddim/figure-1/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/deq-ddim/figure-1/{{dataset}}.tsv"
     params:
         settings=settings(jobs.trace, "dataset"),
         code=code("sampling"),
@@ -95,11 +113,16 @@ rule sampling_traces:
 
 
 rule sampling_latents:
-    message: "deq-ddim/figure-2: latents on {wildcards.dataset}"
-    input: f"{RESULTS}/checkpoints/{{dataset}}"
-    output: f"{SAMPLING}/figure-2/{{dataset}}.safetensors"
-    log: f"{LOGS}/deq-ddim/figure-2/{{dataset}}.log"
-    benchmark: f"{BENCHMARKS}/deq-ddim/figure-2/{{dataset}}.tsv"
+    message:
+        "deq-ddim/figure-2: latents on {wildcards.dataset}"
+    input:
+        f"{RESULTS}/checkpoints/{{dataset}}",
+    output:
+        f"{SAMPLING}/figure-2/{{dataset}}.safetensors",
+    log:
+        f"{LOGS}/deq-ddim/figure-2/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/deq-ddim/figure-2/{{dataset}}.tsv"
     params:
         settings=settings(jobs.latents, "dataset"),
         code=code("sampling"),

@@ -2,11 +2,16 @@
 
 
 rule statistics:
-    message: "features of {wildcards.dataset}"
-    input: f"{RESULTS}/datasets/{{dataset}}.safetensors"
-    output: f"{RESULTS}/statistics/{{dataset}}.safetensors"
-    log: f"{LOGS}/statistics/{{dataset}}.log"
-    benchmark: f"{BENCHMARKS}/statistics/{{dataset}}.tsv"
+    message:
+        "features of {wildcards.dataset}"
+    input:
+        f"{RESULTS}/datasets/{{dataset}}.safetensors",
+    output:
+        f"{RESULTS}/statistics/{{dataset}}.safetensors",
+    log:
+        f"{LOGS}/statistics/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/statistics/{{dataset}}.tsv"
     params:
         extractor=lambda w: CONFIG.datasets[w.dataset].extractor,
         code=code("statistics"),

@@ -2,16 +2,22 @@
 
 
 rule zoo:
-    message: "every checkpoint of the zoo"
-    input: [f"results/zoo/{model}/card.json" for model in RECIPES]
+    message:
+        "every checkpoint of the zoo"
+    input:
+        [f"results/zoo/{model}/card.json" for model in RECIPES],
     localrule: True
 
 
 rule zoo_model:
-    message: "training {wildcards.model}"
-    output: "results/zoo/{model}/card.json"
-    log: "results/zoo/logs/{model}.log"
-    benchmark: "results/zoo/benchmarks/{model}.tsv"
+    message:
+        "training {wildcards.model}"
+    output:
+        "results/zoo/{model}/card.json",
+    log:
+        "results/zoo/logs/{model}.log",
+    benchmark:
+        "results/zoo/benchmarks/{model}.tsv"
     params:
         recipe=lambda w: RECIPES[w.model].model_dump_json(),
     threads: 1

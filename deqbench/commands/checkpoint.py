@@ -25,8 +25,11 @@ def fetch(
 ) -> None:
     """Fetches one checkpoint."""
     checkpoint = config.parse_job(config.Checkpoint, settings)
+    shape = datasets.load(dataset).shape
     with provenance.recorded(out, "checkpoint fetch", checkpoint.model_dump()) as facts:
-        facts["sha256"] = checkpoints.fetch(checkpoint, out)
-        network = checkpoints.load(out, checkpoint.subfolder)
-        checkpoints.check_shape(network, datasets.load(dataset).shape, name)
-        facts["parameters"] = sum(p.numel() for p in network.net.parameters())
+
+        def check(network: checkpoints.Network) -> None:
+            checkpoints.check_shape(network, shape, name)
+            facts["parameters"] = sum(p.numel() for p in network.net.parameters())
+
+        facts["sha256"] = checkpoints.fetch(checkpoint, out, check)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deqbench.records import atomically
+from deqbench.records import write_text
 from deqbench.report import regression
 
 app = typer.Typer(no_args_is_help=True)
@@ -38,6 +38,5 @@ def accept(scale: Scale = "demo", results: Results = Path("results")) -> None:
         if name not in mine:
             path.unlink()
     for name, path in mine.items():
-        text = path.read_bytes()
-        atomically(reference / f"{name}.csv", lambda temporary, text=text: temporary.write_bytes(text))
+        write_text(reference / f"{name}.csv", path.read_text(encoding="utf-8"))
     print(f"accepted {len(mine)} tables into {reference}")

@@ -1,5 +1,7 @@
 """DEQ-DDIM and sequential sampling: images, their scores, times, traces of the joint solve, and latents."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,22 +27,26 @@ Out = Annotated[Path, typer.Option(help="file to write")]
 Threads = Annotated[int, typer.Option(help="torch threads; 0 leaves torch's own choice")]
 
 
+def _add(on_step: Callable[..., None], before: int, done: int) -> None:
+    on_step(before + done)
+
+
 def _records(paper_rows: list[dict[str, Any]], experiment: str, dataset: str) -> list[dict[str, Any]]:
     return [{"paper": "deq-ddim", "experiment": experiment, "dataset": dataset, **row} for row in paper_rows]
 
 
 @app.command()
 def draw(method: str, settings: Settings, weights: Weights, out: Out, threads: Threads = 0) -> None:
-    """One shard of one method's images at every T: x0 (n, C, H, W) float32, rounds, nfe, diverged, diffusers' own x0."""
+    """One shard of one method's images at every T: x0 (n, C, H, W) float32, rounds, nfe, diverged, diffusers' x0."""
     job = parse_job(jobs.Draw, settings)
     provenance.set_threads(threads)
     with provenance.recorded(out, f"sampling draw {method}", job.model_dump(), job.device):
         network = checkpoints.load(weights)
         images = jobs.shard_images(job.scores.images, job.scores.shards, job.shard)
-        tensors = {}
+        tensors: dict[str, torch.Tensor] = {}
         with steps_bar(f"{method} on {job.dataset}", len(images) * len(job.scores.T)) as on_step:
             for place, T in enumerate(job.scores.T):
-                drawn = experiments.draw(network, job, T, lambda n, p=place: on_step(p * len(images) + n))
+                drawn = experiments.draw(network, job, T, partial(_add, on_step, place * len(images)))
                 tensors |= {f"T{T}.{name}": tensor for name, tensor in drawn.items()}
                 if job.shard == 0 and job.grid == "uniform-released":
                     first = images[:ORACLE_IMAGES]
@@ -50,11 +56,11 @@ def draw(method: str, settings: Settings, weights: Weights, out: Out, threads: T
 
 
 def read_drawn(paths: list[Path], T: int) -> dict[str, torch.Tensor]:
-    """One method's tensors at one T, shards in the order given: x0, rounds, nfe, diverged and, where made, diffusers."""
+    """One method's tensors at one T, shards in the order given: x0, rounds, nfe, diverged, diffusers where made."""
     parts: dict[str, list[torch.Tensor]] = {}
     for path in paths:
         with safe_open(path, framework="pt") as file:
-            for key in file.keys():
+            for key in file.keys():  # noqa: SIM118  (no dict)
                 prefix, name = key.split(".")
                 if prefix == f"T{T}":
                     parts.setdefault(name, []).append(file.get_tensor(key))
@@ -70,7 +76,7 @@ def score(
     out: Out,
     threads: Threads = 0,
 ) -> None:
-    """Scores of every method's images, paired with the baseline's, with real images and a spoilt control beside them."""
+    """Scores of every method's images, paired with the baseline's, real images and a spoilt control beside them."""
     job = parse_job(jobs.Score, settings)
     provenance.set_threads(threads)
     with provenance.recorded(out, "sampling score", job.model_dump(), job.device):
@@ -108,7 +114,10 @@ def time(
 
 def _timed_metrics(run: dict[str, Any]) -> list[dict[str, Any]]:
     units = {"time_s": "s", "rounds": "rounds", "nfe": "evaluations", "x0_error": ""}
-    return [{"metric": f"timed_{name}" if name != "time_s" else name, "value": run[name], "unit": unit} for name, unit in units.items()]
+    return [
+        {"metric": f"timed_{name}" if name != "time_s" else name, "value": run[name], "unit": unit}
+        for name, unit in units.items()
+    ]
 
 
 @app.command()
@@ -125,7 +134,9 @@ def trace(settings: Settings, weights: Weights, out: Out, summary: Out, threads:
                 part = tracing.trace(network, job, job.methods[name], T)
                 parts.append(part.assign(method=name, T=T))
                 on_step(place)
-        traces = pd.concat(parts, ignore_index=True).assign(paper="deq-ddim", experiment="figure-1", dataset=job.dataset)
+        traces = pd.concat(parts, ignore_index=True).assign(
+            paper="deq-ddim", experiment="figure-1", dataset=job.dataset
+        )
         write_records(summary, _records(tracing.summary(traces), "figure-1", job.dataset))
         write_frame(out, traces)
 

@@ -26,7 +26,7 @@ def features(
     out: Annotated[Path, typer.Option(help="safetensors file to write: train and test features (N, D) float32")],
     threads: int = 0,
 ) -> None:
-    """Extracts the features of the train and test split; a symmetric data set's images in one turn each, drawn at random."""
+    """Extracts the features of train and test; a symmetric data set's images in one turn each, drawn at random."""
     provenance.set_threads(threads)
     with provenance.recorded(out, "statistics features", {"extractor": extractor}) as facts:
         extract = load_extractor(extractor if extractor == "inception" else str(zoo.path(extractor)))

@@ -10,9 +10,8 @@ import typer
 
 from deqbench import config, provenance, zoo
 from deqbench.data import datasets
-from deqbench.errors import UserError
 from deqbench.measure.progress import steps_bar
-from deqbench.records import read_json, write_json, write_text
+from deqbench.records import read_json, write_json
 from deqbench.zoo import classifiers, training
 
 app = typer.Typer(no_args_is_help=True)
@@ -33,8 +32,10 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)  # the layers' initial weights are drawn by torch itself
     with steps_bar(model, settings.steps) as on_step:
-        make = _diffusion if isinstance(settings, config.DiffusionRecipe) else _classifier
-        metrics = make(settings, dataset, out, on_step)
+        if isinstance(settings, config.DiffusionRecipe):
+            metrics = _diffusion(settings, dataset, out, on_step)
+        else:
+            metrics = _classifier(settings, dataset, out, on_step)
     card = {
         "model": model,
         "data": settings.dataset,
@@ -62,11 +63,15 @@ def _diffusion(recipe: config.DiffusionRecipe, dataset: datasets.Dataset, out: P
     net.load_state_dict(weights)
     metrics = {"heldout_eps_mse_fp32": heldout_loss(net, dataset, scheduler.alphas_cumprod)}
     net.half().save_pretrained(out)
-    net = UNet2DModel.from_pretrained(out, torch_dtype=torch.float32)
+    net = UNet2DModel.from_pretrained(out, torch_dtype=torch.float32, low_cpu_mem_usage=False)
     metrics["heldout_eps_mse_fp16_storage"] = heldout_loss(net, dataset, scheduler.alphas_cumprod)
     metrics["parameters"] = sum(p.numel() for p in net.parameters())
     scheduler.save_config(out)
-    index = {"_class_name": "DDIMPipeline", "scheduler": ["diffusers", "DDIMScheduler"], "unet": ["diffusers", "UNet2DModel"]}
+    index = {
+        "_class_name": "DDIMPipeline",
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "unet": ["diffusers", "UNet2DModel"],
+    }
     write_json(out / "model_index.json", index)
     state.unlink(missing_ok=True)
     return metrics
@@ -82,7 +87,9 @@ def heldout_loss(net: torch.nn.Module, dataset: datasets.Dataset, alpha_bar: tor
     return float(torch.stack(losses).mean())
 
 
-def _classifier(recipe: config.ClassifierRecipe, dataset: datasets.Dataset, out: Path, on_step: Any) -> dict[str, float]:
+def _classifier(
+    recipe: config.ClassifierRecipe, dataset: datasets.Dataset, out: Path, on_step: Any
+) -> dict[str, float]:
     from deqbench.records import write_tensors
 
     options = recipe.model_dump(include={"steps", "batch", "lr", "seed"})

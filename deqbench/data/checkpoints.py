@@ -1,21 +1,24 @@
-"""Noise-prediction networks in diffusers' format: from the zoo, a folder or a hub, checked before anything uses them."""
+"""Noise-prediction networks in diffusers' format: from the zoo, a folder or a hub, checked before they are used."""
 
 import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
 
 from deqbench import config, provenance, zoo
+from deqbench.diffusion.network import Prediction
 from deqbench.diffusion.schedule import Schedule
-from deqbench.errors import UserError
+from deqbench.errors import UserError, unknown
 from deqbench.records import read_json, write_json
 
+LOCAL = {"local_files_only": True, "low_cpu_mem_usage": False}
 WANTED = ("*.json", "*.safetensors")  # never a pickle
 
 
@@ -29,27 +32,31 @@ class Network:
     shape: tuple[int, int, int]  # (C, H, W)
 
 
-def fetch(checkpoint: config.Checkpoint, out: Path) -> dict[str, str]:
-    """Puts the checkpoint into the folder `out`, whole or not at all; the checksums of its weights by file name.
+def fetch(checkpoint: config.Checkpoint, out: Path, check: Callable[[Network], object] | None = None) -> dict[str, str]:
+    """Puts the checkpoint into the folder `out`, whole and loaded once, or not at all; its weights' checksums by file.
 
-    UserError: unknown zoo model, no such folder or repository, no safetensors in it, or a checksum that differs.
+    check: called with the network before anything reaches `out`, and may raise. UserError: unknown zoo model, no such
+    folder or repository, no safetensors in it, a checksum that differs, or as for `load`.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         folder = Path(temporary) / "checkpoint"
-        expected = dict(checkpoint.sha256)
+        pinned = [checkpoint.sha256]
         if checkpoint.source == "zoo":
             source = zoo.path(checkpoint.name)
-            expected |= read_json(source / "card.json")["sha256"]
+            pinned.append(read_json(source / "card.json")["sha256"])
             _copy(source, folder)
         elif checkpoint.source == "folder":
             _copy(Path(checkpoint.name), folder)
         else:
             _download(checkpoint, folder)
-        found = _checksums(folder, expected, checkpoint.name)
+        found = _checksums(folder, pinned, checkpoint.name)
         write_json(folder / "checkpoint.json", {**checkpoint.model_dump(), "sha256": found})
+        network = load(folder, called=checkpoint.name)
+        if check:
+            check(network)
         if out.exists():
-            shutil.rmtree(out)
+            out.rename(Path(temporary) / "before")
         folder.rename(out)
     return found
 
@@ -66,16 +73,17 @@ def _copy(source: Path, folder: Path) -> None:
 
 def _download(checkpoint: config.Checkpoint, folder: Path) -> None:
     """A hub's repository, at a revision, with every file's checksum compared with the hub's own list."""
-    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError
 
     api = HfApi()
     try:
         revision = api.model_info(checkpoint.name, revision=checkpoint.revision).sha
-        api.snapshot_download(checkpoint.name, revision=revision, local_dir=folder, allow_patterns=list(WANTED))
+        api.snapshot_download(
+            checkpoint.name, revision=revision, local_dir=folder, allow_patterns=list(WANTED), tqdm_class=_patience()
+        )
         listed = api.verify_repo_checksums(checkpoint.name, revision=revision, local_dir=folder)
-    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError, ValueError) as error:
+    except (HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{checkpoint.name}: expected a repository of {api.endpoint}; found: {reason}") from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)
@@ -84,46 +92,106 @@ def _download(checkpoint: config.Checkpoint, folder: Path) -> None:
         raise UserError(f"{checkpoint.name}/{bad['path']}: expected checksum {bad['expected']}; found {bad['actual']}")
 
 
-def _checksums(folder: Path, expected: dict[str, str], name: str) -> dict[str, str]:
-    found = {str(path.relative_to(folder)): provenance.sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
+def _patience() -> type:
+    """A progress bar that draws nothing and loses patience with a server that starts a file over and over again.
+
+    huggingface_hub tries again without end as long as any bytes arrive; what starts over is taken back from the bar.
+    """
+    from huggingface_hub.utils import tqdm
+
+    class Patience(tqdm):  # type: ignore[type-arg, misc]
+        starts = 0
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            Patience.starts += (n or 0) < 0
+            if Patience.starts > 3:
+                raise OSError("a file that was cut short, and started over, four times")
+            super().update(n)
+
+    return Patience
+
+
+def _checksums(folder: Path, pinned: list[dict[str, str]], name: str) -> dict[str, str]:
+    weights = sorted(folder.rglob("*.safetensors"))
+    found = {path.relative_to(folder).as_posix(): provenance.sha256(path) for path in weights}
     if not found:
         raise UserError(f"{name}: expected weights in safetensors; found none")
-    for file, checksum in expected.items():
+    for file, checksum in (item for expected in pinned for item in expected.items()):
         if found.get(file) != checksum:
             raise UserError(f"{name}/{file}: expected sha256 {checksum}; found {found.get(file, 'no such file')}")
     return found
 
 
-def load(folder: Path, subfolder: str | None = None) -> Network:
-    """The network in a folder, float32, in evaluation mode. UserError: missing, cut short, or of another form."""
-    from diffusers import DDIMScheduler, UNet2DModel
+def load(folder: Path, subfolder: str | None = None, *, called: str | None = None) -> Network:
+    """The network in a folder, float32, in evaluation mode. UserError: missing, cut short, or of another form.
 
+    subfolder: where the network lies, unless `fetch` wrote it down or it is `unet`. called: the name in errors.
+    """
     folder = Path(folder)
+    if (folder / "checkpoint.json").is_file():
+        subfolder = subfolder or read_json(folder / "checkpoint.json").get("subfolder")
     subfolder = subfolder or ("unet" if (folder / "unet").is_dir() else None)
     place = folder / (subfolder or "")
-    weights = next(iter(sorted(place.glob("*.safetensors"))), place / "diffusion_pytorch_model.safetensors")
-    if not (place / "config.json").is_file() or not weights.is_file():
-        raise UserError(f"{place}: expected config.json and diffusion_pytorch_model.safetensors; found one missing")
-    _check_form(weights)
-    try:
-        net = UNet2DModel.from_pretrained(place, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{weights}: expected the weights of the network in config.json; found: {reason}") from error
+    name = "/".join(filter(None, (called or str(folder), subfolder)))
+    weights = place / "diffusion_pytorch_model.safetensors"
+    if missing := [path.name for path in (place / "config.json", weights) if not path.is_file()]:
+        raise UserError(f"{name}: expected config.json and {weights.name}; found no {' and no '.join(missing)}")
+    _check_form(weights, name)
+    net = _network(place, f"{name}/{weights.name}")
     if not all(p.isfinite().all() for p in net.parameters()):
-        raise UserError(f"{weights}: expected finite weights; found NaN or infinity")
-    scheduler_folder = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
-    has_config = (scheduler_folder / "scheduler_config.json").is_file()
-    settings = DDIMScheduler.load_config(scheduler_folder) if has_config else {}
-    if settings.get("clip_sample", False):
-        print("clip_sample is switched off: a clipped step is no affine map of eps", file=sys.stderr)
-    scheduler = DDIMScheduler.from_config({**settings, "clip_sample": False, "timestep_spacing": "leading"})
+        raise UserError(f"{name}/{weights.name}: expected finite weights; found NaN or infinity")
     size = net.config["sample_size"]
+    if size is None:
+        raise UserError(f"{name}/config.json: sample_size: expected the width of an image; found none")
     height, width = (size, size) if isinstance(size, int) else size
+    scheduler = _scheduler(folder, called or str(folder))
     return Network(net.eval(), Schedule.of(scheduler), scheduler, (net.config["in_channels"], height, width))
 
 
-def _check_form(weights: Path) -> None:
+def _scheduler(folder: Path, name: str) -> Any:
+    """Diffusers' DDIMScheduler of the config that lies in `scheduler/` or beside the network, without clipping."""
+    from diffusers import DDIMScheduler
+
+    inner = "scheduler/scheduler_config.json" if (folder / "scheduler").is_dir() else "scheduler_config.json"
+    path, settings = folder / inner, {}
+    try:
+        if path.is_file():
+            settings = json.loads(path.read_text(encoding="utf-8"))
+        if settings.get("clip_sample", False) or settings.get("thresholding", False):
+            print("clip_sample is switched off: a clipped step is no affine map of eps", file=sys.stderr)
+        ours = {"clip_sample": False, "thresholding": False, "timestep_spacing": "leading", "steps_offset": 0}
+        scheduler = DDIMScheduler.from_config({**settings, **ours})
+    except (OSError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{name}/{inner}: expected the config of a diffusers scheduler; found: {reason}") from error
+    kind = scheduler.config.prediction_type
+    if kind not in get_args(Prediction):
+        raise unknown(f"{name}/{inner}: prediction_type", kind, get_args(Prediction))
+    return scheduler
+
+
+def _network(place: Path, name: str) -> Any:
+    """The network whose every weight comes from the file. UserError as for `load`."""
+    from diffusers import UNet2DModel
+
+    options = {"use_safetensors": True, "local_files_only": True, "low_cpu_mem_usage": False}
+    try:
+        net, info = UNet2DModel.from_pretrained(place, torch_dtype=torch.float32, output_loading_info=True, **options)
+    except (OSError, ValueError, RuntimeError, TypeError, AttributeError, KeyError) as error:
+        reason = " ".join(str(error).replace(f"{place}", name).split())[:300]
+        raise UserError(f"{name}: expected the weights of the network in config.json; found: {reason}") from error
+    for kind in ("missing_keys", "unexpected_keys"):  # diffusers would draw what is missing at random
+        if info[kind]:
+            first = sorted(info[kind])[0]
+            words = f"{len(info[kind])} {kind.replace('_keys', '')}, such as {first}"
+            raise UserError(f"{name}: expected the weights of the network in config.json; found {words}")
+    return net
+
+
+def _check_form(weights: Path, name: str) -> None:
     """Reads the header and the length only, so that a file cut short is named as such. UserError as for `load`."""
     from safetensors import SafetensorError, safe_open
 
@@ -131,11 +199,13 @@ def _check_form(weights: Path) -> None:
         with safe_open(weights, framework="pt"):
             return
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{weights}: expected a whole safetensors file; found: {error}") from error
+        raise UserError(f"{name}/{weights.name}: expected a whole safetensors file; found: {error}") from error
 
 
 def check_shape(network: Network, shape: tuple[int, ...], name: str) -> None:
     """UserError unless the network takes images of that shape (C, H, W)."""
     if tuple(network.shape) != tuple(shape):
         wanted, found = ("x".join(map(str, s)) for s in (network.shape, shape))
-        raise UserError(f"datasets.{name}.checkpoint: expected a network for images {found} (C x H x W); found one for {wanted}")
+        raise UserError(
+            f"datasets.{name}.checkpoint: expected a network for images {found} (C x H x W); found one for {wanted}"
+        )

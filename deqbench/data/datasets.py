@@ -1,7 +1,7 @@
 """The data sets by name, each with its splits fixed once.
 
-Images are float32 in [-1, 1], shape (N, C, H, W). Networks and feature extractors see `train` only, settings are chosen on
-`tuning`, results use `test`.
+Images are float32 in [-1, 1], shape (N, C, H, W). Networks and feature extractors see `train` only, settings are chosen
+on `tuning`, results use `test`.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,9 @@ def digits() -> Dataset:
     rest, test, rest_y, test_y = train_test_split(pixels, labels, test_size=360, stratify=labels, random_state=0)
     train, tuning, train_y, _ = train_test_split(rest, rest_y, test_size=180, stratify=rest_y, random_state=0)
     return Dataset(
-        *(torch.from_numpy(part) for part in (train, tuning, test)),
+        torch.from_numpy(train),
+        torch.from_numpy(tuning),
+        torch.from_numpy(test),
         symmetric=False,
         train_labels=torch.from_numpy(train_y),
         test_labels=torch.from_numpy(test_y),
@@ -60,7 +62,7 @@ TISSUE_ROWS = {"train": (0, 144), "tuning": (160, 192), "test": (208, 256)}
 
 
 def tissue() -> Dataset:
-    """Patches 16x16 of scikit-image's immunohistochemistry picture at half size, from three regions of it, every 2 pixels."""
+    """Patches 16x16 of scikit-image's immunohistochemistry picture at half size, every 2 pixels of three regions."""
     import skimage.data
     import skimage.transform
 
@@ -72,11 +74,12 @@ def tissue() -> Dataset:
         windows = region.unfold(1, TISSUE_SIZE, 2).unfold(2, TISSUE_SIZE, 2)  # (3, H', W', 16, 16)
         return windows.permute(1, 2, 0, 3, 4).flatten(0, 1).contiguous()
 
-    return Dataset(*(patches(TISSUE_ROWS[split]) for split in SPLITS), symmetric=True)
+    train, tuning, test = (patches(TISSUE_ROWS[split]) for split in SPLITS)
+    return Dataset(train, tuning, test, symmetric=True)
 
 
 def cifar10(root: str) -> Dataset:
-    """CIFAR-10 from torchvision under `root` (downloaded when absent): the last 5,000 training images are the tuning data."""
+    """CIFAR-10 from torchvision under `root`, downloaded when absent; its last 5,000 training images are for tuning."""
     from torchvision.datasets import CIFAR10
 
     def images(train: bool) -> Tensor:
@@ -90,17 +93,27 @@ def cifar10(root: str) -> Dataset:
     return Dataset(train[:-5000], train[-5000:], images(False), symmetric=False)
 
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
 def folder(root: str, size: int) -> Dataset:
-    """Square centre crops, `size` pixels wide, of the pictures under `root`, in the order of their names: 80/10/10 %."""
+    """Square centre crops, `size` pixels wide, of the pictures under `root`, in the order of their names: 80/10/10 %.
+
+    UserError: fewer than ten pictures, or one that cannot be read.
+    """
     from PIL import Image
     from torchvision.transforms.v2.functional import center_crop, pil_to_tensor, resize
 
-    paths = sorted(p for p in Path(root).rglob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".bmp"))
+    paths = sorted(p for p in Path(root).rglob("*") if p.suffix.lower() in PICTURES)
     if len(paths) < 10:
-        raise UserError(f"{root}: expected a folder with at least 10 pictures (png, jpg, webp, bmp); found {len(paths)}")
+        kinds = ", ".join(PICTURES)
+        raise UserError(f"{root}: expected a folder with at least 10 pictures ({kinds}); found {len(paths)}")
 
     def image(path: Path) -> Tensor:
-        picture = Image.open(path).convert("RGB")
+        try:
+            picture = Image.open(path).convert("RGB")
+        except OSError as error:
+            raise UserError(f"{path}: expected a picture; found: {error}") from error
         side = min(picture.size)
         return pil_to_tensor(resize(center_crop(picture, [side, side]), [size, size])).float() / 127.5 - 1
 
@@ -123,7 +136,7 @@ def build(source: str, **options: object) -> Dataset:
 
 
 def save(dataset: Dataset, path: Path) -> None:
-    """Writes the splits as uint8 (level 255 is +1), atomically. Digits have 17 levels, so that nothing is lost to sight."""
+    """Writes the splits as uint8 (level 255 is +1), atomically. Digits have 17 levels: nothing is lost to sight."""
     tensors = {split: ((getattr(dataset, split) + 1) * 127.5).round().clamp(0, 255).byte() for split in SPLITS}
     tensors["symmetric"] = torch.tensor(dataset.symmetric)
     for name in ("train_labels", "test_labels"):
@@ -139,15 +152,23 @@ def load(path: Path) -> Dataset:
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: expected a data set in safetensors; found: {error}") from error
     for split in SPLITS:
-        if split not in tensors or not len(tensors[split]):
+        if split not in tensors or not tensors[split].numel():
             raise UserError(f"{path}: expected images in the split '{split}'; found none")
-    images = [tensors[split].float() / 127.5 - 1 for split in SPLITS]
-    labels = [tensors.get("train_labels"), tensors.get("test_labels")]
-    return Dataset(*images, bool(tensors["symmetric"]), *labels)
+        if tensors[split].ndim != 4 or tensors[split].dtype != torch.uint8:
+            found = f"{tensors[split].dtype} {tuple(tensors[split].shape)}"
+            raise UserError(f"{path}: {split}: expected uint8 images (N, C, H, W); found {found}")
+    if "symmetric" not in tensors:
+        raise UserError(f"{path}: expected the entry 'symmetric'; found none")
+    train, tuning, test = (tensors[split].float() / 127.5 - 1 for split in SPLITS)
+    symmetric = bool(tensors["symmetric"])
+    return Dataset(train, tuning, test, symmetric, tensors.get("train_labels"), tensors.get("test_labels"))
 
 
 def dihedral(images: Tensor, which: Tensor) -> Tensor:
-    """Each image turned by `which % 4` quarters and mirrored where `which >= 4`. images: (N, C, H, H); which: (N,) in 0..7."""
+    """Each image turned by `which % 4` quarters and mirrored where `which >= 4`.
+
+    images: (N, C, H, H); which: (N,) in 0..7.
+    """
     turned = torch.stack([torch.rot90(images, k, (2, 3)) for k in range(4)])
     turned = torch.cat([turned, turned.flip(-1)])  # (8, N, C, H, H)
     return turned[which, torch.arange(len(images))]

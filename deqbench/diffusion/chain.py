@@ -16,10 +16,10 @@ EpsModel = Callable[[Tensor, Tensor], Tensor]  # ((M, *dims), (M,) int64) -> (M,
 
 @dataclass(frozen=True)
 class DDIMChain:
-    """B chains of N steps from x_T: called with a guess of all N later states, it returns them computed from that guess.
+    """B chains of N steps from x_T; called with a guess of all N later states, it returns them computed from it.
 
-    With y = x / sqrt(alpha_bar) a step adds one eps term (and, for eta > 0, one fixed noise), so that one cumulative sum serves
-    the whole chain. A triangular system (deqbench.solvers.triangular). Source: DEQ-DDIM, eqs. 8-10 and D.1.
+    With y = x / sqrt(alpha_bar) a step adds one eps term (and, for eta > 0, one fixed noise), so that one cumulative
+    sum serves the whole chain. A triangular system (deqbench.solvers.triangular). Source: DEQ-DDIM, eqs. 8-10 and D.1.
     """
 
     eps_model: EpsModel

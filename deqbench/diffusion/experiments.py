@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,9 +36,7 @@ def chain(
     steps = len(timesteps(grid, T, len(network.schedule.alpha_bar)))
     drawn = noise.step_noise(seed, images, steps, network.shape).to(device) if method.eta else None
     x_T = noise.x_T(seed, images, network.shape).to(device)
-    return DDIMChain.make(
-        eps, network.schedule, grid, T, x_T, eta=method.eta, variance=method.variance, noise=drawn
-    )
+    return DDIMChain.make(eps, network.schedule, grid, T, x_T, eta=method.eta, variance=method.variance, noise=drawn)
 
 
 def groups(images: range, T: int) -> Iterator[range]:
@@ -48,9 +47,7 @@ def groups(images: range, T: int) -> Iterator[range]:
 
 
 @torch.inference_mode()
-def draw(
-    network: Network, job: jobs.Draw, T: int, on_image: Callable[[int], None] | None = None
-) -> dict[str, Tensor]:
+def draw(network: Network, job: jobs.Draw, T: int, on_image: Callable[[int], None] | None = None) -> dict[str, Tensor]:
     """x0 (n, C, H, W), rounds (n,), nfe (n,) and diverged (n,) of one shard at one T."""
     eps = predictor(network, job.device, job.max_batch)
     parts: list[Sampled] = []
@@ -60,7 +57,9 @@ def draw(
         made = chain(network, eps, job.method, job.grid, T, job.seed, group)
         parts.append(sample(job.method.sampler, made, jobs.options(job.method)))
         if eps.evaluations - before != int(parts[-1].nfe.sum()):
-            raise AssertionError(f"{job.method.sampler}: NFE {int(parts[-1].nfe.sum())}, counted {eps.evaluations - before}")
+            raise AssertionError(
+                f"{job.method.sampler}: NFE {int(parts[-1].nfe.sum())}, counted {eps.evaluations - before}"
+            )
         done += len(group)
         if on_image:
             on_image(done)
@@ -82,7 +81,7 @@ def diffusers_walk(network: Network, method: Method, grid: str, T: int, seed: in
     device = next(network.net.parameters()).device
     x = noise.x_T(seed, images, network.shape).to(device)
     drawn = noise.step_noise(seed, images, T, network.shape).to(device) if method.eta else None
-    if method.eta and method.variance == "large":
+    if drawn is not None and method.variance == "large":
         from diffusers import DDPMScheduler
 
         settings = {**scheduler.config, "variance_type": "fixed_large", "clip_sample": False}
@@ -132,20 +131,23 @@ def timed(network: Network, job: jobs.Time, dataset: str, T: int) -> Iterator[di
                 continue
             made = chain(network, eps, method, job.grids[dataset], T, job.seed, [max(repeat, 0)])
             options = jobs.options(method)
-            seconds, found = _clock(lambda m=made, n=method.sampler, o=options: sample(n, m, o), job.device)
+            seconds, found = _clock(partial(sample, method.sampler, made, options), job.device)
             if name == job.baseline:
                 exact = found.x0
             spent[name] += seconds
             if repeat >= 0:
-                same = method.eta == job.methods[job.baseline].eta and exact is not None
                 yield {
                     "method": name,
                     "image": repeat,
                     "time_s": seconds,
                     "rounds": int(found.rounds[0]),
                     "nfe": int(found.nfe[0]),
-                    "x0_error": float(relative_error(found.x0, exact)[0]) if same else float("nan"),
+                    "x0_error": _error(found.x0, exact, method.eta == job.methods[job.baseline].eta),
                 }
+
+
+def _error(x0: Tensor, exact: Tensor | None, same_chain: bool) -> float:
+    return float(relative_error(x0, exact)[0]) if same_chain and exact is not None else float("nan")
 
 
 def _clock(run: Callable[[], Sampled], device: str) -> tuple[float, Sampled]:

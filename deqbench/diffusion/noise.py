@@ -1,4 +1,4 @@
-"""Starting points and noises, one generator a seed, stream and image: image k is the same in any batch, shard or order."""
+"""Starting points and noises, one generator a seed, stream and image: image k is the same in any batch or shard."""
 
 from collections.abc import Sequence
 

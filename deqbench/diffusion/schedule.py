@@ -31,7 +31,9 @@ def _uniform_released(steps: int, train_steps: int) -> np.ndarray:
     if train_steps % steps:
         divisors = [n for n in range(1, train_steps + 1) if train_steps % n == 0]
         near = min(divisors, key=lambda n: abs(n - steps))
-        raise UserError(f"T: grid uniform-released expected a divisor of {train_steps}; found {steps} (nearest: {near})")
+        raise UserError(
+            f"T: grid uniform-released expected a divisor of {train_steps}; found {steps} (nearest: {near})"
+        )
     return np.arange(0, train_steps, train_steps // steps)
 
 
@@ -58,9 +60,10 @@ GRIDS = {
 def timesteps(grid: str, steps: int, train_steps: int = 1000) -> Tensor:
     """Distinct training timesteps, descending, int64: at most `steps` of them.
 
-    The paper's rules are tau_i = floor(c i) and floor(c i^2), i = 0..T-1, with c such that the last is train_steps - 1. The
-    released code takes every (train_steps / T)-th step (the grid of diffusers' `leading` spacing), or for CIFAR-10
-    floor(linspace(0, sqrt(800), T)^2), which ends at 800. Rules that repeat a timestep would repeat a network call and move
+    The paper's rules are tau_i = floor(c i) and floor(c i^2), i = 0..T-1, with c such that the last is train_steps -
+    1. The released code takes every (train_steps / T)-th step (the grid of diffusers' `leading` spacing), or for
+    CIFAR-10 floor(linspace(0, sqrt(800), T)^2), which ends at 800. Rules that repeat a timestep would repeat a network
+    call and move
     nothing: repeats are dropped. UserError: unknown grid, T outside 1..train_steps, or T that the grid cannot serve.
 
     Source: DEQ-DDIM, appendix A; released code, runners/diffusion.py.
@@ -84,6 +87,6 @@ def sigmas(alpha_bar: Tensor, eta: float) -> Tensor:
 
 
 def large_sigmas(alpha_bar: Tensor) -> Tensor:
-    """(N,) float64: the larger of DDPM's two variances; the last step adds no noise. Source: DDIM, section 5 (sigma-hat)."""
+    """(N,) float64: the larger of DDPM's two deviations; the last step adds no noise. Source: DDIM, section 5."""
     large = (1 - alpha_bar[:-1] / alpha_bar[1:]).sqrt()
     return torch.cat([large[:-1], torch.zeros_like(large[-1:])])

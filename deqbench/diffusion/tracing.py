@@ -21,7 +21,7 @@ GOOD = 0.05  # below what the eye sees
 
 @torch.inference_mode()
 def trace(network: Network, job: jobs.TraceJob, method: Method, T: int) -> pd.DataFrame:
-    """Rows image, round, metric, value, unit: residuals, and x0's relative error to the sequential chain, without early stop.
+    """Rows image, round, metric, value, unit: residuals, x0's relative error to the sequential chain; no early stop.
 
     UserError: a method that is no joint solve.
     """
@@ -35,8 +35,15 @@ def trace(network: Network, job: jobs.TraceJob, method: Method, T: int) -> pd.Da
         exact = sample("sequential", made, {}).x0
 
         def on_round(
-            *, k: int, state: Tensor, fz: Tensor, indices: Tensor, absolute: Tensor, relative: Tensor,
-            exact: Tensor = exact, group: range = group,
+            *,
+            k: int,
+            state: Tensor,
+            fz: Tensor,
+            indices: Tensor,
+            absolute: Tensor,
+            relative: Tensor,
+            exact: Tensor = exact,
+            group: range = group,
         ) -> None:
             found = fz if options.get("returned", "evaluation") == "evaluation" else state
             errors = relative_error(found[:, -1], exact[indices])

@@ -1,7 +1,7 @@
 """Feature extractors: a small classifier per embedded data set, Inception at paper scale.
 
-The features are the penultimate layer before its nonlinearity, standardised on the training images: dead ReLU units would make
-the covariance singular.
+The features are the penultimate layer before its nonlinearity, standardised on the training images: dead ReLU units
+would make the covariance singular.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,10 @@ Extractor = Callable[[Tensor], Tensor]  # (N, C, H, W) in [-1, 1] -> (N, D) floa
 
 
 class SmallClassifier(nn.Module):
-    """Four convolutions, mean and maximum over positions, one hidden layer of `units`: (N, C, H, W) -> (N, classes) logits."""
+    """Four convolutions and one hidden layer of `units`: (N, C, H, W) -> (N, classes) logits."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, channels: int, classes: int, width: int = 32, units: int = 32) -> None:
         super().__init__()
@@ -42,7 +45,8 @@ class SmallClassifier(nn.Module):
         self.register_buffer("std", torch.ones(units))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.dropout(torch.relu(self.hidden(self.body(images)))))
+        logits: Tensor = self.head(self.dropout(torch.relu(self.hidden(self.body(images)))))
+        return logits
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
@@ -71,7 +75,7 @@ def load_classifier(folder: Path) -> SmallClassifier:
 
 
 def inception(images: Tensor) -> Tensor:
-    """Clean-fid's Inception-v3 features (N, 2048) of images (N, 3, H, W) in [-1, 1]; its weights are downloaded once."""
+    """Clean-fid's Inception-v3 features (N, 2048) of images (N, 3, H, W) in [-1, 1]; downloads its weights once."""
     from cleanfid.features import feature_extractor, get_reference_statistics  # noqa: F401
     from cleanfid.resize import make_resizer
 

@@ -46,8 +46,10 @@ def _thinned(features: Features, most: int = 2000) -> Features:
     return features[np.linspace(0, len(features) - 1, min(most, len(features))).round().astype(int)]
 
 
-def jackknife(statistic: Callable[[NDArray[np.bool_]], float], n: int, blocks: int = BLOCKS) -> tuple[float, float, float]:
-    """(value, low, high): a statistic of n images and its 95 % interval, by leaving out each of `blocks` runs of images.
+def jackknife(
+    statistic: Callable[[NDArray[np.bool_]], float], n: int, blocks: int = BLOCKS
+) -> tuple[float, float, float]:
+    """(value, low, high): a statistic of n images and its 95 % interval, leaving out each of `blocks` runs of images.
 
     statistic: from a mask (n,) of the images kept. ValueError: n < 2 x blocks.
     """

@@ -1,4 +1,4 @@
-"""The scores of table 1: distances to the training images with a floor of real ones, paired with a baseline's images."""
+"""The scores of table 1: distances to the training images, a floor of real ones, differences to a baseline's images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ class Reference:
         extract = load_extractor(extractor if extractor == "inception" else str(zoo.path(extractor)))
         return cls(extract, train, frechet.moments(train), neighbours.flatten(1).numpy(), dataset.test)
 
-    def real(self, n: int, symmetric_seed: int = 0) -> Tensor:
+    def real(self, n: int) -> Tensor:
         """At most n test images, spread evenly over the split."""
         places = np.unique(np.linspace(0, len(self.test) - 1, min(n, len(self.test))).round().astype(int))
         return self.test[places]

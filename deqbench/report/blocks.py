@@ -53,9 +53,10 @@ class Block:
 
     keys: tuple[tuple[str, str], ...]  # (dataset, digits), (T, 20)
     stands_in_for: str
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...]  # those with a value in the group
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]  # label, cells in the order of columns
     notes: tuple[tuple[str, str], ...]  # mark, note
+    absent: tuple[tuple[str, str], ...]  # labels of the columns without any value in the group, by reason
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,16 @@ def number(value: float, spec: str = ".3g") -> str:
     """A number as people write it: digits that count are kept, no exponent between 1e-4 and 1e6, a real minus sign."""
     if spec.endswith("d") and np.isfinite(value):
         return format(round(value), spec).replace("-", MINUS)
-    kept = spec.startswith(".") and spec.endswith("g") and not float(value).is_integer()  # 0.50 beside 0.48, not 0.5
-    text = format(value, f"#{spec}" if kept else spec).rstrip(".")
+    text = format(value, spec)
+    if spec.startswith(".") and spec.endswith("g") and float(text) != value:  # 0.50 beside 0.48, but counts stay 9.5
+        text = format(value, f"#{spec}").rstrip(".")
     mantissa, _, exponent = text.partition("e")
     if exponent:
         plain = -5 < int(exponent) < 6
         text = (
-            format(Decimal(text), "f") if plain else f"{mantissa}{TIMES}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+            format(Decimal(text), "f")
+            if plain
+            else f"{mantissa.rstrip('.')}{TIMES}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
         )
     return text.replace("-", MINUS)
 
@@ -128,15 +132,32 @@ def blocks(exhibit: Exhibit, cells: pd.DataFrame, source: str = "cells") -> tupl
 def _block(
     keys: tuple[tuple[str, str], ...], cells: pd.DataFrame, heads: tuple[Column, ...], row: str, source: str
 ) -> Block:
+    filled = set(cells.loc[cells["value"].notna(), "metric"])
+    shown = tuple(head for head in heads if head.id in filled)
     marks: dict[str, str] = {}
     label = f"{row}_label" if f"{row}_label" in cells else row
     rows = []
     for _, part in cells.groupby(row, sort=False):
         by_metric = part.drop_duplicates("metric").set_index("metric").to_dict("index")
-        found = tuple(_cell(by_metric.get(head.id), marks, source) for head in heads)
+        found = tuple(_cell(by_metric.get(head.id), marks, source) for head in shown)
         rows.append((str(part[label].iloc[0] or part[row].iloc[0]), found))
-    stands_in_for = str(cells["stands_in_for"].iloc[0]) if "stands_in_for" in cells else ""
-    return Block(keys, stands_in_for, heads, tuple(rows), tuple((mark, note) for note, mark in marks.items()))
+    return Block(
+        keys=keys,
+        stands_in_for=str(cells["stands_in_for"].iloc[0]) if "stands_in_for" in cells else "",
+        columns=shown,
+        rows=tuple(rows),
+        notes=tuple((mark, note) for note, mark in marks.items()),
+        absent=_absent(cells, [head for head in heads if head.id not in filled]),
+    )
+
+
+def _absent(cells: pd.DataFrame, heads: list[Column]) -> tuple[tuple[str, str], ...]:
+    labels: dict[str, list[str]] = {}
+    for head in heads:
+        notes = cells.loc[cells["metric"] == head.id, "note"]
+        reason = "; ".join(dict.fromkeys(note for note in notes if note)) or "not measured"
+        labels.setdefault(reason, []).append(head.label)
+    return tuple((", ".join(found), reason) for reason, found in labels.items())
 
 
 def _cell(values: dict[Hashable, Any] | None, marks: dict[str, str], source: str) -> Cell:
@@ -148,15 +169,16 @@ def _cell(values: dict[Hashable, Any] | None, marks: dict[str, str], source: str
     if np.isnan(values["value"]):
         return Cell(mark=mark, **about)
     spec = values["format"] or ".3g"
+    known = not np.isnan([values["low"], values["high"]]).any()
     try:
-        text, (low, high) = number(values["value"], spec), (number(values[end], spec) for end in ("low", "high"))
-    except ValueError as error:
+        text = number(values["value"], spec)
+        interval = f"[{number(values['low'], spec)}, {number(values['high'], spec)}]" if known else ""
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{source}: expected a number format such as .3g; found {spec!r}") from error
-    known = bool(np.isfinite([values["low"], values["high"]]).all())
     size = "" if np.isnan(values["n"]) else f"n = {values['n']:.0f}"
     return Cell(
         text=text,
-        interval=f"[{low}, {high}]" if known else "",
+        interval=interval,
         basis=", ".join(part for part in (values["statistic"], size) if part),
         mark=mark,
         sort=repr(float(values["value"])) if np.isfinite(values["value"]) else "",

@@ -1,7 +1,8 @@
 """Verdicts: each claim's predicates over table cells, with their intervals. A pure function of the cells.
 
-The kinds: `ratio` (of positive values), `difference` and `share` compare a cell's interval with a threshold (`at_least`,
-`at_most`); `equivalence` asks that the interval lies inside a margin stated beforehand, and that a known-bad variant does not.
+The kinds: `ratio` (of positive values), `difference` and `share` compare a cell's interval with a threshold
+(`at_least`, `at_most`); `equivalence` asks that the interval lies inside a margin stated beforehand, and that a
+known-bad variant does not.
 """
 
 from dataclasses import asdict, dataclass
@@ -34,8 +35,8 @@ class Measured:
 def judge(claim: dict[str, Any], cells: pd.DataFrame, config: Config) -> dict[str, Any]:
     """A claim with its verdict, the sentence behind it and what was measured.
 
-    cells: of all the exhibits that its predicates name (deqbench.report.tables.COLUMNS). UserError: a predicate of unknown
-    kind, one that no cell fits, or a cell that is not a number.
+    cells: of all the exhibits that its predicates name (deqbench.report.tables.COLUMNS). UserError: a predicate of
+    unknown kind, or a cell that is not a number.
     """
     facts = {key: claim.get(key, "") for key in ("id", "statement", "where", "evidence", "check")}
     predicates = claim.get("predicates", [])
@@ -46,17 +47,20 @@ def judge(claim: dict[str, Any], cells: pd.DataFrame, config: Config) -> dict[st
             "sentence": "No experiment of this scale measures it yet.",
             **_lists(),
         }
-    measured = [found for predicate in predicates for found in _measure(predicate, cells, claim["id"])]
+    by_predicate = [_measure(predicate, cells, claim["id"]) for predicate in predicates]
+    measured = [found for results in by_predicate for found in results]
     lacking = _lacking(claim.get("needs", []), config)
+    lacking += [_words(p) for p, results in zip(predicates, by_predicate, strict=True) if not results]
     verdict = "not testable at this scale" if lacking else _together([found.verdict for found in measured])
     words = "; ".join(f"{m.label}: {m.value:.3g} [{m.low:.3g}, {m.high:.3g}], {m.threshold}{m.why}" for m in measured)
     stand_ins = sorted(set(cells.loc[cells["stands_in_for"].fillna("") != "", "dataset"]))
-    reason = f"It needs {' and '.join(lacking)}. Measured all the same: " if lacking else ""
+    reason = f"It needs {' and '.join(lacking)}." if lacking else ""
+    reason += " Measured all the same: " if reason and measured else ""
     on = f" (on stand-in data: {', '.join(stand_ins)})" if stand_ins else ""
     return {
         **facts,
         "verdict": verdict,
-        "sentence": f"{reason}{words}{on}.",
+        "sentence": f"{reason}{words}{on}." if measured else reason,
         **_lists(measured, lacking, sorted({predicate["exhibit"] for predicate in predicates})),
     }
 
@@ -73,7 +77,8 @@ def _together(verdicts: list[Verdict]) -> Verdict:
 
 def _lacking(needs: list[dict[str, str]], config: Config) -> list[str]:
     """Of what a claim cannot do without, what this scale has not: a device, a data set."""
-    have = {"device": {config.limits.device}, "dataset": {section.printed_as for section in config.datasets.values()}}
+    datasets = {section.printed_as for section in config.datasets.values()}
+    have: dict[str, set[str | None]] = {"device": {config.limits.device}, "dataset": datasets}
     words = {"device": "a device of kind ", "dataset": "the data set "}
     return [f"{words[kind]}{name}" for need in needs for kind, name in need.items() if name not in have[kind]]
 
@@ -89,24 +94,24 @@ def _measure(predicate: dict[str, Any], cells: pd.DataFrame, claim: str) -> list
     found = []
     for (dataset, T), group in fits.groupby(["dataset", "T"], sort=False):
         cell = _one(group, predicate["method"], predicate["metric"])
-        if cell is None:
+        if cell is None or not cell["n"]:  # this group was not measured for this metric
             continue
         if not np.isfinite([cell["value"], cell["low"], cell["high"]]).all():
             raise UserError(
                 f"claim {claim}: expected a number with an interval at {dataset}, T={T}; found {cell['value']}"
             )
         label = f"{cell['metric_label']} of {cell['method_label']} on {dataset}, T={T}"
-        judged = (
-            _equivalent(predicate, cell, group) if predicate["kind"] == "equivalence" else _bounded(predicate, cell)
-        )
-        found.append(
-            Measured(
-                label, *(float(cell[c]) for c in ("value", "low", "high")), judged[1], int(cell["n"]), *judged[::2]
-            )
-        )
-    if not found:
-        raise UserError(f"claim {claim}: expected cells of {predicate['method']} {predicate['metric']}; found none")
+        judge_cell = _equivalent if predicate["kind"] == "equivalence" else _bounded
+        verdict, threshold, why = judge_cell(predicate, cell, group)
+        value, low, high = float(cell["value"]), float(cell["low"]), float(cell["high"])
+        found.append(Measured(label, value, low, high, threshold, int(cell["n"]), verdict, why))
     return found
+
+
+def _words(predicate: dict[str, Any]) -> str:
+    """What a predicate that no cell fits would need."""
+    where = ", ".join(f"{key} in {value}" for key, value in predicate.get("where", {}).items())
+    return f"{predicate['metric']} of {predicate['method']}{' at ' if where else ''}{where}"
 
 
 def _one(group: pd.DataFrame, method: str, metric: str) -> Any:
@@ -114,7 +119,7 @@ def _one(group: pd.DataFrame, method: str, metric: str) -> Any:
     return None if rows.empty else rows.iloc[0]
 
 
-def _bounded(predicate: dict[str, Any], cell: Any) -> tuple[Verdict, str, str]:
+def _bounded(predicate: dict[str, Any], cell: Any, _group: pd.DataFrame) -> tuple[Verdict, str, str]:
     """Verdict, threshold in words, reason: the cell's interval against `at_least` or `at_most`."""
     if predicate["kind"] == "ratio" and cell["low"] <= 0:
         raise UserError(f"a ratio claim needs positive values; found {cell['low']}; use a difference for losses and dB")

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from deqbench.errors import UserError, unknown
 from deqbench.papers import Exhibit
 from deqbench.records import read_records, write_frame, write_json, write_text
+from deqbench.report.blocks import number
 
 MARKERS = "osD^vPX*<>"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
@@ -39,7 +40,8 @@ STYLE: Any = {
 def draw(exhibit: Exhibit, records: Path, out: Path) -> None:
     """Draws the figure that the exhibit's spec declares from `records` (results/<scale>) into the folder `out`.
 
-    Leaves SVG files, `data.csv` and, last, `figure.json` with `files` (file, title, alt, width in pixels), `data` and `facts`.
+    Leaves SVG files, `data.csv` and, last, `figure.json` with `files` (file, title, alt, width in pixels),
+    `data` and `facts`.
     UserError: the spec's kind is unknown, or there are no records to draw.
     """
     kinds: dict[str, Callable[[Exhibit, Path, Path], dict[str, Any]]] = {"curves": _curves, "latents": _latents}
@@ -88,32 +90,43 @@ def _curves(exhibit: Exhibit, records: Path, out: Path) -> dict[str, Any]:
     points = summarise(rows, spec)
     if points.empty:
         raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records of {', '.join(spec['y'])}; found none")
-    metrics = [metric for metric in spec["y"] if metric in set(points["metric"])]
-    pairs = points[[spec["panels"], "method"]].drop_duplicates().sort_values([spec["panels"], "method"])
-    panels = list(pairs.itertuples(index=False, name=None))
-    upright = len(panels) <= 4  # more than fit side by side stand below each other
-    shape = (len(metrics), len(panels)) if upright else (len(panels), len(metrics))
+    panels = _panels(points, spec)
+    shape = (max(row for row, *_ in panels) + 1, max(column for _, column, *_ in panels) + 1)
     size = (max(5.5, 2.9 * shape[1]), 2.3 * shape[0] + 0.5)
     units = rows.drop_duplicates("metric").set_index("metric")["unit"]
-    # Residuals fall to rounding and errors do not: each metric has its own scale, shared by its panels.
-    with _canvas(out / "figure.svg", shape, size, sharex=True, sharey="row" if upright else "col") as (figure, axes):
-        for (i, metric), (j, panel) in product(enumerate(metrics), enumerate(panels)):
-            ax = axes[i, j] if upright else axes[j, i]
-            mine = (points["metric"] == metric) & (points[spec["panels"]] == panel[0]) & (points["method"] == panel[1])
+    with _canvas(out / "figure.svg", shape, size, sharex=True, sharey="row") as (figure, axes):
+        for row, column, dataset, method, metric in panels:
+            ax = axes[row, column]
+            mine = points[[spec["panels"], "method", "metric"]].eq([dataset, method, metric]).all(axis=1)
             _lines(ax, points[mine], spec, sorted(points[spec["lines"]].unique()))
-            ax.set_title(" · ".join(map(str, panel)) if i == 0 or not upright else "", fontweight="bold")
-            ax.set_ylabel(_quantity(metric, str(units[metric]), spec) if j == 0 or not upright else "")
-            ax.set_xlabel(_quantity(spec["x"], "", spec) if ax in axes[-1] else "")
+            first = metric == panels[0][-1]
+            ax.set_title(f"{dataset} · {_quantity(method, '', spec)}" if first else "", fontweight="bold")
+            ax.set_ylabel(_quantity(metric, str(units[metric]), spec) if column == 0 else "")
+            ax.set_xlabel(_quantity(spec["x"], "", spec) if row == shape[0] - 1 else "")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), frameon=False)
     write_frame(out / "data.csv", points)
     file = {
         "file": "figure.svg",
         "title": "",
-        "alt": _alt_of_curves(points, spec, metrics, panels),
+        "alt": _alt_of_curves(points, spec),
         "width": _pixels(size),
     }
     return {"files": [file], "facts": _facts_of_curves(rows, points, spec)}
+
+
+def _panels(points: pd.DataFrame, spec: dict[str, Any]) -> list[tuple[int, int, Any, str, str]]:
+    """Row, column, data set, method and metric of each small chart: side by side up to four, else a row a data set."""
+    metrics = [metric for metric in spec["y"] if metric in set(points["metric"])]
+    order = [*spec["labels"], *sorted(set(points["method"]) - set(spec["labels"]))]
+    methods = [method for method in order if method in set(points["method"])]
+    pairs = list(product(sorted(points[spec["panels"]].unique()), methods))
+    if len(pairs) <= 4:
+        return [(row, at, *pair, metric) for (row, metric), (at, pair) in product(enumerate(metrics), enumerate(pairs))]
+    return [
+        (at // len(methods) * len(metrics) + row, at % len(methods), *pair, metric)
+        for (at, pair), (row, metric) in product(enumerate(pairs), enumerate(metrics))
+    ]
 
 
 def _lines(ax: Axes, points: pd.DataFrame, spec: dict[str, Any], lines: list[Any]) -> None:
@@ -143,10 +156,11 @@ def _quantity(name: str, unit: str, spec: dict[str, Any]) -> str:
     return label if unit in ("", "nan", "unitless", "1") else f"{label} ({unit})"
 
 
-def _alt_of_curves(points: pd.DataFrame, spec: dict[str, Any], metrics: list[str], panels: list[Any]) -> str:
-    names = " and ".join(_quantity(metric, "", spec) for metric in metrics)
+def _alt_of_curves(points: pd.DataFrame, spec: dict[str, Any]) -> str:
+    names = " and ".join(_quantity(metric, "", spec) for metric in spec["y"])
     lines = ", ".join(str(value) for value in sorted(points[spec["lines"]].unique()))
-    where = "; ".join(" with ".join(map(str, panel)) for panel in panels)
+    pairs = points[[spec["panels"], "method"]].drop_duplicates().itertuples(index=False, name=None)
+    where = "; ".join(f"{dataset} with {_quantity(method, '', spec)}" for dataset, method in pairs)
     over = _quantity(spec["x"], "", spec)
     return f"Line charts of {names} over {over}, one line per {spec['lines']} ({lines}): {where}."
 
@@ -172,20 +186,20 @@ def _latents(exhibit: Exhibit, records: Path, out: Path) -> dict[str, Any]:
         name = about.get("dataset", source.stem)
         rounds, shown = about.get("rounds", "some"), ", ".join(f"x_{at}" for at in tensors["indices"])
         alt = f"Two rows of images of {name}, states {shown}: after {rounds} solver steps and on the sequential chain."
-        title = f"{name}, T = {about.get('T', '?')}, {about.get('method', '?')}"
+        method = _quantity(about.get("method", "?"), "", {"labels": {}, **exhibit.spec})
+        title = f"{name}, T = {about.get('T', '?')}, {method}"
         files.append({"file": f"{source.stem}.svg", "title": title, "alt": alt, "width": _pixels(size)})
         errors = [f"{error:.6g}" for error in tensors["error"].tolist()]
         data += [
             {**about, "dataset": name, "state": at, "error": e}
             for at, e in zip(tensors["indices"], errors, strict=True)
         ]
-        facts.append(
-            f"{title}: relative difference of x_{tensors['indices'][-1]} to the sequential chain {errors[-1]}."
-        )
+        last = number(float(tensors["error"][-1]), ".2g")
+        facts.append(f"{title}: x_{tensors['indices'][-1]} differs by {last}.")
     write_frame(out / "data.csv", pd.DataFrame(data))
     return {
         "files": files,
-        "facts": ["The number under a column is the relative difference of its two states.", *facts],
+        "facts": ["The number under a column is the relative difference of its two states to each other.", *facts],
     }
 
 

@@ -16,12 +16,12 @@ VERDICTS = ("reproduced", "contradicted", "inconclusive", "not testable at this 
 
 @dataclass(frozen=True)
 class Strip:
-    """Where value, interval and threshold lie on a line from 0 to 100."""
+    """Where value, interval and limits lie on a line from 0 to 100."""
 
     value: float
     low: float
     high: float
-    threshold: float | None
+    limits: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Measured:
     interval: str
     threshold: str
     n: str
+    verdict: str  # of this number alone, empty if not given
+    why: str
     strip: Strip | None
 
 
@@ -87,20 +89,25 @@ def _claim(paper: str, entry: dict[str, Any], path: Path) -> Claim:
 
 def _measured(row: dict[str, Any]) -> Measured:
     value, low, high, threshold = (row.get(name) for name in ("value", "low", "high", "threshold"))
+    limits = row.get("limits") or []  # beside a threshold in words, such as `at least 2`
+    if isinstance(threshold, int | float):
+        limits, threshold = [threshold], number(threshold)
     return Measured(
         label=str(row.get("label") or ""),
         value="—" if value is None else number(value),
         interval="" if low is None or high is None else f"[{number(low)}, {number(high)}]",
-        threshold="" if threshold is None else number(threshold),
+        threshold=str(threshold or ""),
         n="" if row.get("n") is None else str(row["n"]),
-        strip=_strip(value, low, high, threshold),
+        verdict=str(row.get("verdict") or ""),
+        why=str(row.get("why") or "").strip(),
+        strip=_strip(value, low, high, limits),
     )
 
 
-def _strip(value: float | None, low: float | None, high: float | None, threshold: float | None) -> Strip | None:
+def _strip(value: float | None, low: float | None, high: float | None, limits: list[float]) -> Strip | None:
     if value is None or low is None or high is None:
         return None
-    ends = [value, low, high, *([] if threshold is None else [threshold])]
+    ends = [value, low, high, *limits]
     start, length = min(ends), max(ends) - min(ends)
     if not 0 < length < float("inf"):
         return None
@@ -108,7 +115,7 @@ def _strip(value: float | None, low: float | None, high: float | None, threshold
     def at(number: float) -> float:
         return round(6 + 88 * (number - start) / length, 2)
 
-    return Strip(at(value), at(low), at(high), None if threshold is None else at(threshold))
+    return Strip(at(value), at(low), at(high), tuple(map(at, limits)))
 
 
 def counts(found: Iterable[Claim]) -> dict[str, int]:

@@ -55,6 +55,8 @@ class Task:
 def job(record: str, root: Path) -> Job:
     """The job behind a record (relative to `root`). UserError: its sidecar is no JSON."""
     path = provenance.sidecar(root / record)
+    if not path.exists():  # one job may leave two files, such as a trace and its summary, with one sidecar
+        path = next(iter(sorted(path.parent.glob(f"{path.name.split('.')[0]}.*{SUFFIX}"))), path)
     facts = read_json(path) if path.exists() else {}
     return Job(record, facts, _stale(facts))
 

@@ -85,4 +85,5 @@ def _moved(row: Any, tolerance: dict[str, float] | None) -> str:
     moved = abs(value - accepted)
     if moved <= allowed[kind] + 1e-12:
         return ""
-    return f"accepted {accepted:.6g}, found {value:.6g}: moved by {moved:.3g}, allowed {allowed[kind]:.3g} ({kind} {limit:g})"
+    bound = f"allowed {allowed[kind]:.3g} ({kind} {limit:g})"
+    return f"accepted {accepted:.6g}, found {value:.6g}: moved by {moved:.3g}, {bound}"

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,8 +20,9 @@ from deqbench.report import ledger, ran, summary
 from deqbench.report.blocks import Block, Column, Grid, blocks, columns, letter, printed_grid, read_cells
 from deqbench.report.ledger import Claim
 from deqbench.report.ran import Job
+from deqbench.trail import Trail, trail
 
-FindTrail = Callable[[Exhibit, Config], Any]  # gives a deqbench.trail.Trail or None
+FindTrail = Callable[[Exhibit, Config], Trail | None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Shown:
     exhibit: Exhibit
     printed: Grid | None
     printed_csv: str | None
-    trail: Any  # deqbench.trail.Trail or None
+    trail: Trail | None
     settings: str  # the config's section as YAML
     jobs: tuple[Job, ...]
     claims: tuple[Claim, ...]
@@ -107,7 +109,8 @@ def build(config: Config, config_file: str, root: Path = Path("."), *, find_trai
     results is not of the form that the pages need.
     """
     place = Place(root, config.scale)
-    shown = tuple(_paper(paper, config, place, find_trail or _trail) for paper in papers.PAPERS)
+    find_trail = find_trail or partial(trail, config_file=config_file, root=root)
+    shown = tuple(_paper(paper, config, place, find_trail) for paper in papers.PAPERS)
     jobs = ran.jobs(place.results, root)
     common: dict[str, Any] = {
         "scale": config.scale,
@@ -128,12 +131,6 @@ def build(config: Config, config_file: str, root: Path = Path("."), *, find_trai
         _copy(asset, place.out / "static" / asset.name)
     summary.write(place.out / "summary.md", config.scale, shown, jobs)
     return place.out / "index.html"
-
-
-def _trail(exhibit: Exhibit, config: Config) -> Any:
-    from deqbench.trail import trail
-
-    return trail(exhibit, config)
 
 
 def _templates(folder: Path) -> jinja2.Environment:
@@ -168,17 +165,17 @@ def _paper(paper: str, config: Config, place: Place, find_trail: FindTrail) -> P
 
 
 def _shown(exhibit: Exhibit, config: Config, place: Place, find_trail: FindTrail, claims: Iterable[Claim]) -> Shown:
-    trail = find_trail(exhibit, config)
+    behind = find_trail(exhibit, config)
     name = f"{exhibit.paper}/{exhibit.id}"
-    table = _table(exhibit, place) if trail else {}
-    figure = _figure(exhibit, place) if trail else {}
+    table = _table(exhibit, place) if behind else {}
+    figure = _figure(exhibit, place) if behind else {}
     return Shown(
         exhibit=exhibit,
         printed=printed_grid(exhibit),
         printed_csv=place.link(f"deqbench/papers/{exhibit.paper}/{exhibit.printed}") if exhibit.printed else None,
-        trail=trail,
-        settings=_settings(config, trail.config_key) if trail else "",
-        jobs=tuple(ran.job(record, place.root) for record in trail.records) if trail else (),
+        trail=behind,
+        settings=_settings(config, behind.config_key) if behind else "",
+        jobs=tuple(ran.job(record, place.root) for record in behind.records) if behind else (),
         claims=tuple(claim for claim in claims if name in claim.exhibits),
         **table,
         **figure,

@@ -82,6 +82,7 @@ def _block(block: Block) -> Iterator[str]:
     yield _row("---" for _ in range(len(block.columns) + 1))
     for label, cells in block.rows:
         yield _row((label, *map(_cell, cells)))
+    yield from ("", *(f"No {_text(labels)} here: {_text(reason)}." for labels, reason in block.absent))
 
 
 def _cell(cell: Cell) -> str:

@@ -1,6 +1,6 @@
 """Tables as cells: which records fill which cell, which printed value stands beside it. A pure function of records."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,8 @@ from deqbench.metrics import intervals
 from deqbench.papers import Exhibit
 
 COLUMNS = (
-    "paper exhibit dataset stands_in_for T method method_label metric metric_label unit direction value low high n statistic"
-    " printed printed_row relation format kind note"
+    "paper exhibit dataset stands_in_for T method method_label metric metric_label unit direction value low high n"
+    " statistic printed printed_row relation format kind note"
 ).split()
 INTERVALS = {
     "mean": intervals.t_interval,
@@ -24,7 +24,7 @@ INTERVALS = {
 
 
 def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """One row a cell (COLUMNS) of an exhibit whose spec names its records, rows in the spec's order of groups and methods.
+    """One row a cell (COLUMNS) of an exhibit whose spec names its records, in the order of groups and methods.
 
     A cell that no record fills has value NaN and a note saying why. UserError: the exhibit has no spec, or no records.
     """
@@ -36,7 +36,8 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
     if records.empty:
         raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records of {spec['experiment']}; found none")
     rows = []
-    for (dataset, T), group in records.groupby(["dataset", "T"], sort=False):
+    for key, group in records.groupby(["dataset", "T"], sort=False):
+        dataset, T = cast(tuple[str, int], key)
         printed_row, relation = _printed_row(config, str(dataset))
         for method in _in_order(group["method"].unique(), config):
             mine = group[group["method"] == method]

@@ -17,9 +17,9 @@ A method with a past returns a fresh history from `start`: see `Method` and `His
 import importlib
 import pkgutil
 
-from deqbench.solvers.solve import FixedPoint, History, Method, Stop, norms, register, solve, solvers
+from deqbench.solvers.solve import FixedPoint, History, Method, Stop, register, solve, solvers
 
-__all__ = ["FixedPoint", "History", "Method", "Stop", "norms", "register", "solve", "solvers"]
+__all__ = ["FixedPoint", "History", "Method", "Stop", "register", "solve", "solvers"]
 
 for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
     importlib.import_module(_module.name)

@@ -67,110 +67,99 @@ RELEASED = Anderson(m=5, ridge=1e-3, ridge_kind="absolute", mixing="timestep", d
 class Window:
     """The last m rounds of B samples: R = B (or B * N) rows with weights of their own, each of C blocks of c values.
 
-    Rings of m - 1 differences, filled round robin, and one more slot with the latest evaluation and residual. The dot
-    products of the differences are kept, so that each round adds one row and reads every vector once.
+    Slot 0 of a ring holds the latest evaluation or residual, the others the differences, filled round robin; their dot
+    products are kept. So a round adds one row of them, reads each vector once for it and once more for the mix.
     """
 
     def __init__(self, settings: Anderson, z0: Tensor) -> None:
-        self.settings, self.shape = settings, z0.shape[1:]
+        self.settings, self.seen = settings, 0
         self.rows = 1 if settings.mixing == "chain" else z0.shape[1]  # of a sample
         width = z0[:1].numel() // max(self.rows, 1)
         self.c = block_length(width)
         self.C = width // max(self.c, 1)
-        self.F = z0.new_empty(settings.m, len(z0) * self.rows * self.C, self.c)  # differences, last the latest f(x)
-        self.G = torch.empty_like(self.F)  # differences, last the latest residual
-        self.dots = z0.new_zeros(len(z0) * self.rows, settings.m - 1, settings.m - 1, dtype=torch.float64)
-        self.seen = 0
+        self.rounding = torch.finfo(z0.dtype)
+        self.F = z0.new_empty(settings.m, len(z0) * self.rows * self.C, self.c)
+        self.G = torch.empty_like(self.F)
+        self.dots = z0.new_zeros(len(z0) * self.rows, settings.m, settings.m, dtype=torch.float64)  # row, column 0 idle
+        self.weights = z0.new_ones(len(z0) * self.rows, self.C, settings.m)  # of slot 0 always 1
+        self.slots = self.F.unbind(), self.G.unbind()
 
     def select(self, keep: Tensor) -> None:
         """Forget all samples but keep, (B',) int64."""
-        per_sample = (-1, self.rows * self.C, self.c)
-        self.F, self.G = (ring.unflatten(1, per_sample[:2])[:, keep].flatten(1, 2) for ring in (self.F, self.G))
+        self.F, self.G = (v.unflatten(1, (-1, self.rows * self.C))[:, keep].flatten(1, 2) for v in (self.F, self.G))
         self.dots = self.dots.unflatten(0, (-1, self.rows))[keep].flatten(0, 1)
+        self.weights = self.weights[: len(self.dots)]
+        self.slots = self.F.unbind(), self.G.unbind()
 
     def step(self, state: Tensor, fz: Tensor, residual: Tensor) -> Tensor:
         """The next state, (B, *dims)."""
-        f, g = fz.reshape(self.F.shape[1:]), residual.reshape(self.F.shape[1:])
-        newest = (self.seen - 1) % max(self.settings.m - 1, 1)
-        n = min(self.seen, self.settings.m - 1)
-        if n:
-            torch.sub(f, self.F[-1], out=self.F[newest])
-            torch.sub(g, self.G[-1], out=self.G[newest])
-        self.F[-1], self.G[-1] = f, g
+        n, newest = min(self.seen, self.settings.m - 1), 1 + (self.seen - 1) % max(self.settings.m - 1, 1)
+        for slots, latest in zip(self.slots, (fz, residual), strict=True):
+            latest = latest.reshape(slots[0].shape)
+            if n:
+                torch.sub(latest, slots[0], out=slots[newest])
+            slots[0].copy_(latest)
         self.seen += 1
         beta = self.settings.beta if self.seen > 1 or self.settings.damp_first else 1.0
         if n == 0:
             return fz.clone() if beta == 1 else torch.add(state, residual, alpha=beta)
-        weights = (
-            self._gamma(n, newest).to(f.dtype)[:, None, None].expand(-1, self.C, 1, n).flatten(0, 1)
-        )  # (R C, 1, n)
-        mixed = _less(f, weights, self.F[:n])
+        self.weights[:, :, 1 : n + 1] = self._gamma(n, newest).neg_()[:, None]
+        weights = self.weights[..., : n + 1].flatten(0, 1)[:, None]  # (R C, 1, 1 + n)
+        mixed = torch.bmm(weights, self.F[: n + 1].transpose(0, 1))
         if beta < 1:
-            mixed = torch.add(mixed, _less(g, weights, self.G[:n]), alpha=beta - 1)
+            mixed.add_(torch.bmm(weights, self.G[: n + 1].transpose(0, 1)), alpha=beta - 1)
         return mixed.view(fz.shape)
 
     def _gamma(self, n: int, newest: int) -> Tensor:
         """The weights of the n differences, (R, n) float64, after the newest one's dot products joined the others."""
-        pair = self.G[newest :: self.settings.m - 1 - newest][:2]  # dg and g, a view
-        columns = self._dot(pair, self.G[:n])
-        row = columns[:, 0]
+        pair, dF, dG = self.G[: newest + 1 : newest], self.F[1 : n + 1], self.G[1 : n + 1]  # pair: g and its dg
+        right, column = self._dot(pair, dG).unbind(1)
+        row = column
         if self.settings.kind == "I":  # with dX = dF - dG in the place of dG on the left
-            row = self._dot(self.F[newest : newest + 1], self.G[:n])[:, 0] - row
-            columns = self._dot(pair, self.F[:n]) - columns
-        self.dots[:, newest, :n], self.dots[:, :n, newest] = row, columns[:, 0]
-        dots, right, rounding = self.dots[:, :n, :n], columns[:, 1], n * torch.finfo(self.G.dtype).eps
+            row = self._dot(self.F[newest : newest + 1], dG)[:, 0] - column
+            right, column = (self._dot(pair, dF) - torch.stack((right, column), 1)).unbind(1)
+        self.dots[:, newest, 1 : n + 1], self.dots[:, 1 : n + 1, newest] = row, column
+        dots = self.dots[:, 1 : n + 1, 1 : n + 1]
         if self.settings.kind == "I":
-            return solve_secant(dots, right, max(self.settings.ridge, rounding))
-        if self.settings.ridge_kind == "relative":
-            return solve_gram(dots, right, max(self.settings.ridge, rounding))
-        penalty = self.settings.ridge * weight_penalty(n, newest).to(dots)
-        return solve_gram(dots + penalty[:, :n], right + penalty[:, n], rounding)
+            return solve_secant(dots, right, max(self.settings.ridge, n * self.rounding.eps))
+        share, added, moved = ridge_terms(n, newest - 1, self.settings, self.G.dtype, self.G.device)
+        return torch.linalg.solve_ex(torch.addcmul(added, dots, share), right if moved is None else right + moved)[0]
 
     def _dot(self, left: Tensor, right: Tensor) -> Tensor:
         """Dot products of (a, R C, c) and (b, R C, c), block by block: (R, a, b) float64."""
         if self.c > LONGEST_BLOCK:
             left, right = left.double(), right.double()
         blocks = torch.bmm(left.transpose(0, 1), right.permute(1, 2, 0))  # (R C, a, b)
-        return blocks.double().unflatten(0, (-1, self.C)).sum(1)
-
-
-def _less(f: Tensor, weights: Tensor, differences: Tensor) -> Tensor:
-    """f - differences * weights in one pass: (R C, c), (R C, 1, n), (n, R C, c) -> (R C, c)."""
-    return torch.baddbmm(f[:, None], weights, differences.transpose(0, 1), alpha=-1)[:, 0]
-
-
-def solve_gram(gram: Tensor, right: Tensor, ridge: float) -> Tensor:
-    """The solution of gram + ridge * diag(gram), (R, n, n) positive semidefinite; a difference of length 0 gets 0."""
-    gram = gram.clone()
-    diagonal = gram.diagonal(dim1=1, dim2=2).mul_(1 + ridge)
-    diagonal.masked_fill_(diagonal == 0, 1.0)
-    return torch.linalg.solve_ex(gram, right)[0]
+        return blocks.view(-1, self.C, *blocks.shape[1:]).sum(1, dtype=torch.float64)
 
 
 def solve_secant(matrix: Tensor, right: Tensor, ridge: float) -> Tensor:
     """The ridge solution of a matrix (R, n, n) of any sign, scaled to unit rows and columns; empty ones get 0."""
     rows = matrix.norm(dim=2, keepdim=True)
-    scaled = matrix / rows.masked_fill(rows == 0, 1)
-    columns = scaled.norm(dim=1, keepdim=True)
+    rows = rows.masked_fill(rows == 0, 1)
+    columns = (matrix / rows).norm(dim=1, keepdim=True)
     columns = columns.masked_fill(columns == 0, 1)
-    scaled = scaled / columns
-    right = scaled.mT @ (right[:, :, None] / rows.masked_fill(rows == 0, 1))
+    scaled = matrix / rows / columns
     normal = scaled.mT @ scaled + ridge * torch.eye(matrix.shape[1]).to(matrix)
-    return torch.linalg.solve_ex(normal, right)[0][:, :, 0] / columns[:, 0]
+    return torch.linalg.solve_ex(normal, scaled.mT @ (right[:, :, None] / rows))[0][:, :, 0] / columns[:, 0]
 
 
 @lru_cache
-def weight_penalty(n: int, newest: int) -> Tensor:
-    """||weights||^2 as a function of gamma, [A, b] of shape (n, n + 1), for n ring slots of which newest is the last.
+def ridge_terms(
+    n: int, newest: int, settings: Anderson, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """(share, added, moved), so that type II solves (gram * share + added) gamma = right + moved: (n, n) twice, (n,).
 
-    The oldest state weighs gamma_1, the next gamma_2 - gamma_1, ..., the latest 1 - gamma_n: A = tridiag(-1, 2, -1) in
-    order of age, and b is 1 at the newest.
+    The absolute ridge on ||weights||^2: the oldest state weighs gamma_1, the next gamma_2 - gamma_1, ..., the latest
+    1 - gamma_n. So added is tridiag(-1, 2, -1) in order of age, and moved is 1 at the newest of the n slots.
     """
-    penalty = torch.zeros(n, n + 1, dtype=torch.float64)
-    for slot in range(n):
-        penalty[slot, slot] = 2
-        if slot != newest:
-            younger = (slot + 1) % n
-            penalty[slot, younger] = penalty[younger, slot] = -1
-    penalty[newest, n] = 1
-    return penalty
+    rounding, eye = torch.finfo(dtype), torch.eye(n, dtype=torch.float64)
+    relative = settings.ridge if settings.ridge_kind == "relative" else 0.0
+    share = 1 + eye * max(relative, n * rounding.eps)
+    added = eye * rounding.tiny  # a difference of length 0 gets the weight 0
+    if settings.ridge_kind == "relative":
+        return share.to(device), added.to(device), None
+    younger = eye.roll(1, dims=1)  # slot i and the one filled after it
+    younger[newest] = 0
+    added = added + settings.ridge * (2 * eye - younger - younger.T)
+    return share.to(device), added.to(device), settings.ridge * eye[newest].to(device)

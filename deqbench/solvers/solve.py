@@ -1,18 +1,20 @@
 """The loop, the stop test, the counts and the traces of every fixed-point solver, and the registry of methods."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from inspect import signature
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from deqbench.errors import did_you_mean
 
 Stop = Literal["converged", "max_iter", "diverged"]
-TINY = torch.finfo(torch.float64).tiny
+TINY = np.finfo(np.float64).tiny
 LONGEST_BLOCK = 512  # values to add up in float32 before going on in float64
 
 
@@ -104,51 +106,53 @@ def solve(
 
     options are the method's own settings. After each round on_round gets the keywords k (rounds so far, from 1), state
     and fz, (b, *dims), indices, (b,) int64, the samples of the original batch still active, and their absolute and
-    relative residuals, (b,) float64. They are lent: copy what you keep, change nothing. Raises ValueError for values out of range or an
-    unknown solver, TypeError for an unknown option.
+    relative residuals, (b,) float64. They are lent: copy what you keep, change nothing.
+
+    Raises ValueError for values out of range or an unknown solver, TypeError for an unknown option.
     """
     _check(z0, tol, max_iter, stop)
     history = _method(solver, options).start(z0)
     record, evaluate = _Record(z0), _Evaluator(f, z0)
-    state, active, spare = z0, torch.arange(len(z0), device=z0.device), torch.empty_like(z0)
-    k = 0
-    while len(active):
-        k += 1
+    state, spare, active = z0, torch.empty_like(z0), torch.arange(len(z0), device=z0.device)
+    for k in range(1, max_iter + 1 if len(z0) else 1):
         fz = evaluate(state, active)
-        residual = torch.sub(fz, state, out=spare[: len(active)])
-        absolute, length = norms(residual), norms(fz)
-        relative = absolute / length.clamp_min(TINY)
-        record.add_round(active, absolute, relative)
+        residual = torch.sub(fz, state, out=spare)
+        absolute, length = norms(residual, fz)
+        relative = absolute / np.maximum(length, TINY)
+        record.add_round(absolute, relative)
         if on_round is not None:
-            on_round(k=k, state=state, fz=fz, indices=active, absolute=absolute, relative=relative)
-        finite = (absolute + length).isfinite()
+            traced = {"absolute": torch.from_numpy(absolute), "relative": torch.from_numpy(relative)}
+            on_round(k=k, state=state, fz=fz, indices=active, **traced)
+        finite = np.isfinite(absolute + length)
         met = finite & ((relative if stop == "sample" else _pooled(absolute, length, finite)) <= tol)
-        settled = met | ~finite | (k == max_iter)
-        if settled.any():
-            record.settle(active, settled, met, finite, state, fz)
-            keep = (~settled).nonzero()[:, 0]
+        going = finite & ~met & (k < max_iter)
+        if not going.all():
+            record.settle(going, met, finite, state, fz)
+            if not going.any():
+                break
+            keep = torch.from_numpy(going.nonzero()[0]).to(active.device)
             active, state, fz, residual = active[keep], state[keep], fz[keep], residual[keep]
+            spare = torch.empty_like(residual)
             history.select(keep)
-        if len(active):
-            state = history.step(state, fz, residual)
+        state = history.step(state, fz, residual)
     return record.result(evaluate.evaluations)
 
 
-def norms(x: Tensor) -> Tensor:
-    """The 2-norm of each sample of x, (B, *dims): (B,) float64.
+def norms(*states: Tensor) -> np.ndarray:
+    """The 2-norms of the samples of each state, (B, *dims): (states, B) float64.
 
-    Squares are summed in x's dtype within blocks and in float64 across them: one float32 sum over 3e6 values is wrong
-    by 1e-4. Lengths whose squares may leave float32's range are found again in float64.
+    Squares are summed in the states' dtype within blocks and in float64 across them: one float32 sum over 3e6 values is
+    wrong by 1e-4. Lengths whose squares may leave float32's range are found again in float64.
     """
-    rows = x.reshape(len(x), x[:1].numel())
-    length = block_length(rows.shape[1])
-    if 0 < length <= LONGEST_BLOCK:
-        blocks = torch.linalg.vector_norm(rows.view(len(rows), -1, length), dim=2)  # (B, blocks)
-        found = torch.linalg.vector_norm(blocks.double(), dim=1)
-        low, high = found.aminmax()
-        if low > 1e-12 and high < 1e15:
+    shape = len(states[0]), math.prod(states[0].shape[1:])
+    c = block_length(shape[1])
+    if 0 < c <= LONGEST_BLOCK:
+        blocks = [torch.linalg.vector_norm(x.reshape(shape[0], -1, c), dim=2) for x in states]  # (B, blocks)
+        found = torch.linalg.vector_norm(torch.stack(blocks), dim=2, dtype=torch.float64).numpy(force=True)
+        if found.min() > 1e-12 and found.max() < 1e15:
             return found
-    return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+    lengths = [torch.linalg.vector_norm(x.reshape(shape), dim=1, dtype=torch.float64) for x in states]
+    return torch.stack(lengths).numpy(force=True)
 
 
 @lru_cache
@@ -158,9 +162,9 @@ def block_length(width: int) -> int:
     return width if width <= LONGEST_BLOCK else next((d for d in blocks if width % d == 0), width)
 
 
-def _pooled(absolute: Tensor, length: Tensor, finite: Tensor) -> Tensor:
-    """One relative residual for all samples together, (); those that diverged do not count."""
-    return absolute[finite].norm() / length[finite].norm().clamp_min(TINY)
+def _pooled(absolute: np.ndarray, length: np.ndarray, finite: np.ndarray) -> np.floating:
+    """One relative residual for all samples together; those that diverged do not count."""
+    return np.linalg.norm(absolute[finite]) / np.maximum(np.linalg.norm(length[finite]), TINY)
 
 
 def _check(z0: Tensor, tol: float, max_iter: int, stop: str) -> None:
@@ -221,29 +225,26 @@ class _Evaluator:
         return fz.detach()
 
 
-@dataclass
 class _Record:
-    """The result in the making."""
+    """The result in the making: samples are numbered as in the original batch."""
 
-    z0: Tensor
-    z: Tensor = field(init=False)
-    state: Tensor = field(init=False)
-    stopped: list[Stop] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.z, self.state = torch.empty_like(self.z0), torch.empty_like(self.z0)
-        self.stopped = ["max_iter"] * len(self.z0)
+    def __init__(self, z0: Tensor) -> None:
+        self.z, self.state = torch.empty_like(z0), torch.empty_like(z0)
+        self.active = np.arange(len(z0))
+        self.stopped: list[Stop] = ["max_iter"] * len(z0)
         self.traces: list[list[tuple[float, float]]] = [[] for _ in self.stopped]
 
-    def add_round(self, active: Tensor, absolute: Tensor, relative: Tensor) -> None:
-        for i, *row in zip(active.tolist(), absolute.tolist(), relative.tolist(), strict=True):
-            self.traces[i].append((row[0], row[1]))
+    def add_round(self, absolute: np.ndarray, relative: np.ndarray) -> None:
+        for i, row in zip(self.active, zip(absolute.tolist(), relative.tolist(), strict=True), strict=True):
+            self.traces[i].append(row)
 
-    def settle(self, active: Tensor, settled: Tensor, met: Tensor, finite: Tensor, state: Tensor, fz: Tensor) -> None:
-        """Take down what the settled samples end with, and why."""
-        self.z[active[settled]], self.state[active[settled]] = fz[settled], state[settled]
-        for i, converged, alive in zip(active.tolist(), met.tolist(), finite.tolist(), strict=True):
-            self.stopped[i] = "converged" if converged else "max_iter" if alive else "diverged"
+    def settle(self, going: np.ndarray, met: np.ndarray, finite: np.ndarray, state: Tensor, fz: Tensor) -> None:
+        """Take down what the samples that go on no longer end with, and why."""
+        places, settled = (torch.from_numpy(i).to(fz.device) for i in (self.active[~going], (~going).nonzero()[0]))
+        self.z[places], self.state[places] = fz[settled], state[settled]
+        for i in settled.tolist():
+            self.stopped[self.active[i]] = "converged" if met[i] else "max_iter" if finite[i] else "diverged"
+        self.active = self.active[going]
 
     def result(self, evaluations: int) -> FixedPoint:
         traces = [torch.tensor(rows, dtype=torch.float64).reshape(-1, 2) for rows in self.traces]

@@ -1,7 +1,8 @@
 """Systems x_{j+1} = Phi_j(x_j) with x_0 given, whose N later states are the unknowns.
 
 Any such system is also the fixed point of a sweep that treats a linear part l_j of each step exactly,
-x'_{j+1} = l_j x'_j + Phi_j(x_j) - l_j x_j: the solution is the same whichever l_j is chosen, the number of rounds is not.
+x'_{j+1} = l_j x'_j + Phi_j(x_j) - l_j x_j: the solution is the same whichever l_j is chosen, the number of rounds is
+not.
 """
 
 from collections.abc import Callable
@@ -31,8 +32,8 @@ class TriangularSystem(Protocol):
     ) -> Tensor:
         """The states after steps first..first+M-1, swept from the known state `base` (b, *dims).
 
-        states, terms: (b, M, *dims), the current states before those steps and their terms. split: (N,) the l_j, or None for
-        the system's own. samples: (b,) which of the B systems these are, None for all. -> (b, M, *dims).
+        states, terms: (b, M, *dims), the current states before those steps and their terms. split: (N,) the l_j, or
+        None for the system's own. samples: (b,) which of the B systems these are, None for all. -> (b, M, *dims).
         """
 
 
@@ -55,14 +56,15 @@ def sweep(
     max_rounds: int | None = None,
     on_round: Callable[[int, int], None] | None = None,
 ) -> Swept:
-    """Solves x_{j+1} = Phi_j(x_j) by Picard sweeps on a window that slides past settled states, all states started at x_0.
+    """Solves x_{j+1} = Phi_j(x_j) by Picard sweeps on a window that slides past settled states, all started at x_0.
 
-    A round evaluates one window of steps per sample in one batch and sweeps it from the last settled state. A state settles when
-    every state before it has and its own last move was at most `tol` of its length; the first of a window always does, since its
-    input is settled, so at most N rounds run and no state is evaluated that can no longer change. tol 0: the sequential result.
+    A round evaluates one window of steps per sample in one batch and sweeps it from the last settled state. A state
+    settles when every state before it has and its own last move was at most `tol` of its length; the first of a window
+    always does, since its input is settled, so at most N rounds run and no state is evaluated that can no longer
+    change. tol 0: the sequential result.
 
-    split: (N,) the linear part treated exactly, None for the system's own. max_rounds stops earlier, with what is reached then.
-    on_round(settled, total): called after each round. ValueError: window < 1 or tol < 0.
+    split: (N,) the linear part treated exactly, None for the system's own. max_rounds stops earlier, with what is
+    reached then. on_round(settled, total): called after each round. ValueError: window < 1 or tol < 0.
     Source: ParaDiGMS, algorithm 1.
     """
     if window < 1 or tol < 0:

@@ -49,7 +49,8 @@ def train_classifier(
     dataset: Dataset, task: str, *, steps: int, batch: int, lr: float, seed: int, on_step: OnStep | None = None
 ) -> SmallClassifier:
     """A classifier trained on the train split, its features standardised there."""
-    classes = int(dataset.train_labels.max()) + 1 if task == "labels" else len(CORRUPTIONS)
+    labels = dataset.train_labels
+    classes = len(CORRUPTIONS) if labels is None or task == "corruptions" else int(labels.max()) + 1
     net = SmallClassifier(dataset.shape[0], classes)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)

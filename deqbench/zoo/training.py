@@ -1,4 +1,4 @@
-"""Training of the zoo's networks. Every draw comes from a generator of (seed, step), so a resumed run is the same run."""
+"""Training of the zoo's networks. Draws come from a generator of (seed, step), so a resumed run is the same run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +11,7 @@ from deqbench.data.datasets import Dataset, dihedral
 from deqbench.records import write_tensors
 
 OnStep = Callable[[int, float], None]
+KEEP_EVERY = 250
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -19,7 +20,7 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 
 
 class Averaged:
-    """The exponential moving average of a network's parameters, with the decay warmed up as (1 + step) / (10 + step)."""
+    """The exponential moving average of a network's parameters, its decay warmed up as (1 + step) / (10 + step)."""
 
     def __init__(self, net: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -33,7 +34,7 @@ class Averaged:
 
 
 def diffusion_loss(net: nn.Module, x0: Tensor, alpha_bar: Tensor, generator: torch.Generator) -> Tensor:
-    """Mean squared error of the predicted noise at uniformly drawn timesteps. x0: (B, C, H, W). Source: DDPM, eq. 14."""
+    """Mean squared error of the predicted noise, timesteps drawn uniformly. x0: (B, C, H, W). Source: DDPM, eq. 14."""
     t = torch.randint(len(alpha_bar), (len(x0),), generator=generator)
     eps = torch.randn(x0.shape, generator=generator)
     a = alpha_bar[t].view(-1, 1, 1, 1)
@@ -56,7 +57,7 @@ def train_diffusion(
 ) -> dict[str, Tensor]:
     """The averaged weights after `steps` of Adam with a cosine schedule (5 % warm-up).
 
-    state: where progress is kept every 250 steps; a run that finds it goes on from there.
+    state: where progress is kept every KEEP_EVERY steps; a run that finds it goes on from there.
     """
     from diffusers.optimization import get_cosine_schedule_with_warmup
 
@@ -82,7 +83,7 @@ def train_diffusion(
         average.update(net, step)
         if on_step:
             on_step(step + 1, float(loss))
-        if state and (step + 1) % 250 == 0:
+        if state and (step + 1) % KEEP_EVERY == 0:
             _keep(state, step + 1, net, average, optimizer)
     return average.weights
 

@@ -1,4 +1,4 @@
-"""Samplers, one file a method: a module named after the method with a function `sample(chain, *, on_round, ...) -> Sampled`.
+"""Samplers, one file a method: a module named after it with a function `sample(chain, *, on_round, ...) -> Sampled`.
 
 A new file here is a new method: name it under `papers.deq-ddim.methods` in a config and it gets a row in every table.
 """
@@ -29,7 +29,7 @@ def sampler(name: str) -> Callable[..., Sampled]:
 
 
 def sample(name: str, chain: DDIMChain, options: dict[str, Any], on_round: OnRound | None = None) -> Sampled:
-    """What the named sampler makes of a chain. UserError: unknown sampler, or an option that it does not know or take."""
+    """What the named sampler makes of a chain. UserError: unknown sampler, or an option it does not know or take."""
     function = sampler(name)
     parameters = inspect.signature(function).parameters
     known = [p for p in parameters if p not in ("chain", "on_round", "solver_options")]
@@ -37,7 +37,9 @@ def sample(name: str, chain: DDIMChain, options: dict[str, Any], on_round: OnRou
     for option in options:
         if option not in known and not open_ended:
             near = did_you_mean(option, known)
-            raise UserError(f"sampler {name}: unknown option '{option}'; expected one of {', '.join(known) or 'none'}{near}")
+            raise UserError(
+                f"sampler {name}: unknown option '{option}'; expected one of {', '.join(known) or 'none'}{near}"
+            )
     try:
         return function(chain, on_round=on_round, **options)
     except (TypeError, ValueError) as error:

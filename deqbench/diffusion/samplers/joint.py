@@ -1,4 +1,4 @@
-"""DEQ-DDIM: all states of the chain as one fixed point, solved jointly. Source: DEQ-DDIM, section 3.1 and algorithm 1."""
+"""DEQ-DDIM: all states of the chain as one fixed point, solved jointly. Source: DEQ-DDIM, section 3.1, algorithm 1."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -22,14 +22,21 @@ def sample(
 ) -> Sampled:
     """The chain's fixed point to a relative residual of `tol`, or what `max_iter` evaluations reach.
 
-    returned: the latest evaluation, which is paid for and nearer, or as in the released code the state it was evaluated at.
+    returned: the latest evaluation, which is paid for and nearer, or the state it was evaluated at (released code).
     solver_options go to the solver (m, beta, ridge, mixing for Anderson).
     """
     for name, value, known in (("start", start, ("x_T", "zeros")), ("returned", returned, ("evaluation", "state"))):
         if value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}; found '{value}'")
     found = solve(
-        chain, chain.initial(start), solver=solver, tol=tol, max_iter=max_iter, stop=stop, on_round=on_round, **solver_options
+        chain,
+        chain.initial(start),
+        solver=solver,
+        tol=tol,
+        max_iter=max_iter,
+        stop=stop,
+        on_round=on_round,
+        **solver_options,
     )
     states = found.z if returned == "evaluation" else found.state
     return Sampled(states[:, -1], states, found.rounds, found.rounds * chain.steps, found.stopped)

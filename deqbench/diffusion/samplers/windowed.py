@@ -21,8 +21,8 @@ def sample(
 ) -> Sampled:
     """The chain to a relative move of `tol` a state.
 
-    window: as a share of the chain's steps, but at least min_window of them. split: the linear part that a sweep treats exactly,
-    `eps` as the paper's h-tilde or `drift` as ParaDiGMS.
+    window: as a share of the chain's steps, but at least min_window of them. split: the linear part that a sweep
+    treats exactly, `eps` as the paper's h-tilde or `drift` as ParaDiGMS.
     """
     if split not in ("eps", "drift"):
         raise ValueError(f"split: expected eps or drift; found '{split}'")

@@ -1,0 +1,136 @@
+import pytest
+import torch
+from diffusers import DDPMScheduler
+
+from deqbench.diffusion.chain import DDIMChain
+from deqbench.diffusion.schedule import Schedule, timesteps
+from deqbench.solvers import solve
+from deqbench.solvers.triangular import sweep
+from tests import oracles
+
+SHAPE = (2, 3, 6, 6)
+
+
+def make(steps, *, eta=0.0, variance="posterior", dtype=torch.float64, grid="uniform-released", double=True, **options):
+    """A chain of two toy images, its network, its noise and diffusers' scheduler of the same tables."""
+    generator = torch.Generator().manual_seed(1)
+    made = oracles.scheduler(double=double, **options)
+    eps = oracles.ToyEps(3, dtype=dtype)
+    x_T = torch.randn(*SHAPE, generator=generator, dtype=torch.float64).to(dtype)
+    noise = (
+        torch.randn(SHAPE[0], steps, *SHAPE[1:], generator=generator, dtype=torch.float64).to(dtype) if eta else None
+    )
+    chain = DDIMChain.make(eps, Schedule.of(made), grid, steps, x_T, eta=eta, variance=variance, noise=noise)
+    return chain, eps, noise, made
+
+
+def relative(found, exact):
+    return float((found - exact).norm() / exact.norm())
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("steps", [10, 50, 100, 1000])
+def test_the_sequential_chain_is_the_one_that_diffusers_walks(steps, eta):
+    for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-4)):
+        chain, eps, noise, made = make(steps, eta=eta, dtype=dtype, double=dtype == torch.float64)
+        walked = oracles.diffusers_walk(eps, chain.x_T, steps, eta, noise, made)
+        assert relative(torch.stack(list(chain.walk()), 1), walked) < tolerance
+
+
+@pytest.mark.parametrize("set_alpha_to_one", [True, False])
+def test_the_last_step_lands_where_that_of_diffusers_does(set_alpha_to_one):
+    chain, eps, _, made = make(10, set_alpha_to_one=set_alpha_to_one)
+    walked = oracles.diffusers_walk(eps, chain.x_T, 10, 0.0, None, made)
+    assert relative(list(chain.walk())[-1], walked[:, -1]) < 1e-12
+
+
+@pytest.mark.parametrize("grid", ["quadratic-paper", "quadratic-released", "uniform-paper"])
+@pytest.mark.parametrize("steps", [10, 50, 100])
+def test_other_grids_equal_an_independent_loop(grid, steps):
+    chain, eps, _, made = make(steps, grid=grid)
+    walked = oracles.textbook_walk(eps, chain.x_T, timesteps(grid, steps).tolist(), made.alphas_cumprod, 1.0)
+    assert relative(torch.stack(list(chain.walk()), 1), walked) < 1e-12
+
+
+@pytest.mark.parametrize("steps", [10, 100])
+def test_the_larger_variance_is_that_of_ddpm_in_diffusers(steps):
+    chain, eps, noise, _ = make(steps, eta=1.0, variance="large")
+    ddpm = DDPMScheduler(clip_sample=False, timestep_spacing="leading", variance_type="fixed_large")
+    ddpm.alphas_cumprod = ddpm.alphas_cumprod.double()
+    ddpm.one = ddpm.one.double()
+    ddpm.set_timesteps(steps)
+    x = chain.x_T
+    for j, t in enumerate(ddpm.timesteps):
+        mean_and_own = ddpm.step(eps(x, t.expand(len(x))), t, x, generator=torch.Generator().manual_seed(0)).prev_sample
+        own = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        spread = ddpm._get_variance(t, variance_type="fixed_large") ** 0.5 if t > 0 else 0.0
+        x = mean_and_own + spread * (noise[:, j] - own)
+    assert relative(list(chain.walk())[-1], x) < 1e-10
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("steps", [1, 7, 50])
+def test_as_many_picard_rounds_as_steps_give_the_sequential_chain(steps, eta):
+    grid = "uniform-paper"  # any T
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-4)):
+        chain, *_ = make(steps, eta=eta, dtype=dtype, grid=grid, double=dtype == torch.float64)
+        found = solve(chain, chain.initial(), solver="picard", tol=0.0, max_iter=steps)
+        walked = torch.stack(list(chain.walk()), 1)
+        assert relative(found.z, walked) < tolerance
+        assert found.z.dtype == dtype
+
+
+@pytest.mark.parametrize("solver", ["picard", "anderson"])
+@pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-9])
+def test_the_fixed_point_agrees_with_the_sequential_chain_to_the_tolerance(solver, tol):
+    chain, *_ = make(50)
+    found = solve(chain, chain.initial(), solver=solver, tol=tol, max_iter=200)
+    assert found.converged.all()
+    walked = torch.stack(list(chain.walk()), 1)
+    assert relative(found.z, walked) < 50 * tol
+
+
+def test_after_k_picard_rounds_the_first_k_states_are_exact():
+    chain, *_ = make(20, eta=0.5)
+    walked = torch.stack(list(chain.walk()), 1)
+    for k in (1, 5):
+        found = solve(chain, chain.initial("zeros"), solver="picard", tol=0.0, max_iter=k)
+        assert relative(found.z[:, :k], walked[:, :k]) < 1e-12
+        assert relative(found.z[:, k:], walked[:, k:]) > 1e-6
+
+
+@pytest.mark.parametrize("split", ["eps", "drift", "other"])
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_the_sequential_chain_is_a_fixed_point_under_every_linear_split(split, eta):
+    chain, *_ = make(30, eta=eta, grid="uniform-paper")
+    walked = torch.stack(list(chain.walk()), 1)
+    states = torch.cat([chain.x_T[:, None], walked[:, :-1]], 1)
+    terms = chain.step_terms(states.flatten(0, 1), torch.arange(30).repeat(2)).unflatten(0, (2, 30))
+    linear = {"eps": None, "drift": torch.ones(30), "other": torch.linspace(0.9, 1.2, 30)}[split]
+    linear = linear if linear is None else linear.double()
+    assert relative(chain.combine(chain.x_T, states, terms, 0, linear), walked) < 1e-12
+
+
+@pytest.mark.parametrize("split", ["eps", "drift"])
+@pytest.mark.parametrize("window", [1, 7, 40])
+@pytest.mark.parametrize("eta", [0.0, 0.5])
+def test_windowed_sweeps_run_to_the_end_give_the_sequential_chain(window, split, eta):
+    chain, *_ = make(40, eta=eta)
+    linear = torch.ones(40, dtype=torch.float64) if split == "drift" else None
+    found = sweep(chain, window=window, tol=0.0, split=linear)
+    assert relative(found.states, torch.stack(list(chain.walk()), 1)) < 1e-12
+    if window == 1:
+        assert found.rounds.tolist() == found.evaluations.tolist() == [40, 40]
+
+
+def test_selected_chains_are_the_chains_themselves():
+    chain, *_ = make(10, eta=0.5)
+    whole = torch.stack(list(chain.walk()), 1)
+    part = torch.stack(list(chain.select(torch.tensor([1])).walk()), 1)
+    assert relative(part, whole[1:]) < 1e-14
+
+
+def test_a_stochastic_chain_without_its_noise_is_refused():
+    chain, eps, _, made = make(10)
+    with pytest.raises(ValueError, match="noise"):
+        DDIMChain.make(eps, Schedule.of(made), "uniform-released", 10, chain.x_T, eta=0.5)

@@ -1,0 +1,124 @@
+"""The contract of every sampler in the folder: a newcomer is tested the day it arrives."""
+
+import pytest
+import torch
+
+from deqbench.diffusion.network import NoisePredictor
+from deqbench.diffusion.samplers import sample, samplers
+from deqbench.errors import UserError
+from tests.diffusion.test_chain import make, relative
+
+# Settings that run a sampler to the end, where it has any.
+TO_THE_END = {"joint": {"tol": 0.0, "max_iter": 30}, "windowed": {"tol": 0.0}}
+
+
+def counted(steps=30, **options):
+    chain, eps, _, made = make(steps, grid="uniform-paper", **options)
+    predictor = NoisePredictor(eps, made.alphas_cumprod, max_batch=17)
+    object.__setattr__(chain, "eps_model", predictor)
+    return chain, predictor
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5])
+@pytest.mark.parametrize("name", samplers())
+def test_every_sampler_run_to_the_end_gives_the_sequential_chain(name, eta):
+    chain, _ = counted(eta=eta)
+    found = sample(name, chain, TO_THE_END.get(name, {}))
+    walked = torch.stack(list(chain.walk()), 1)
+    assert relative(found.x0, walked[:, -1]) < 1e-11
+    if found.states is not None:
+        assert relative(found.states, walked) < 1e-11
+
+
+@pytest.mark.parametrize("name", samplers())
+def test_every_sampler_reports_the_evaluations_that_the_network_saw(name):
+    chain, predictor = counted()
+    found = sample(name, chain, {})
+    assert predictor.evaluations == int(found.nfe.sum())
+    assert (found.rounds >= 1).all()
+    assert (found.nfe <= found.rounds * chain.steps).all()
+    assert set(found.stopped) <= {"converged", "max_iter", "diverged"}
+
+
+@pytest.mark.parametrize("name", samplers())
+def test_every_sampler_makes_each_image_alone_as_in_a_batch(name):
+    chain, _ = counted()
+    together = sample(name, chain, {})
+    for i in range(2):
+        alone = sample(name, chain.select(torch.tensor([i])), {})
+        assert relative(alone.x0[0], together.x0[i]) < 1e-12
+        assert int(alone.rounds[0]) == int(together.rounds[i])
+
+
+@pytest.mark.parametrize("name", samplers())
+def test_every_sampler_is_the_same_at_any_micro_batch(name):
+    large, predictor = counted()
+    predictor.max_batch = 10_000
+    small, predictor = counted()
+    predictor.max_batch = 3
+    assert relative(sample(name, small, {}).x0, sample(name, large, {}).x0) < 1e-12
+
+
+@pytest.mark.parametrize("name", samplers())
+def test_every_sampler_says_so_when_the_network_gives_nan(name):
+    chain, _ = counted(steps=5)
+    object.__setattr__(chain, "eps_model", lambda x, t: torch.where(t.view(-1, 1, 1, 1) < 500, torch.nan, x))
+    assert set(sample(name, chain, {}).stopped) == {"diverged"}
+
+
+@pytest.mark.parametrize("name", samplers())
+def test_every_sampler_reports_progress(name):
+    seen = []
+    chain, _ = counted(steps=5)
+    sample(name, chain, {}, on_round=lambda *args, **kwargs: seen.append(1))
+    assert seen
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("sequentail", {}, "did you mean 'sequential'"),
+        ("windowed", {"windw": 3}, "did you mean 'window'"),
+        ("windowed", {"split": "up"}, "expected eps or drift; found 'up'"),
+        ("joint", {"solver": "andersen"}, "did you mean 'anderson'"),
+        ("joint", {"start": "x"}, "start: expected one of x_T, zeros"),
+        ("joint", {"mm": 3}, "mm"),
+    ],
+)
+def test_an_unknown_method_or_option_is_one_clear_sentence(name, options, words):
+    chain, _ = counted(steps=5)
+    with pytest.raises(UserError, match=words):
+        sample(name, chain, options)
+
+
+def test_a_window_evaluates_fewer_states_than_whole_sweeps():
+    chain, _ = counted(steps=100)
+    windowed = sample("windowed", chain, {})
+    whole = sample("windowed", chain, {"window": 1.0})
+    assert (windowed.nfe < whole.nfe).all()
+    assert (windowed.nfe <= 10 * chain.steps).all()
+
+
+def test_the_picard_solver_is_named_in_options_only():
+    chain, _ = counted()
+    picard = sample("joint", chain, {"solver": "picard", "tol": 1e-9, "max_iter": 60})
+    anderson = sample("joint", chain, {"solver": "anderson", "tol": 1e-9, "max_iter": 60})
+    assert relative(picard.x0, anderson.x0) < 1e-6
+    assert set(picard.stopped) == set(anderson.stopped) == {"converged"}
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "sample"])
+def test_other_predictions_are_turned_into_eps(prediction):
+    chain, predictor = counted()
+    alpha_bar = predictor.alpha_bar
+    net = predictor.net
+
+    def other(x, t):
+        a = alpha_bar[t].view(-1, 1, 1, 1)
+        eps = net(x, t)
+        x0 = (x - (1 - a).sqrt() * eps) / a.sqrt()
+        return x0 if prediction == "sample" else a.sqrt() * eps - (1 - a).sqrt() * x0
+
+    x, t = chain.x_T, torch.tensor([3, 900])
+    found = NoisePredictor(other, alpha_bar, prediction)(x, t)
+    assert relative(found, net(x, t)) < 1e-8

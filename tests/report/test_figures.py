@@ -1,0 +1,97 @@
+"""Figures are pure functions of records: same files twice, the drawn numbers beside them, gaps said out loud."""
+
+import json
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import SPECS, curves, write_latents
+
+from deqbench import papers
+from deqbench.errors import UserError
+from deqbench.records import write_frame
+from deqbench.report import figures
+
+
+def exhibit(name: str, **spec) -> papers.Exhibit:
+    return replace(papers.exhibit(f"deq-ddim/{name}"), spec={**SPECS[f"deq-ddim/{name}"], **spec})
+
+
+def draw_curves(folder, records: pd.DataFrame, **spec) -> dict:
+    write_frame(folder / "deq-ddim/figure-1/digits.parquet", records)
+    figures.draw(exhibit("figure-1", **spec), folder, folder / "out")
+    return json.loads((folder / "out/figure.json").read_text())
+
+
+def test_two_drawings_are_the_same_bytes(tmp_path):
+    write_latents(tmp_path / "deq-ddim/figure-2/digits.safetensors")
+    draw_curves(tmp_path, curves())
+    figures.draw(exhibit("figure-2"), tmp_path, tmp_path / "out")
+    first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    draw_curves(tmp_path, curves())
+    figures.draw(exhibit("figure-2"), tmp_path, tmp_path / "out")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == first
+    assert {"figure.svg", "digits.svg", "data.csv", "figure.json"} == set(first)
+
+
+def test_the_data_beside_the_curves_are_medians_and_ranges_over_images(tmp_path):
+    draw_curves(tmp_path, curves())
+    drawn = pd.read_csv(tmp_path / "out/data.csv").set_index(["metric", "T", "round"])
+    row = drawn.loc[("residual", 10, 3)]
+    np.testing.assert_allclose(row[["median", "low", "high"]].tolist(), np.array([3, 1, 5]) * 0.7**6)
+    assert row["n"] == 5
+
+
+def test_values_that_cannot_be_drawn_are_counted(tmp_path):
+    records = curves()
+    records.loc[records["round"] == 15, "value"] = np.inf
+    records.loc[records["round"] == 14, "value"] = 0.0
+    facts = " ".join(draw_curves(tmp_path, records)["facts"])
+    assert "30 of the recorded values are not finite" in facts
+    assert "exactly 0 lie below" in facts
+    assert pd.read_csv(tmp_path / "out/data.csv")["round"].max() == 14
+
+
+def test_n_is_a_range_where_some_images_stopped_early(tmp_path):
+    records = curves()
+    stopped = (records["image"] == 0) & (records["round"] > 10)
+    assert "n = 4 to 5 images" in draw_curves(tmp_path, records[~stopped])["facts"][0]
+
+
+@pytest.mark.parametrize(("methods", "charts"), [(1, 2), (5, 10)])
+def test_every_method_and_metric_has_its_own_chart(tmp_path, methods, charts):
+    records = pd.concat([curves().assign(method=f"m{at}") for at in range(methods)])
+    about = draw_curves(tmp_path, records[records["T"] == 10], labels={"m0": "a method of ours"})
+    svg = ElementTree.parse(tmp_path / "out/figure.svg")
+    axes = {group.get("id") for group in svg.iter("{http://www.w3.org/2000/svg}g") if "axes_" in group.get("id", "")}
+    assert len(axes) == charts
+    assert "a method of ours" in about["files"][0]["alt"]
+
+
+def test_latents_show_one_column_a_state_with_its_error(tmp_path):
+    write_latents(tmp_path / "deq-ddim/figure-2/digits.safetensors", channels=1)
+    figures.draw(exhibit("figure-2"), tmp_path, tmp_path / "out")
+    svg = (tmp_path / "out/digits.svg").read_text()
+    assert svg.count("<image ") == 30
+    assert "pixelated" in svg
+    data = pd.read_csv(tmp_path / "out/data.csv")
+    assert data["state"].tolist() == [*range(500, 0, -50), 4, 3, 2, 1, 0]
+    np.testing.assert_allclose(data["error"], np.logspace(0, -4, 15), rtol=1e-5)
+
+
+def test_no_drawing_fetches_anything_and_none_carries_a_date(tmp_path):
+    draw_curves(tmp_path, curves())
+    svg = (tmp_path / "out/figure.svg").read_text()
+    assert "dc:date" not in svg
+    assert 'href="http' not in svg
+
+
+def test_an_unknown_kind_and_missing_records_are_named(tmp_path):
+    with pytest.raises(
+        UserError, match=r"kind: expected one of curves, latents; found 'curve' \(did you mean 'curves'\?\)"
+    ):
+        figures.draw(exhibit("figure-1", kind="curve"), tmp_path, tmp_path / "out")
+    with pytest.raises(UserError, match=r"expected records \(\*\.parquet\) of Figure 1; found none"):
+        figures.draw(exhibit("figure-1"), tmp_path, tmp_path / "out")

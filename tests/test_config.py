@@ -1,0 +1,187 @@
+"""A config is right, or one sentence says which key of which file is wrong, what was expected and what was found."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from deqbench import config
+from deqbench.data.datasets import DATASETS
+from deqbench.errors import UserError
+
+ROOT = Path(__file__).parents[1] / "config"
+SCALES = sorted(path.name for path in ROOT.glob("*.yaml") if path.name != "zoo.yaml")
+PAPER = "papers.deq-ddim"
+
+
+def changed(place: str, value: Any) -> dict[str, Any]:
+    """The smoke scale with one value set, or taken away by `...`. place: keys with slashes between them."""
+    values = yaml.safe_load((ROOT / "smoke.yaml").read_text(encoding="utf-8"))
+    *outer, last = place.split("/")
+    node = values
+    for key in outer:
+        node = node[key]
+    if value is ...:
+        del node[last]
+    else:
+        node[last] = copy.deepcopy(value)
+    return values
+
+
+def sentence_about(values: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        config.validate(values, "some.yaml")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_every_shipped_scale_is_valid_and_named_after_its_file(name):
+    assert config.load(ROOT / name).scale == Path(name).stem
+
+
+def test_the_recipes_of_the_zoo_are_valid():
+    assert {"digits", "tissue", "digits-features", "tissue-features"} <= config.recipes(ROOT / "zoo.yaml").keys()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        ("sede", 3, "sede: expected one of datasets, limits, papers, scale, seed; found an unknown key (did you mean 'seed'?)"),
+        (
+            "papers/deq-ddim/table-1/scores/digits/image",
+            3,
+            f"{PAPER}.table-1.scores.digits.image: expected one of T, images, shards; found an unknown key"
+            " (did you mean 'images'?)",
+        ),
+        (
+            "papers/deq-ddim/methods/ddim/optoins",
+            {},
+            f"{PAPER}.methods.ddim.optoins: expected one of eta, options, preset, sampler, variance; found an unknown key"
+            " (did you mean 'options'?)",
+        ),
+        ("papers/deq-ddim/table_1", {}, "found an unknown key (did you mean 'table-1'?)"),
+        ("papers/deq-dim", {}, "papers.deq-dim: expected one of deq-ddim; found an unknown key (did you mean 'deq-ddim'?)"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_one(place, value, sentence):
+    found = sentence_about(changed(place, value))
+    assert found.startswith("some.yaml: ") and found.endswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "key", "nearest"),
+    [
+        ("papers/deq-ddim/methods/ddim/sampler", "sequentail", f"{PAPER}.methods.ddim.sampler", "sequential"),
+        (
+            "papers/deq-ddim/methods/deq-ddim-5-steps/options/solver",
+            "andersen",
+            f"{PAPER}.methods.deq-ddim-5-steps.options.solver",
+            "anderson",
+        ),
+        ("papers/deq-ddim/methods/deq-ddim-paper/preset", "papre", f"{PAPER}.methods.deq-ddim-paper.preset", "paper"),
+        ("papers/deq-ddim/table-1/baseline", "dim", f"{PAPER}.table-1.baseline", "ddim"),
+        ("papers/deq-ddim/table-1/methods", ["ddim", "deq-dim-paper"], f"{PAPER}.table-1.methods", "deq-ddim-paper"),
+        ("papers/deq-ddim/table-1/timed", ["dimm"], f"{PAPER}.table-1.timed", "ddim"),
+        ("papers/deq-ddim/figure-2/method", "deq-ddim-papre", f"{PAPER}.figure-2.method", "deq-ddim-paper"),
+        ("papers/deq-ddim/table-1/scores/digts", {"T": 5, "images": 40}, f"{PAPER}.table-1.scores", "digits"),
+        ("papers/deq-ddim/table-1/times/digts", {"T": 5, "repeats": 2}, f"{PAPER}.table-1.times", "digits"),
+        ("papers/deq-ddim/figure-1/datasets/digts", {"runs": {5: 2}}, f"{PAPER}.figure-1.datasets", "digits"),
+        ("papers/deq-ddim/figure-2/datasets/digts", {"T": 10, "every": 5}, f"{PAPER}.figure-2.datasets", "digits"),
+        ("datasets/digits/source", "digts", "datasets.digits.source", "digits"),
+        ("datasets/digits/checkpoint/source", "zo", "datasets.digits.checkpoint.source", "zoo"),
+        ("datasets/digits/grid", "uniform-releasd", "datasets.digits.grid", "uniform-released"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_its_key_and_the_nearest_known_one(place, value, key, nearest):
+    found = sentence_about(changed(place, value))
+    assert found.startswith(f"some.yaml: {key}: expected one of ")
+    assert "; found " in found and found.endswith(f"(did you mean '{nearest}'?)")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        ("papers/deq-ddim/table-1/scores/digits/T", "many", f'{PAPER}.table-1.scores.digits.T: expected a valid integer; found "many"'),
+        ("papers/deq-ddim/table-1/scores/digits/T", [10, "x"], f'{PAPER}.table-1.scores.digits.T.1: expected a valid integer; found "x"'),
+        ("papers/deq-ddim/table-1/scores/digits/T", 0, f"{PAPER}.table-1.scores.digits.T: expected a number greater than or equal to 1; found 0"),
+        ("papers/deq-ddim/table-1/scores/digits/T", [], f"{PAPER}.table-1.scores.digits.T: expected at least 1 entry; found []"),
+        ("papers/deq-ddim/table-1/scores/digits/images", ..., f"{PAPER}.table-1.scores.digits.images: expected a value; found none"),
+        ("papers/deq-ddim/table-1", ..., f"{PAPER}.table-1: expected a value; found none"),
+        ("papers/deq-ddim/table-1/times/digits/longest_s", -1, f"{PAPER}.table-1.times.digits.longest_s: expected a number greater than 0; found -1"),
+        ("papers/deq-ddim/table-1/times/digits/longest_s", float("inf"), f"{PAPER}.table-1.times.digits.longest_s: expected a finite number; found Infinity"),
+        ("papers/deq-ddim/methods/ddim/eta", 1.5, f"{PAPER}.methods.ddim.eta: expected a number less than or equal to 1; found 1.5"),
+        ("papers/deq-ddim/methods/ddim/eta", -0.1, f"{PAPER}.methods.ddim.eta: expected a number greater than or equal to 0; found -0.1"),
+        ("papers/deq-ddim/methods/ddim/eta", float("nan"), f"{PAPER}.methods.ddim.eta: expected a finite number; found NaN"),
+        ("papers/deq-ddim/figure-1/datasets/digits/runs", {"x": 3}, f'{PAPER}.figure-1.datasets.digits.runs.x: expected a valid integer; found "x"'),
+        ("papers/deq-ddim/figure-1/datasets/digits/runs", {10: 1}, f"{PAPER}.figure-1.datasets.digits.runs.10: expected a number greater than or equal to 2; found 1"),
+        ("papers/deq-ddim/methods/ddim", [], f"{PAPER}.methods.ddim: expected a section with keys; found []"),
+        ("seed", -1, "seed: expected a number greater than or equal to 0; found -1"),
+        ("datasets/digits/printed_as", "CIFAR10", "datasets.digits: expected one of stands_in_for, printed_as; found both"),
+        ("scale", "../up", 'scale: expected small letters, digits and hyphens; found "../up"'),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_with_its_key_what_was_expected_and_what_was_found(place, value, sentence):
+    assert sentence_about(changed(place, value)) == f"some.yaml: {sentence}"
+
+
+@pytest.mark.parametrize("values", [None, [], "words"])
+def test_a_file_that_is_no_mapping_is_refused(values):
+    assert sentence_about(values).startswith("some.yaml: the file: expected a section with keys; found ")
+
+
+@pytest.mark.parametrize("text", [b"a: [1\nb: 2", b"a: {", b"\xff\xfe\x00", b"a\tb: c: d"])
+def test_what_is_no_yaml_is_refused_in_one_line_with_the_file(tmp_path, text):
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(text)
+    with pytest.raises(UserError) as caught:
+        config.load(path)
+    assert str(caught.value).startswith(f"{path}: expected YAML; found: ") and "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_answered_with_the_scales_beside_it():
+    with pytest.raises(UserError) as caught:
+        config.load(ROOT / "dem.yaml")
+    names = ", ".join(str(ROOT / name) for name in SCALES)
+    assert str(caught.value) == f"{ROOT / 'dem.yaml'}: expected one of {names}; found no such file"
+
+
+def test_a_recipe_with_a_wrong_key_or_kind_is_refused_without_the_words_of_the_library(tmp_path):
+    recipes = yaml.safe_load((ROOT / "zoo.yaml").read_text(encoding="utf-8"))
+    path = tmp_path / "zoo.yaml"
+    for change, sentence in (
+        ({"stps": 3}, "digits.stps: expected one of batch, bf16, data_licence, "),
+        ({"kind": "diffusoin"}, "digits.kind: expected one of diffusion, classifier; found 'diffusoin' (did you mean"),
+        ({"steps": 0}, "digits.steps: expected a number greater than or equal to 1; found 0"),
+    ):
+        path.write_text(yaml.safe_dump({"digits": recipes["digits"] | change}), encoding="utf-8")
+        with pytest.raises(UserError) as caught:
+            config.recipes(path)
+        assert str(caught.value).startswith(f"{path}: {sentence}")
+
+
+def test_one_value_and_a_list_of_one_are_the_same_steps():
+    one, listed = (config.validate(changed("papers/deq-ddim/table-1/scores/digits/T", T), "") for T in (25, [25]))
+    assert one == listed and one.papers.deq_ddim.table_1.scores["digits"].T == [25]
+
+
+def test_a_config_survives_the_way_through_json():
+    found = config.load(ROOT / "demo.yaml")
+    assert config.validate(json.loads(found.model_dump_json(by_alias=True)), "") == found
+
+
+def test_the_data_sources_of_the_config_are_those_that_exist():
+    assert set(get_args(config.Source)) == DATASETS.keys()
+
+
+def test_the_committed_schema_is_the_one_that_the_command_writes():
+    committed = json.loads((ROOT / "schema.json").read_text(encoding="utf-8"))
+    assert committed == config.Config.model_json_schema(by_alias=True), "run: deqbench config schema"
+
+
+def test_a_section_cannot_be_changed_after_it_was_checked():
+    found = config.load(ROOT / "smoke.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        found.seed = 3
