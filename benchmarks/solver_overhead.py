@@ -7,10 +7,10 @@ fills, memory is touched for the first time) and the copies made once, at the en
 
 The floor is 2m + 5 = 15 vectors of the state's size copied around a ring of 15 distinct buffers, each from the one that
 was written 14 copies ago. A copy reads one vector and writes one, so a stricter floor, 15 vectors read or written once,
-is half of it: the last column's ratio. Floor and rounds alternate in blocks of ten, and the first of each block is left
-out, since the other one's memory is then still in the caches; --block 1 takes both cold, as they are after a network.
-A ratio is that of the medians in neighbouring blocks; the table gives the median of the ratios with a 95 % bootstrap
-interval.
+is half of it: the last column's ratio. Floor and rounds alternate one by one, so that both meet the same load and both
+find the caches full of something else, as after a network; --block 10 alternates ten by ten and leaves out the first of
+each ten, so that both run warm. A ratio is that of neighbouring blocks' medians; the table gives the median of these
+ratios with a 95 % bootstrap interval. Use an idle machine: with two threads on busy cores the figures mean nothing.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each line of the table (default 5)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="thread counts to measure (default 1)")
-    parser.add_argument("--block", type=int, default=10, help="rounds of each kind in a row (default 10)")
+    parser.add_argument("--block", type=int, default=1, help="rounds of each kind in a row (default 1)")
     parser.add_argument("--assert-ratio", action="store_true", help="exit 1 if a median ratio is above its limit")
     arguments = parser.parse_args()
     print("threads     T  mixing    floor ms   step ms   step/floor (95 %)     limit   step/(floor/2)")

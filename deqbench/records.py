@@ -74,7 +74,7 @@ def read_frame(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path)
     except (OSError, ValueError) as error:  # parser errors of both formats are ValueErrors
-        raise UserError(f"{path}: expected a readable table; found: {error}") from error
+        raise UserError(f"{path}: expected a readable table; found: {' '.join(str(error).split())}") from error
 
 
 def read_records(paths: Iterable[Path]) -> pd.DataFrame:
@@ -90,4 +90,4 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: expected a JSON file; found: {error}") from error
+        raise UserError(f"{path}: expected a JSON file; found: {' '.join(str(error).split())}") from error

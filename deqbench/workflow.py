@@ -14,7 +14,7 @@ LOCKS = Path(".snakemake/locks")
 
 
 def config_source(workflow: Any) -> str:
-    """The config file that errors and pages name: the last one that snakemake merged, relative if it lies below here."""
+    """The config file that errors and pages name: the last one merged, relative where it lies below here."""
     if not workflow.configfiles:
         return "--config"
     path, here = Path(workflow.configfiles[-1]), Path.cwd()

@@ -69,12 +69,11 @@ rule figure:
     log:
         f"{LOGS}/figures/deq-ddim/{{exhibit}}.log",
     params:
-        results=RESULTS,
         folder=f"{RESULTS}/figures/deq-ddim/{{exhibit}}",
         code=code("report"),
     localrule: True
     shell:
-        "deqbench report figure deq-ddim/{wildcards.exhibit} --records {params.results} --out {params.folder} 2> {log}"
+        "deqbench report figure deq-ddim/{wildcards.exhibit} {input} --out {params.folder} 2> {log}"
 
 
 rule site:

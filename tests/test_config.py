@@ -49,7 +49,11 @@ def test_the_recipes_of_the_zoo_are_valid():
 @pytest.mark.parametrize(
     ("place", "value", "sentence"),
     [
-        ("sede", 3, "sede: expected one of datasets, limits, papers, scale, seed; found an unknown key (did you mean 'seed'?)"),
+        (
+            "sede",
+            3,
+            "sede: expected one of datasets, limits, papers, scale, seed; found an unknown key (did you mean 'seed'?)",
+        ),
         (
             "papers/deq-ddim/table-1/scores/digits/image",
             3,
@@ -59,11 +63,11 @@ def test_the_recipes_of_the_zoo_are_valid():
         (
             "papers/deq-ddim/methods/ddim/optoins",
             {},
-            f"{PAPER}.methods.ddim.optoins: expected one of eta, options, preset, sampler, variance; found an unknown key"
-            " (did you mean 'options'?)",
+            f"{PAPER}.methods.ddim.optoins: expected one of eta, options, preset, sampler, variance;"
+            " found an unknown key (did you mean 'options'?)",
         ),
         ("papers/deq-ddim/table_1", {}, "found an unknown key (did you mean 'table-1'?)"),
-        ("papers/deq-dim", {}, "papers.deq-dim: expected one of deq-ddim; found an unknown key (did you mean 'deq-ddim'?)"),
+        ("papers/deq-dim", {}, "expected one of deq-ddim; found an unknown key (did you mean 'deq-ddim'?)"),
     ],
 )
 def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_one(place, value, sentence):
@@ -101,30 +105,40 @@ def test_an_unknown_name_is_refused_with_its_key_and_the_nearest_known_one(place
     assert "; found " in found and found.endswith(f"(did you mean '{nearest}'?)")
 
 
+T = "papers/deq-ddim/table-1/scores/digits/T"
+LONGEST = "papers/deq-ddim/table-1/times/digits/longest_s"
+ETA = "papers/deq-ddim/methods/ddim/eta"
+RUNS = "papers/deq-ddim/figure-1/datasets/digits/runs"
+
+
 @pytest.mark.parametrize(
-    ("place", "value", "sentence"),
+    ("place", "value", "words"),
     [
-        ("papers/deq-ddim/table-1/scores/digits/T", "many", f'{PAPER}.table-1.scores.digits.T: expected a valid integer; found "many"'),
-        ("papers/deq-ddim/table-1/scores/digits/T", [10, "x"], f'{PAPER}.table-1.scores.digits.T.1: expected a valid integer; found "x"'),
-        ("papers/deq-ddim/table-1/scores/digits/T", 0, f"{PAPER}.table-1.scores.digits.T: expected a number greater than or equal to 1; found 0"),
-        ("papers/deq-ddim/table-1/scores/digits/T", [], f"{PAPER}.table-1.scores.digits.T: expected at least 1 entry; found []"),
-        ("papers/deq-ddim/table-1/scores/digits/images", ..., f"{PAPER}.table-1.scores.digits.images: expected a value; found none"),
-        ("papers/deq-ddim/table-1", ..., f"{PAPER}.table-1: expected a value; found none"),
-        ("papers/deq-ddim/table-1/times/digits/longest_s", -1, f"{PAPER}.table-1.times.digits.longest_s: expected a number greater than 0; found -1"),
-        ("papers/deq-ddim/table-1/times/digits/longest_s", float("inf"), f"{PAPER}.table-1.times.digits.longest_s: expected a finite number; found Infinity"),
-        ("papers/deq-ddim/methods/ddim/eta", 1.5, f"{PAPER}.methods.ddim.eta: expected a number less than or equal to 1; found 1.5"),
-        ("papers/deq-ddim/methods/ddim/eta", -0.1, f"{PAPER}.methods.ddim.eta: expected a number greater than or equal to 0; found -0.1"),
-        ("papers/deq-ddim/methods/ddim/eta", float("nan"), f"{PAPER}.methods.ddim.eta: expected a finite number; found NaN"),
-        ("papers/deq-ddim/figure-1/datasets/digits/runs", {"x": 3}, f'{PAPER}.figure-1.datasets.digits.runs.x: expected a valid integer; found "x"'),
-        ("papers/deq-ddim/figure-1/datasets/digits/runs", {10: 1}, f"{PAPER}.figure-1.datasets.digits.runs.10: expected a number greater than or equal to 2; found 1"),
-        ("papers/deq-ddim/methods/ddim", [], f"{PAPER}.methods.ddim: expected a section with keys; found []"),
-        ("seed", -1, "seed: expected a number greater than or equal to 0; found -1"),
-        ("datasets/digits/printed_as", "CIFAR10", "datasets.digits: expected one of stands_in_for, printed_as; found both"),
-        ("scale", "../up", 'scale: expected small letters, digits and hyphens; found "../up"'),
+        (T, "many", ': expected a valid integer; found "many"'),
+        (T, [10, "x"], '.1: expected a valid integer; found "x"'),
+        (T, 0, ": expected a number greater than or equal to 1; found 0"),
+        (T, [], ": expected at least 1 entry; found []"),
+        ("papers/deq-ddim/table-1/scores/digits/images", ..., ": expected a value; found none"),
+        ("papers/deq-ddim/table-1", ..., ": expected a value; found none"),
+        (LONGEST, -1, ": expected a number greater than 0; found -1"),
+        (LONGEST, float("inf"), ": expected a finite number; found Infinity"),
+        (ETA, 1.5, ": expected a number less than or equal to 1; found 1.5"),
+        (ETA, -0.1, ": expected a number greater than or equal to 0; found -0.1"),
+        (ETA, float("nan"), ": expected a finite number; found NaN"),
+        (RUNS, {"x": 3}, '.x: expected a valid integer; found "x"'),
+        (RUNS, {10: 1}, ".10: expected a number greater than or equal to 2; found 1"),
+        ("papers/deq-ddim/methods/ddim", [], ": expected a section with keys; found []"),
+        ("seed", -1, ": expected a number greater than or equal to 0; found -1"),
+        ("scale", "../up", ': expected small letters, digits and hyphens; found "../up"'),
     ],
-)  # fmt: skip
-def test_a_wrong_value_is_refused_with_its_key_what_was_expected_and_what_was_found(place, value, sentence):
-    assert sentence_about(changed(place, value)) == f"some.yaml: {sentence}"
+)
+def test_a_wrong_value_is_refused_with_its_key_what_was_expected_and_what_was_found(place, value, words):
+    assert sentence_about(changed(place, value)) == f"some.yaml: {place.replace('/', '.')}{words}"
+
+
+def test_a_data_set_is_a_printed_row_or_stands_in_for_one_but_not_both():
+    found = sentence_about(changed("datasets/digits/printed_as", "CIFAR10"))
+    assert found == "some.yaml: datasets.digits: expected one of stands_in_for, printed_as; found both"
 
 
 @pytest.mark.parametrize("values", [None, [], "words"])

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from deqbench.errors import UserError
 from deqbench.records import write_text
 from deqbench.report import regression
 
@@ -30,10 +31,12 @@ def check(scale: Scale = "demo", results: Results = Path("results")) -> None:
 def accept(scale: Scale = "demo", results: Results = Path("results")) -> None:
     """Makes the tables of this run the reference, and prints what that changes."""
     found, reference = results / scale / "tables", results / "reference" / scale
+    mine = regression.tables(found)
+    if not mine:
+        raise UserError(f"{found}: expected tables of a run; found none (run the workflow first)")
     if regression.tables(reference):
         for difference in regression.compare(found, reference):
             print(difference)
-    mine = regression.tables(found)
     for name, path in regression.tables(reference).items():
         if name not in mine:
             path.unlink()

@@ -33,9 +33,7 @@ def claims(paper: str, cells: list[Path], config_file: ConfigFile, out: Out) -> 
 
 
 @app.command()
-def figure(
-    exhibit: str, records: Annotated[Path, typer.Option(help="folder of the scale's results")], out: Out
-) -> None:
+def figure(exhibit: str, records: list[Path], out: Out) -> None:
     """The drawing of one exhibit, such as deq-ddim/figure-1, with its data beside it."""
     from deqbench.report.figures import draw
 

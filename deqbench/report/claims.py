@@ -27,9 +27,11 @@ class Measured:
     low: float
     high: float
     threshold: str
+    limits: tuple[float, ...]  # where the threshold lies
     n: int
     verdict: Verdict
     why: str = ""
+    dataset: str = ""
 
 
 def judge(claim: dict[str, Any], cells: pd.DataFrame, config: Config) -> dict[str, Any]:
@@ -53,7 +55,8 @@ def judge(claim: dict[str, Any], cells: pd.DataFrame, config: Config) -> dict[st
     lacking += [_words(p) for p, results in zip(predicates, by_predicate, strict=True) if not results]
     verdict = "not testable at this scale" if lacking else _together([found.verdict for found in measured])
     words = "; ".join(f"{m.label}: {m.value:.3g} [{m.low:.3g}, {m.high:.3g}], {m.threshold}{m.why}" for m in measured)
-    stand_ins = sorted(set(cells.loc[cells["stands_in_for"].fillna("") != "", "dataset"]))
+    standing_in = set(cells.loc[cells["stands_in_for"].fillna("") != "", "dataset"])
+    stand_ins = sorted(standing_in & {found.dataset for found in measured})
     reason = f"It needs {' and '.join(lacking)}." if lacking else ""
     reason += " Measured all the same: " if reason and measured else ""
     on = f" (on stand-in data: {', '.join(stand_ins)})" if stand_ins else ""
@@ -92,7 +95,7 @@ def _measure(predicate: dict[str, Any], cells: pd.DataFrame, claim: str) -> list
     for key, value in predicate.get("where", {}).items():
         fits = fits[fits[key].isin(value if isinstance(value, list) else [value])]
     found = []
-    for (dataset, T), group in fits.groupby(["dataset", "T"], sort=False):
+    for (dataset, T), group in fits.groupby(["dataset", "T"]):
         cell = _one(group, predicate["method"], predicate["metric"])
         if cell is None or not cell["n"]:  # this group was not measured for this metric
             continue
@@ -102,9 +105,9 @@ def _measure(predicate: dict[str, Any], cells: pd.DataFrame, claim: str) -> list
             )
         label = f"{cell['metric_label']} of {cell['method_label']} on {dataset}, T={T}"
         judge_cell = _equivalent if predicate["kind"] == "equivalence" else _bounded
-        verdict, threshold, why = judge_cell(predicate, cell, group)
+        verdict, threshold, limits, why = judge_cell(predicate, cell, group)
         value, low, high = float(cell["value"]), float(cell["low"]), float(cell["high"])
-        found.append(Measured(label, value, low, high, threshold, int(cell["n"]), verdict, why))
+        found.append(Measured(label, value, low, high, threshold, limits, int(cell["n"]), verdict, why, str(dataset)))
     return found
 
 
@@ -119,8 +122,11 @@ def _one(group: pd.DataFrame, method: str, metric: str) -> Any:
     return None if rows.empty else rows.iloc[0]
 
 
-def _bounded(predicate: dict[str, Any], cell: Any, _group: pd.DataFrame) -> tuple[Verdict, str, str]:
-    """Verdict, threshold in words, reason: the cell's interval against `at_least` or `at_most`."""
+Judged = tuple[Verdict, str, tuple[float, ...], str]
+
+
+def _bounded(predicate: dict[str, Any], cell: Any, _group: pd.DataFrame) -> Judged:
+    """Verdict, threshold in words and as limits, reason: the cell's interval against `at_least` or `at_most`."""
     if predicate["kind"] == "ratio" and cell["low"] <= 0:
         raise UserError(f"a ratio claim needs positive values; found {cell['low']}; use a difference for losses and dB")
     sign = 1 if "at_least" in predicate else -1
@@ -131,13 +137,16 @@ def _bounded(predicate: dict[str, Any], cell: Any, _group: pd.DataFrame) -> tupl
         verdict = "reproduced"
     elif farther < sign * threshold:
         verdict = "contradicted"
-    return verdict, f"{'at least' if sign == 1 else 'at most'} {threshold:g}", ""
+    return verdict, f"{'at least' if sign == 1 else 'at most'} {threshold:g}", (threshold,), ""
 
 
-def _equivalent(predicate: dict[str, Any], cell: Any, group: pd.DataFrame) -> tuple[Verdict, str, str]:
+def _equivalent(predicate: dict[str, Any], cell: Any, group: pd.DataFrame) -> Judged:
     """The same for an interval that must lie inside a margin, a share of another cell's value."""
     of = predicate["margin_of"]
-    margin = predicate["margin_share"] * _one(group, of["method"], of["metric"])["value"]
+    base = _one(group, of["method"], of["metric"])
+    if base is None or not np.isfinite(base["value"]):
+        raise UserError(f"margin of an equivalence: expected a number for {of['metric']} of {of['method']}; found none")
+    margin = predicate["margin_share"] * base["value"]
     verdict: Verdict = "inconclusive"
     if -margin < cell["low"] and cell["high"] < margin:
         verdict = "reproduced"
@@ -147,5 +156,5 @@ def _equivalent(predicate: dict[str, Any], cell: Any, group: pd.DataFrame) -> tu
     control = _one(group, predicate["control"], cell["metric"])
     if control is None or not control["low"] > margin:
         seen = "none" if control is None else f"[{control['low']:.3g}, {control['high']:.3g}]"
-        return "inconclusive", words, f" but the known-bad control is not told apart ({seen})"
-    return verdict, words, ""
+        return "inconclusive", words, (-margin, margin), f" but the known-bad control is not told apart ({seen})"
+    return verdict, words, (-margin, margin), ""

@@ -1,7 +1,7 @@
 """Figures from records: deterministic SVG files, the drawn data beside them, and what a reader must know."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -37,14 +37,17 @@ STYLE: Any = {
 }
 
 
-def draw(exhibit: Exhibit, records: Path, out: Path) -> None:
-    """Draws the figure that the exhibit's spec declares from `records` (results/<scale>) into the folder `out`.
+def draw(exhibit: Exhibit, records: Sequence[Path], out: Path) -> None:
+    """Draws the figure that the exhibit's spec declares from its `records` (files) into the folder `out`.
 
     Leaves SVG files, `data.csv` and, last, `figure.json` with `files` (file, title, alt, width in pixels),
     `data` and `facts`.
     UserError: the spec's kind is unknown, or there are no records to draw.
     """
-    kinds: dict[str, Callable[[Exhibit, Path, Path], dict[str, Any]]] = {"curves": _curves, "latents": _latents}
+    kinds: dict[str, Callable[[Exhibit, Sequence[Path], Path], dict[str, Any]]] = {
+        "curves": _curves,
+        "latents": _latents,
+    }
     kind = str(exhibit.spec.get("kind"))
     if kind not in kinds:
         raise unknown(f"{exhibit.paper}/{exhibit.id}: figures.yaml: kind", kind, kinds)
@@ -52,11 +55,10 @@ def draw(exhibit: Exhibit, records: Path, out: Path) -> None:
     write_json(out / "figure.json", {"exhibit": f"{exhibit.paper}/{exhibit.id}", "data": "data.csv", **about})
 
 
-def _sources(exhibit: Exhibit, records: Path, ending: str) -> list[Path]:
-    folder = records / exhibit.paper / exhibit.spec["experiment"]
-    found = sorted(folder.glob(f"*{ending}"))
+def _sources(exhibit: Exhibit, records: Sequence[Path], ending: str) -> list[Path]:
+    found = sorted(path for path in records if path.suffix == ending)
     if not found:
-        raise UserError(f"{folder}: expected records (*{ending}) of {exhibit.number}; found none")
+        raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records (*{ending}) of {exhibit.number}; found none")
     return found
 
 
@@ -84,7 +86,7 @@ def summarise(records: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:
     return by_point.agg(median="median", low="min", high="max", n="count").reset_index()
 
 
-def _curves(exhibit: Exhibit, records: Path, out: Path) -> dict[str, Any]:
+def _curves(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
     spec = {"panels": "dataset", "labels": {}, **exhibit.spec}
     rows = read_records(_sources(exhibit, records, ".parquet"))
     points = summarise(rows, spec)
@@ -177,7 +179,7 @@ def _facts_of_curves(rows: pd.DataFrame, points: pd.DataFrame, spec: dict[str, A
     return facts
 
 
-def _latents(exhibit: Exhibit, records: Path, out: Path) -> dict[str, Any]:
+def _latents(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
     files, facts, data = [], [], []
     for source in _sources(exhibit, records, ".safetensors"):
         tensors, about = _load(source)

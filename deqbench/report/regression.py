@@ -70,20 +70,24 @@ def _moved(row: Any, tolerance: dict[str, float] | None) -> str:
         return f"accepted {accepted:.6g}, found {value:.6g}"
     if tolerance is None:
         return "no tolerance in the exhibit's spec"
-    (kind, limit), *_ = tolerance.items()
-    spread = (row["high_accepted"] - row["low_accepted"]) / 2
-    allowed = {
-        "relative": limit * abs(accepted),
-        "absolute": limit,
-        "spread": max(limit * spread if np.isfinite(spread) else 0.0, 1e-3 * abs(accepted)),
-    }
-    if kind == "at_most":
+    if "at_most" in tolerance:
+        limit = tolerance["at_most"]
         return "" if value <= limit else f"found {value:.6g}, allowed at most {limit:g}"
-    if kind == "factor":
+    if "factor" in tolerance:
+        limit = tolerance["factor"]
         ok = accepted > 0 and 1 / limit <= value / accepted <= limit
         return "" if ok else f"accepted {accepted:.6g}, found {value:.6g}, allowed a factor of {limit:g}"
-    moved = abs(value - accepted)
-    if moved <= allowed[kind] + 1e-12:
+    allowed, moved = _allowed(row, tolerance), abs(value - accepted)
+    if moved <= allowed + 1e-12:
         return ""
-    bound = f"allowed {allowed[kind]:.3g} ({kind} {limit:g})"
+    bound = f"allowed {allowed:.3g} ({', '.join(f'{kind} {limit:g}' for kind, limit in tolerance.items())})"
     return f"accepted {accepted:.6g}, found {value:.6g}: moved by {moved:.3g}, {bound}"
+
+
+def _allowed(row: Any, tolerance: dict[str, float]) -> float:
+    """How far a cell may move: the widest of its allowances. spread: shares of the accepted half-width."""
+    accepted = abs(row["value_accepted"])
+    spread = (row["high_accepted"] - row["low_accepted"]) / 2
+    allowances = {"relative": accepted, "absolute": 1.0, "spread": spread if np.isfinite(spread) else 0.0}
+    allowed = max(limit * allowances[kind] for kind, limit in tolerance.items())
+    return max(allowed, 1e-3 * accepted) if "spread" in tolerance else allowed

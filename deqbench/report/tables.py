@@ -4,6 +4,7 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from deqbench import papers
 from deqbench.config import Config
@@ -86,14 +87,12 @@ def _measured(metric: dict[str, Any], mine: pd.DataFrame, group: pd.DataFrame, s
     rows = mine[mine["metric"] == metric["id"]]
     if rows.empty:
         return _cell(np.nan, (np.nan, np.nan), 0, "", metric.get("absent", "not measured for this method and T"))
+    values = np.sort(rows["value"].to_numpy(dtype=float))  # sums must not depend on the order of records
+    if not np.isfinite(values).all():
+        return _not_finite(values)
     if "low" in rows and len(rows) == 1 and pd.notna(rows["n"].iloc[0]):
         row = rows.iloc[0]
         return _cell(row["value"], (row["low"], row["high"]), int(row["n"]), metric.get("statistic", "mean"), "")
-    values = rows["value"].to_numpy(dtype=float)
-    if not np.isfinite(values).all():
-        return _cell(
-            np.nan, (np.nan, np.nan), len(values), "", f"{(~np.isfinite(values)).sum()} of {len(values)} not finite"
-        )
     statistic = metric.get("statistic", "mean")
     value = np.mean(values) if statistic in ("mean", "share") else np.median(values)
     return _cell(value, INTERVALS[statistic](values), len(values), "median" if statistic == "time" else statistic, "")
@@ -103,9 +102,17 @@ def _ratio(metric: dict[str, Any], mine: pd.DataFrame, group: pd.DataFrame, spec
     """The baseline's value over the method's, image by image, as a geometric mean."""
     pairs = paired(group, metric["ratio_of"], spec["baseline"], str(mine["method"].iloc[0]))
     if mine["method"].iloc[0] == spec["baseline"] or len(pairs) < 2:
-        return _cell(np.nan, (np.nan, np.nan), len(pairs), "", "the baseline itself" if len(pairs) else "not timed")
-    ratios = pairs["left"] / pairs["right"]
+        several = "the baseline itself" if mine["method"].iloc[0] == spec["baseline"] else "timed on one image only"
+        return _cell(np.nan, (np.nan, np.nan), len(pairs), "", several if len(pairs) else "not timed")
+    ratios = (pairs["left"] / pairs["right"]).to_numpy(dtype=float)
+    if not np.isfinite(ratios).all():
+        return _not_finite(ratios)
     return _cell(np.exp(np.log(ratios).mean()), intervals.log_interval(ratios), len(pairs), "geometric mean", "")
+
+
+def _not_finite(values: NDArray[np.float64]) -> dict[str, Any]:
+    found = (~np.isfinite(values)).sum()
+    return _cell(np.nan, (np.nan, np.nan), len(values), "", f"{found} of {len(values)} not finite")
 
 
 def paired(group: pd.DataFrame, metric: str, left: str, right: str) -> pd.DataFrame:
@@ -130,11 +137,17 @@ def _printed(exhibit: Exhibit, metric: dict[str, Any], method: str, row: str, re
     if not row or not name or "printed" not in metric:
         return nothing
     table = papers.printed(exhibit)
-    values = table[(table["row"] == row) & (table["metric"] == metric["printed"])].set_index("method")["value"]
+    rows = table[(table["row"] == row) & (table["metric"] == metric["printed"])].set_index("method")
+    values = rows["value"]
     if name not in values:
         return nothing
-    found = {"printed": values[name], "printed_row": row, "relation": relation}
+    found = {"printed": values[name], "printed_row": _row_words(rows.loc[name], row), "relation": relation}
     if "ratio_of" in metric:
         base = spec["printed_methods"][spec["baseline"]]
         found["printed"] = "" if name == base else f"{float(values[base]) / float(values[name]):.2f}"
     return found if found["printed"] else nothing
+
+
+def _row_words(printed: pd.Series, row: str) -> str:
+    """The printed row with the chain length it was printed for: a stand-in is mostly measured at another."""
+    return f"{row}, T={printed['T']}" if printed.get("T") and "T=" not in row else row

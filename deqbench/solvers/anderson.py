@@ -1,7 +1,6 @@
 """Anderson acceleration, types I and II, with weights per sample or per sample and timestep."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -82,55 +81,76 @@ class Window:
         self.G = torch.empty_like(self.F)
         self.dots = z0.new_zeros(len(z0) * self.rows, settings.m, settings.m, dtype=torch.float64)  # row, column 0 idle
         self.weights = z0.new_ones(len(z0) * self.rows, self.C, settings.m)  # of slot 0 always 1
-        self.slots = self.F.unbind(), self.G.unbind()
+        self.parts: dict[tuple[int, int], Parts] = {}
 
     def select(self, keep: Tensor) -> None:
         """Forget all samples but keep, (B',) int64."""
         self.F, self.G = (v.unflatten(1, (-1, self.rows * self.C))[:, keep].flatten(1, 2) for v in (self.F, self.G))
         self.dots = self.dots.unflatten(0, (-1, self.rows))[keep].flatten(0, 1)
         self.weights = self.weights[: len(self.dots)]
-        self.slots = self.F.unbind(), self.G.unbind()
+        self.parts = {}
 
     def step(self, state: Tensor, fz: Tensor, residual: Tensor) -> Tensor:
         """The next state, (B, *dims)."""
         n, newest = min(self.seen, self.settings.m - 1), 1 + (self.seen - 1) % max(self.settings.m - 1, 1)
-        for slots, latest in zip(self.slots, (fz, residual), strict=True):
-            latest = latest.reshape(slots[0].shape)
+        part = self.parts.get((n, newest)) or self.parts.setdefault((n, newest), Parts(self, n, newest))
+        for (latest, difference), new in zip(part.slots, (fz, residual), strict=True):
+            new = new.reshape(latest.shape)
             if n:
-                torch.sub(latest, slots[0], out=slots[newest])
-            slots[0].copy_(latest)
+                torch.sub(new, latest, out=difference)
+            latest.copy_(new)
         self.seen += 1
         beta = self.settings.beta if self.seen > 1 or self.settings.damp_first else 1.0
         if n == 0:
             return fz.clone() if beta == 1 else torch.add(state, residual, alpha=beta)
-        self.weights[:, :, 1 : n + 1] = self._gamma(n, newest).neg_()[:, None]
-        weights = self.weights[..., : n + 1].flatten(0, 1)[:, None]  # (R C, 1, 1 + n)
-        mixed = torch.bmm(weights, self.F[: n + 1].transpose(0, 1))
+        gamma = self._gamma(n, newest, part).neg_()
+        gamma.nan_to_num_(0.0, 0.0, 0.0)  # where dot products leave the dtype's range the step is a plain one
+        part.weights.copy_(gamma[:, None])
+        mixed = torch.bmm(part.mix, part.F)
         if beta < 1:
-            mixed.add_(torch.bmm(weights, self.G[: n + 1].transpose(0, 1)), alpha=beta - 1)
+            mixed.add_(torch.bmm(part.mix, part.G), alpha=beta - 1)
         return mixed.view(fz.shape)
 
-    def _gamma(self, n: int, newest: int) -> Tensor:
+    def _gamma(self, n: int, newest: int, part: "Parts") -> Tensor:
         """The weights of the n differences, (R, n) float64, after the newest one's dot products joined the others."""
-        pair, dF, dG = self.G[: newest + 1 : newest], self.F[1 : n + 1], self.G[1 : n + 1]  # pair: g and its dg
-        right, column = self._dot(pair, dG).unbind(1)
+        right, column = self._dot(part.pair, part.dG).unbind(1)
         row = column
         if self.settings.kind == "I":  # with dX = dF - dG in the place of dG on the left
-            row = self._dot(self.F[newest : newest + 1], dG)[:, 0] - column
-            right, column = (self._dot(pair, dF) - torch.stack((right, column), 1)).unbind(1)
-        self.dots[:, newest, 1 : n + 1], self.dots[:, 1 : n + 1, newest] = row, column
-        dots = self.dots[:, 1 : n + 1, 1 : n + 1]
+            row = self._dot(self.F[newest : newest + 1].transpose(0, 1), part.dG)[:, 0] - column
+            right, column = (self._dot(part.pair, part.dF) - torch.stack((right, column), 1)).unbind(1)
+        part.row.copy_(row)
+        part.column.copy_(column)
         if self.settings.kind == "I":
-            return solve_secant(dots, right, max(self.settings.ridge, n * self.rounding.eps))
-        share, added, moved = ridge_terms(n, newest - 1, self.settings, self.G.dtype, self.G.device)
-        return torch.linalg.solve_ex(torch.addcmul(added, dots, share), right if moved is None else right + moved)[0]
+            return solve_secant(part.dots, right, max(self.settings.ridge, n * self.rounding.eps))
+        share, added, moved = part.ridge
+        return torch.linalg.solve_ex(torch.addcmul(added, part.dots, share), right if moved is None else right + moved)[
+            0
+        ]
 
     def _dot(self, left: Tensor, right: Tensor) -> Tensor:
-        """Dot products of (a, R C, c) and (b, R C, c), block by block: (R, a, b) float64."""
+        """Dot products of (R C, a, c) and (R C, c, b), block by block: (R, a, b) float64."""
         if self.c > LONGEST_BLOCK:
             left, right = left.double(), right.double()
-        blocks = torch.bmm(left.transpose(0, 1), right.permute(1, 2, 0))  # (R C, a, b)
+        blocks = torch.bmm(left, right)  # (R C, a, b)
         return blocks.view(-1, self.C, *blocks.shape[1:]).sum(1, dtype=torch.float64)
+
+
+class Parts:
+    """What a round with n differences touches of a window: views made once, for their cost adds up on short states."""
+
+    def __init__(self, window: Window, n: int, newest: int) -> None:
+        last = newest if n else 0
+        self.slots = tuple((ring[0], ring[last]) for ring in (window.F, window.G))
+        if n == 0:
+            return
+        self.F, self.G = (ring[: n + 1].transpose(0, 1) for ring in (window.F, window.G))  # (R C, 1 + n, c)
+        self.dF, self.dG = (ring[:, 1:].transpose(1, 2) for ring in (self.F, self.G))  # (R C, c, n)
+        self.pair = window.G[: newest + 1 : newest].transpose(0, 1)  # (R C, 2, c), g and its dg
+        self.mix = window.weights[..., : n + 1].flatten(0, 1)[:, None]  # (R C, 1, 1 + n)
+        self.weights = window.weights[..., 1 : n + 1]  # (R, C, n)
+        self.dots = window.dots[:, 1 : n + 1, 1 : n + 1]
+        self.row, self.column = self.dots[:, newest - 1], self.dots[:, :, newest - 1]
+        self.ridge = ridge_terms(n, newest - 1, window.settings, window.F.dtype, window.F.device)
 
 
 def solve_secant(matrix: Tensor, right: Tensor, ridge: float) -> Tensor:
@@ -144,7 +164,6 @@ def solve_secant(matrix: Tensor, right: Tensor, ridge: float) -> Tensor:
     return torch.linalg.solve_ex(normal, scaled.mT @ (right[:, :, None] / rows))[0][:, :, 0] / columns[:, 0]
 
 
-@lru_cache
 def ridge_terms(
     n: int, newest: int, settings: Anderson, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -118,7 +118,7 @@ def solve(
         fz = evaluate(state, active)
         residual = torch.sub(fz, state, out=spare)
         absolute, length = norms(residual, fz)
-        relative = absolute / np.maximum(length, TINY)
+        relative = _ratio(absolute, length)
         record.add_round(absolute, relative)
         if on_round is not None:
             traced = {"absolute": torch.from_numpy(absolute), "relative": torch.from_numpy(relative)}
@@ -162,9 +162,15 @@ def block_length(width: int) -> int:
     return width if width <= LONGEST_BLOCK else next((d for d in blocks if width % d == 0), width)
 
 
+def _ratio(absolute: Any, length: Any) -> Any:
+    """The relative residual; 0 where both are 0."""
+    with np.errstate(all="ignore"):
+        return absolute / np.maximum(length, TINY)
+
+
 def _pooled(absolute: np.ndarray, length: np.ndarray, finite: np.ndarray) -> np.floating:
     """One relative residual for all samples together; those that diverged do not count."""
-    return np.linalg.norm(absolute[finite]) / np.maximum(np.linalg.norm(length[finite]), TINY)
+    return _ratio(np.linalg.norm(absolute[finite]), np.linalg.norm(length[finite]))
 
 
 def _check(z0: Tensor, tol: float, max_iter: int, stop: str) -> None:

@@ -1,9 +1,11 @@
 """Training of the zoo's networks. Draws come from a generator of (seed, step), so a resumed run is the same run."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -57,16 +59,20 @@ def train_diffusion(
 ) -> dict[str, Tensor]:
     """The averaged weights after `steps` of Adam with a cosine schedule (5 % warm-up).
 
-    state: where progress is kept every KEEP_EVERY steps; a run that finds it goes on from there.
+    state: where progress is kept every KEEP_EVERY steps; a run that finds that of its own settings goes on from there.
     """
     from diffusers.optimization import get_cosine_schedule_with_warmup
 
     optimizer = torch.optim.Adam(net.parameters(), lr=lr)
     schedule = get_cosine_schedule_with_warmup(optimizer, steps // 20, steps)
     average = Averaged(net, ema_decay)
-    first = _resume(state, net, average, optimizer) if state and state.exists() else 0
-    for _ in range(first):
-        schedule.step()
+    shapes = [(name, tuple(p.shape)) for name, p in net.named_parameters()]
+    settings = repr((steps, batch, lr, ema_decay, seed, bf16, tuple(dataset.train.shape), shapes))
+    first = _resume(state, settings, net, average, optimizer) if state and state.exists() else 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch expects the optimizer to step in between
+        for _ in range(first):
+            schedule.step()
     net.train()
     for step in range(first, steps):
         generator = step_generator(seed, step)
@@ -82,23 +88,29 @@ def train_diffusion(
         schedule.step()
         average.update(net, step)
         if on_step:
-            on_step(step + 1, float(loss))
+            on_step(step + 1, float(loss.detach()))
         if state and (step + 1) % KEEP_EVERY == 0:
-            _keep(state, step + 1, net, average, optimizer)
+            _keep(state, settings, step + 1, net, average, optimizer)
     return average.weights
 
 
-def _keep(state: Path, step: int, net: nn.Module, average: Averaged, optimizer: torch.optim.Adam) -> None:
+def _keep(
+    state: Path, settings: str, step: int, net: nn.Module, average: Averaged, optimizer: torch.optim.Adam
+) -> None:
     tensors = {"step": torch.tensor(step)}
     for name, p in net.named_parameters():
         slot = optimizer.state[p]
         tensors |= {f"net.{name}": p, f"ema.{name}": average.weights[name]}
         tensors |= {f"exp_avg.{name}": slot["exp_avg"], f"exp_avg_sq.{name}": slot["exp_avg_sq"]}
-    write_tensors(state, {name: tensor.detach() for name, tensor in tensors.items()})
+    write_tensors(state, {name: tensor.detach() for name, tensor in tensors.items()}, metadata={"settings": settings})
 
 
 @torch.no_grad()
-def _resume(state: Path, net: nn.Module, average: Averaged, optimizer: torch.optim.Adam) -> int:
+def _resume(state: Path, settings: str, net: nn.Module, average: Averaged, optimizer: torch.optim.Adam) -> int:
+    """The step to go on from: 0 where the state is another run's."""
+    with safe_open(state, framework="pt") as file:
+        if (file.metadata() or {}).get("settings") != settings:
+            return 0
     tensors = load_file(state)
     for name, p in net.named_parameters():
         p.copy_(tensors[f"net.{name}"])

@@ -124,7 +124,9 @@ def test_projected_values_look_different(run):
 
 
 def test_records_of_other_code_are_marked_wherever_they_appear(run, pages):
-    assert "stale: 1 of 2 made by other code" in section(run, "table-1")
+    found = section(run, "table-1")
+    assert "stale: 1 of 2 made by other code" in found
+    assert re.findall(r'(\w+)/ddim/0\.csv</code></a> <span class="chip stale">stale', found) == ["tissue"]
     assert "stale" not in section(run, "figure-1").split("</header>")[0]
     assert "1 of 2 records were made by other code" in " ".join(pages["index.html"].words.split())
 

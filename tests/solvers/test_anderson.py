@@ -55,8 +55,8 @@ def textbook(f, z0: np.ndarray, rounds: int, m: int, lam: float, beta: float) ->
 def test_the_absolute_ridge_walks_the_textbook_loop_iterate_by_iterate(mixing, m, lam, beta):
     shape, rounds = (2, 4, 3, 2), 14
     f, z0 = network(shape[1:], seed=20), random(*shape, seed=22)
-    options = dict(m=m, ridge=lam, ridge_kind="absolute", beta=beta, mixing=mixing, damp_first=False)
-    states = record(f, z0, rounds, solver=Anderson(**options))
+    solver = Anderson(m=m, ridge=lam, ridge_kind="absolute", beta=beta, mixing=mixing, damp_first=False)
+    states = record(f, z0, rounds, solver=solver)
     rows = (2, 24) if mixing == "chain" else (8, 6)
     expected = textbook(
         lambda x: f(torch.from_numpy(x).view(shape)).numpy().reshape(rows),
@@ -257,3 +257,22 @@ def test_settings_out_of_range_are_refused(options, words):
 def test_mixing_by_timestep_needs_timesteps():
     with pytest.raises(ValueError, match="timestep needs a state"):
         solve(lambda z: z, torch.zeros(3), solver="anderson", mixing="timestep")
+
+
+def test_a_difference_of_length_0_does_not_keep_the_others_from_mixing():
+    z0, (f, g) = random(1, 8, seed=92), random(2, 3, 1, 8, seed=94)
+
+    def last(order: list[int]) -> torch.Tensor:
+        window = Anderson(m=4, ridge=0.0).start(z0)
+        return [window.step(z0, f[i], g[i]) for i in order][-1]
+
+    torch.testing.assert_close(last([0, 1, 1, 2]), last([0, 1, 2]))
+
+
+@pytest.mark.parametrize("width", [600_011, 600_000])  # a prime, and one with many divisors
+def test_float32_dot_products_are_right_to_rounding_at_any_width(width):
+    x = random(1, width, seed=96).float() + 0.5
+    window = Anderson().start(x)
+    blocks = x.view(window.C, 1, window.c)
+    found = window._dot(blocks, blocks.mT)
+    torch.testing.assert_close(found, x.double().square().sum().view(1, 1, 1), rtol=3e-7, atol=0)

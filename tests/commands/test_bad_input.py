@@ -1,0 +1,178 @@
+"""Whatever is wrong with what the user gave: exit code 1 and one sentence on stderr, which says what was expected."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from deqbench import config, jobs, zoo
+from deqbench.data import datasets
+from tests.command_line import run
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def smoke():
+    return config.load("config/smoke.yaml")
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    return shutil.copytree(zoo.path("digits"), tmp_path / "digits")
+
+
+def draw(settings: str, weights, tmp_path, method: str = "deq-ddim-paper"):
+    out = tmp_path / "made" / "images.safetensors"
+    ran = run("sampling", "draw", method, "--settings", settings, "--weights", weights, "--out", out)
+    assert ran.code != 0 and (not out.parent.exists() or list(out.parent.iterdir()) == [])
+    return ran
+
+
+def job(smoke, method: str = "deq-ddim-paper", shard: int = 0, T=(10,), **changes) -> str:
+    """The settings of a job that would draw a few images, with a method's fields changed."""
+    found = jobs.draw(smoke, "digits", method, shard).model_dump()
+    found["method"] |= changes
+    found["scores"]["T"] = list(T)
+    return json.dumps(found)
+
+
+@pytest.mark.parametrize("words", [["smapling"], ["sampling", "drwa"], ["sampling", "draw"], ["--versoin"]])
+def test_words_that_are_no_command_are_refused_as_misuse(words):
+    ran = run(*words)
+    assert ran.code == 2 and "Traceback" not in ran.err and ran.err
+
+
+def test_without_words_the_commands_are_listed():
+    ran = run()
+    assert all(name in ran.out + ran.err for name in ("sampling", "checkpoint", "where"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "{'seed': 1}", "seed=3"])
+def test_settings_that_are_no_json_are_refused(tmp_path, weights, text):
+    assert draw(text, weights, tmp_path).sentence.startswith("--settings: expected JSON; found ")
+
+
+def test_settings_with_an_unknown_or_missing_key_are_refused_by_name(smoke, tmp_path, weights):
+    settings = json.loads(job(smoke))
+    unknown = draw(json.dumps(settings | {"shrad": 1}), weights, tmp_path).sentence
+    assert unknown.startswith("--settings: shrad: expected one of ") and unknown.endswith("(did you mean 'shard'?)")
+    del settings["seed"]
+    assert draw(json.dumps(settings), weights, tmp_path).sentence == "--settings: seed: expected a value; found none"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sampler": "jiont"}, "sampler: expected one of joint, "),
+        ({"sampler": "jiont"}, "; found 'jiont' (did you mean 'joint'?)"),
+        ({"sampler": "sequential", "preset": None, "options": {"windw": 3}}, "sequential: unknown option 'windw'"),
+        ({"sampler": "windowed", "preset": None, "options": {"splt": "eps"}}, "(did you mean 'split'?)"),
+        ({"options": {"solver": "andersen"}}, "(did you mean 'anderson'?)"),
+        ({"options": {"toll": 1e-3}}, "sampler joint: "),
+        ({"options": {"beta": -1.0}}, "sampler joint: beta: expected"),
+        ({"options": {"tol": -1.0}}, "sampler joint: tol: expected a number of at least 0"),
+        ({"options": {"max_iter": 0}}, "sampler joint: max_iter: expected at least 1"),
+        ({"options": {"start": "zeroes"}}, "sampler joint: start: expected one of x_T, zeros; found 'zeroes'"),
+        ({"preset": "papre"}, "expected one of paper, released; found 'papre' (did you mean 'paper'?)"),
+        ({"eta": 2}, "--settings: method.eta: expected a number less than or equal to 1; found 2"),
+    ],
+)
+def test_a_method_s_unknown_names_and_values_out_of_range_are_refused(smoke, tmp_path, weights, changes, words):
+    assert words in draw(job(smoke, **changes), weights, tmp_path).sentence
+
+
+def test_an_unknown_option_of_a_solver_is_answered_with_the_known_ones(smoke, tmp_path, weights):
+    sentence = draw(job(smoke, options={"rigde": 1e-3}), weights, tmp_path).sentence
+    assert "rigde" in sentence and "ridge" in sentence.replace("rigde", "")
+
+
+@pytest.mark.parametrize("T", [1001, 5000])
+def test_a_chain_longer_than_the_training_chain_is_refused(smoke, tmp_path, weights, T):
+    sentence = draw(job(smoke, T=[T]), weights, tmp_path).sentence
+    assert sentence == f"T: expected 1 to 1000 (the steps of the training chain); found {T}"
+
+
+def test_a_chain_that_the_released_grid_cannot_serve_is_answered_with_the_nearest_that_it_can(smoke, tmp_path, weights):
+    sentence = draw(job(smoke, T=[30]), weights, tmp_path).sentence
+    assert sentence == "T: grid uniform-released expected a divisor of 1000; found 30 (nearest: 25)"
+
+
+@pytest.mark.parametrize("shard", [-1, 1, 7])
+def test_a_shard_out_of_range_is_refused(smoke, tmp_path, weights, shard):
+    assert draw(job(smoke, shard=shard), weights, tmp_path).sentence == f"shard: expected 0 to 0; found {shard}"
+
+
+def test_missing_weights_are_refused_by_name(smoke, tmp_path, weights):
+    (weights / WEIGHTS).unlink()
+    expected = f"{weights}: expected config.json and {WEIGHTS}; found no {WEIGHTS}"
+    assert draw(job(smoke), weights, tmp_path).sentence == expected
+    assert draw(job(smoke), tmp_path / "none", tmp_path).sentence.startswith(
+        f"{tmp_path / 'none'}: expected config.json"
+    )
+
+
+@pytest.mark.parametrize("length", [0, 5, 1000])
+def test_weights_cut_short_are_refused_by_name(smoke, tmp_path, weights, length):
+    (weights / WEIGHTS).write_bytes((weights / WEIGHTS).read_bytes()[:length])
+    sentence = draw(job(smoke), weights, tmp_path).sentence
+    assert sentence.startswith(f"{weights}/{WEIGHTS}: expected a whole safetensors file; found: ")
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(smoke, tmp_path, weights):
+    spoilt = load_file(weights / WEIGHTS)
+    spoilt["conv_in.bias"][0] = torch.nan
+    save_file(spoilt, weights / WEIGHTS)
+    sentence = draw(job(smoke), weights, tmp_path).sentence
+    assert sentence == f"{weights}/{WEIGHTS}: expected finite weights; found NaN or infinity"
+
+
+def test_an_unknown_exhibit_is_answered_with_the_nearest_one():
+    assert run("where", "deq-ddim/tabel-1").sentence.endswith("(did you mean 'deq-ddim/table-1'?)")
+
+
+def test_a_known_exhibit_is_found():
+    ran = run("where", "deq-ddim/table-1")
+    assert ran.code == 0 and "papers.deq-ddim.table-1" in ran.out
+
+
+def test_an_unknown_extractor_is_answered_with_the_nearest_model_of_the_zoo(tmp_path):
+    datasets.save(datasets.digits(), tmp_path / "digits.safetensors")
+    out = tmp_path / "features.safetensors"
+    ran = run(
+        "statistics",
+        "features",
+        "--dataset",
+        tmp_path / "digits.safetensors",
+        "--extractor",
+        "digits-feature",
+        "--out",
+        out,
+    )
+    assert ran.sentence.startswith("zoo model: expected one of ") and ran.sentence.endswith("'digits-features'?)")
+    assert not out.exists()
+
+
+def test_an_unknown_data_set_is_answered_with_the_nearest_one(tmp_path):
+    settings = json.dumps({"source": "digts", "options": {}})
+    ran = run("dataset", "build", "digits", "--settings", settings, "--out", tmp_path / "x.safetensors")
+    assert ran.sentence.endswith("found 'digts' (did you mean 'digits'?)") and list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_config_file_is_answered_with_those_that_exist():
+    sentence = run("config", "check", "config/smok.yaml").sentence
+    assert sentence.startswith("config/smok.yaml: expected one of ") and "config/smoke.yaml" in sentence
+
+
+def test_records_that_cannot_be_read_are_refused_by_name(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_bytes(b"\xff\xfe")
+    ran = run("report", "table", "deq-ddim/table-1", path, "--config", "config/smoke.yaml", "--out", tmp_path / "x.csv")
+    assert ran.sentence.startswith(f"{path}: expected a readable table; found: ")

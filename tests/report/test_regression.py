@@ -1,0 +1,169 @@
+"""A cell that moved past its tolerance is named with what moved, by how much and what was allowed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from deqbench import papers
+from deqbench.commands.regression import app
+from deqbench.errors import UserError
+from deqbench.records import write_frame
+from deqbench.report import regression
+
+TOLERANCES = {
+    "relative": {"relative": 0.1},
+    "absolute": {"absolute": 0.5},
+    "spread": {"spread": 0.5},
+    "at-most": {"at_most": 12.0},
+    "factor": {"factor": 2.0},
+    "either": {"relative": 0.1, "absolute": 3.0},
+}
+METRICS = [{"id": name, "label": name, "tolerance": tolerance} for name, tolerance in TOLERANCES.items()]
+
+
+@pytest.fixture(autouse=True)
+def spec(monkeypatch):
+    """An exhibit with one metric a kind of tolerance."""
+    exhibit = papers.exhibit
+    monkeypatch.setattr(papers, "exhibit", lambda name: replace(exhibit(name), spec={"metrics": METRICS}))
+
+
+def table(folder: Path, name: str = "table-1", **values: float) -> Path:
+    """Cells of value 10 with the interval [8, 12], but for the values named."""
+    rows = [
+        {"dataset": "digits", "T": 25, "method": "ddim", "metric": metric, "value": 10.0, "low": 8.0, "high": 12.0}
+        for metric in TOLERANCES
+    ]
+    frame = pd.DataFrame(rows)
+    for metric, value in values.items():
+        frame.loc[frame["metric"] == metric.replace("_", "-"), "value"] = value
+    write_frame(folder / f"deq-ddim/{name}.csv", frame)
+    return folder
+
+
+def moved(tmp_path, **values):
+    found = regression.compare(table(tmp_path / "found", **values), table(tmp_path / "accepted"))
+    return [str(difference) for difference in found]
+
+
+@pytest.mark.parametrize(
+    ("metric", "inside", "outside", "words"),
+    [
+        ("relative", (9.01, 10.99), (8.99, 11.01), "moved by 1.01, allowed 1 (relative 0.1)"),
+        ("absolute", (9.51, 10.49), (9.49, 10.51), "moved by 0.51, allowed 0.5 (absolute 0.5)"),
+        ("spread", (9.01, 10.99), (8.99, 11.01), "moved by 1.01, allowed 1 (spread 0.5)"),
+        ("at_most", (-5.0, 12.0), (12.01,), "found 12.01, allowed at most 12"),
+        ("factor", (5.01, 19.9), (4.99, 20.1), "allowed a factor of 2"),
+        ("either", (7.01, 12.99), (6.99, 13.01), "moved by 3.01, allowed 3 (relative 0.1, absolute 3)"),
+    ],
+)
+def test_each_tolerance_passes_inside_and_names_the_cell_outside(tmp_path, metric, inside, outside, words):
+    for value in inside:
+        assert moved(tmp_path, **{metric: value}) == []
+    for value in outside:
+        (found,) = moved(tmp_path, **{metric: value})
+        assert found.startswith(f"deq-ddim/table-1 digits T=25 ddim {metric.replace('_', '-')}: ")
+        assert words in found
+
+
+def test_a_spread_without_an_interval_allows_a_thousandth(tmp_path):
+    accepted = table(tmp_path / "accepted")
+    path = accepted / "deq-ddim/table-1.csv"
+    write_frame(path, pd.read_csv(path).assign(low=np.nan, high=np.nan))
+    assert regression.compare(table(tmp_path / "found", spread=10.009), accepted) == []
+    (found,) = regression.compare(table(tmp_path / "found", spread=10.011), accepted)
+    assert "allowed 0.01" in str(found)
+
+
+def test_a_value_that_became_nan_or_stopped_being_nan_is_seen(tmp_path):
+    (found,) = moved(tmp_path, factor=np.nan)
+    assert found.endswith("factor: accepted 10, found nan")
+    both = table(tmp_path / "found", factor=np.nan), table(tmp_path / "other", factor=np.nan)
+    assert regression.compare(*both) == []
+    (found,) = regression.compare(table(tmp_path / "found"), both[1])
+    assert str(found).endswith("factor: accepted nan, found 10")
+
+
+def test_missing_and_new_cells_are_named(tmp_path):
+    found, accepted = table(tmp_path / "found"), table(tmp_path / "accepted")
+    path = found / "deq-ddim/table-1.csv"
+    cells = pd.read_csv(path)
+    write_frame(path, pd.concat([cells.iloc[1:], cells.iloc[1:2].assign(method="ours")]))
+    assert sorted(map(str, regression.compare(found, accepted))) == [
+        "deq-ddim/table-1 digits T=25 ddim relative: in the reference, missing here",
+        "deq-ddim/table-1 digits T=25 ours absolute: new: not in the reference",
+    ]
+
+
+def test_missing_and_new_tables_are_named(tmp_path):
+    found, accepted = table(tmp_path / "found", "table-2"), table(tmp_path / "accepted", "table-3")
+    table(found)
+    table(accepted)
+    assert sorted(map(str, regression.compare(found, accepted))) == [
+        "deq-ddim/table-2: new: not in the reference",
+        "deq-ddim/table-3: in the reference, missing here",
+    ]
+
+
+def test_the_order_of_cells_does_not_matter(tmp_path):
+    found = table(tmp_path / "found")
+    path = found / "deq-ddim/table-1.csv"
+    write_frame(path, pd.read_csv(path).iloc[::-1])
+    assert regression.compare(found, table(tmp_path / "accepted")) == []
+
+
+def test_a_cell_without_a_tolerance_is_a_difference(tmp_path, monkeypatch):
+    monkeypatch.setattr(regression.papers, "exhibit", lambda name: papers.Exhibit(**BARE))
+    assert "no tolerance in the exhibit's spec" in moved(tmp_path)[0]
+
+
+BARE = dict.fromkeys(("paper", "id", "kind", "number", "title", "caption", "printed")) | {"spec": {"metrics": []}}
+
+
+def test_folders_without_tables_are_refused(tmp_path):
+    with pytest.raises(UserError, match="expected tables as <paper>/<exhibit>"):
+        regression.compare(table(tmp_path / "found"), tmp_path / "accepted")
+    with pytest.raises(UserError, match="found none"):
+        regression.compare(tmp_path / "nothing", table(tmp_path / "accepted"))
+
+
+def test_accept_prints_what_changes_and_then_check_passes(tmp_path):
+    def run(command):
+        return CliRunner().invoke(app, [command, "--scale", "tiny", "--results", str(tmp_path)])
+
+    table(tmp_path / "tiny/tables")
+    assert run("accept").exit_code == 0
+    assert run("check").exit_code == 0
+    table(tmp_path / "tiny/tables", relative=20.0)
+    table(tmp_path / "reference/tiny", "table-2")
+    checked = run("check")
+    assert checked.exit_code == 1
+    assert "digits T=25 ddim relative: accepted 10, found 20" in checked.stderr
+    assert "2 cells differ" in checked.stderr
+    accepted = run("accept")
+    assert "digits T=25 ddim relative: accepted 10, found 20" in accepted.stdout
+    assert "deq-ddim/table-2: in the reference, missing here" in accepted.stdout
+    assert run("check").exit_code == 0
+    assert [path.name for path in (tmp_path / "reference/tiny/deq-ddim").iterdir()] == ["table-1.csv"]
+
+
+def test_a_run_without_tables_is_not_accepted(tmp_path):
+    found = CliRunner().invoke(app, ["accept", "--scale", "tiny", "--results", str(tmp_path)])
+    assert isinstance(found.exception, UserError)
+    assert "expected tables of a run; found none" in str(found.exception)
+
+
+SPECS = [found for paper in papers.PAPERS for found in papers.exhibits(paper) if found.spec.get("metrics")]
+
+
+@pytest.mark.parametrize("exhibit", SPECS, ids=lambda found: f"{found.paper}-{found.id}")
+def test_every_metric_of_every_spec_has_a_tolerance_of_a_known_kind(exhibit):
+    for metric in exhibit.spec["metrics"]:
+        kinds = metric["tolerance"].keys()
+        assert kinds
+        assert kinds <= {"relative", "absolute", "spread"} or kinds in ({"at_most"}, {"factor"})
+        assert all(limit > 0 for limit in metric["tolerance"].values())
