@@ -1,5 +1,5 @@
 # Everything runs in one virtual environment, which is rebuilt only when the constraints or the package's own needs change.
-PYTHON ?= python3.11
+PYTHON ?= $(firstword $(shell command -v python3.11 || command -v python3))
 SCALE ?= demo
 CORES ?= all
 VENV := .venv
@@ -10,14 +10,14 @@ CONFIG := config/$(SCALE).yaml
 .PHONY: reproduce test check accept bench zoo clean
 
 reproduce: $(READY)
-	@test -f $(CONFIG) || { echo "deqbench: SCALE: expected one of $(basename $(notdir $(wildcard config/*.yaml))); found '$(SCALE)'" >&2; exit 1; }
+	@test -f $(CONFIG) || { echo "deqbench: SCALE: expected one of $(filter-out zoo,$(basename $(notdir $(wildcard config/*.yaml)))); found '$(SCALE)'" >&2; exit 1; }
 	@$(BIN)/deqbench workflow release
 	$(BIN)/snakemake --cores $(CORES) reproduce --configfile $(CONFIG)
 	@echo "open reports/$(SCALE)/index.html"
 
 test: $(READY)
 	@$(BIN)/python tests/chromium.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(READY)
 	$(BIN)/deqbench regression check --scale $(SCALE)
@@ -35,7 +35,8 @@ clean:
 	rm -rf $(VENV) .snakemake results/smoke results/demo results/zoo reports/smoke reports/demo
 
 $(READY): constraints.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "deqbench: expected Python 3.11 as '$(PYTHON)'; found none (make PYTHON=/path/to/python3.11)" >&2; exit 1; }
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+		echo "deqbench: PYTHON: expected Python 3.11; found '$(PYTHON)' (make PYTHON=/path/to/python3.11)" >&2; exit 1; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .[test,slurm]

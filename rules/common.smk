@@ -1,11 +1,8 @@
 """The validated config, the paths of results, and what a job is told."""
 
-import os
+import shlex
 import sys
 from pathlib import Path
-
-# Rules call the command line of the Python that snakemake itself runs in.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 from deqbench import jobs, provenance
 from deqbench.config import recipes, validate
@@ -19,10 +16,14 @@ try:
 except UserError as error:
     sys.exit(f"deqbench: {error}")
 
+# Rules call the command line of the Python that snakemake itself runs in.
+shell.prefix(f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
+
 LIMITS = CONFIG.limits
 RESULTS = f"results/{CONFIG.scale}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
+SAMPLING = f"{RESULTS}/deq-ddim"
 PAPER = CONFIG.papers.deq_ddim
 SCORED = list(PAPER.table_1.scores)
 
@@ -42,6 +43,16 @@ def code(command):
 def settings(make, *args):
     """A function of wildcards: this job's slice of the config as JSON, made by `deqbench.jobs`."""
     return lambda w: make(CONFIG, *(getattr(w, name) for name in args)).model_dump_json()
+
+
+def drawn(w):
+    """All shards of all scored methods of a data set."""
+    shards = PAPER.table_1.scores[w.dataset].shards
+    return [
+        f"{SAMPLING}/table-1/{w.dataset}/{method}/{shard}.safetensors"
+        for method in PAPER.table_1.methods
+        for shard in range(shards)
+    ]
 
 
 onstart:

@@ -69,7 +69,7 @@ rule figure:
     log:
         f"{LOGS}/figures/deq-ddim/{{exhibit}}.log",
     params:
-        folder=f"{RESULTS}/figures/deq-ddim/{{exhibit}}",
+        folder=subpath(output[0], parent=True),
         code=code("report"),
     localrule: True
     shell:
@@ -84,7 +84,7 @@ rule site:
         FIGURES,
         f"{RESULTS}/claims/deq-ddim.json",
         config=f"{RESULTS}/config.json",
-        templates=[str(path) for path in sorted(Path("reports").glob("[st]*/*")) if path.is_file()],
+        templates=[str(path) for name in ("static", "templates") for path in sorted(Path("reports", name).iterdir())],
     output:
         f"reports/{CONFIG.scale}/index.html",
     log:

@@ -1,17 +1,5 @@
 """DEQ-DDIM sampling: table 1 (images, their scores, times), figure 1 (traces), figure 2 (latents)."""
 
-SAMPLING = f"{RESULTS}/deq-ddim"
-
-
-def drawn(w):
-    """All shards of all scored methods of a data set."""
-    shards = PAPER.table_1.scores[w.dataset].shards
-    return [
-        f"{SAMPLING}/table-1/{w.dataset}/{method}/{shard}.safetensors"
-        for method in PAPER.table_1.methods
-        for shard in range(shards)
-    ]
-
 
 rule sampling_images:
     message:

@@ -80,9 +80,9 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_one(place
     [
         ("papers/deq-ddim/methods/ddim/sampler", "sequentail", f"{PAPER}.methods.ddim.sampler", "sequential"),
         (
-            "papers/deq-ddim/methods/deq-ddim-5-steps/options/solver",
+            "papers/deq-ddim/methods/deq-ddim-3-steps/options/solver",
             "andersen",
-            f"{PAPER}.methods.deq-ddim-5-steps.options.solver",
+            f"{PAPER}.methods.deq-ddim-3-steps.options.solver",
             "anderson",
         ),
         ("papers/deq-ddim/methods/deq-ddim-paper/preset", "papre", f"{PAPER}.methods.deq-ddim-paper.preset", "paper"),

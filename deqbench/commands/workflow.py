@@ -20,4 +20,6 @@ def release() -> None:
     """Removes snakemake's lock of this directory if the process that took it is dead; fails if it lives."""
     if lock_is_orphaned():
         print("the run that locked this directory is dead: removing its lock", file=sys.stderr)
-        raise typer.Exit(subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], check=False).returncode)
+        raise typer.Exit(
+            subprocess.run([sys.executable, "-m", "snakemake", "--unlock", "--cores", "1"], check=False).returncode
+        )

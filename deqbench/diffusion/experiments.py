@@ -124,7 +124,7 @@ def timed(network: Network, job: jobs.Time, dataset: str, T: int) -> Iterator[di
     for repeat in range(-1, times.repeats):
         exact = None
         for name in sorted(job.methods, key=lambda n: n != job.baseline):
-            if repeat >= 2 and spent[name] > times.longest_s:
+            if repeat >= 3 and spent[name] > times.longest_s:
                 continue
             method = job.methods[name]
             if repeat < 0 and T > 100:  # a long chain needs no warm-up of its own: the shorter ones were run before it

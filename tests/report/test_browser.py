@@ -1,22 +1,21 @@
 """A real browser reads the pages: no error, no request, no sideways scroll, by keyboard, in the dark and on paper."""
 
-import os
-import shutil
 from itertools import pairwise
 
 import pytest
 from playwright.sync_api import sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from tests import chromium
+
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PAGES = ("index", "deq-ddim", "decoder-inversion", "deq-score-matching", "jiio")
 
 
 @pytest.fixture(scope="module")
 def browser():
-    path = os.environ.get("CHROMIUM") or next((found for name in NAMES if (found := shutil.which(name))), None)
+    path = chromium.find()
     if path is None:
-        pytest.fail(f"expected a browser in $CHROMIUM or one of {', '.join(NAMES)} in PATH; found none", pytrace=False)
+        pytest.fail(chromium.WANTED, pytrace=False)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=OPTIONS)
         yield running

@@ -1,0 +1,93 @@
+"""One workflow serves every scale, and a wrong config is answered by one sentence before anything runs."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deqbench import config
+from tests.workflow.workspace import BIN, REPOSITORY, Workspace, planned, sentence
+
+DEMO = {"demo", "digits", "tissue"}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Workspace:
+    return Workspace.make(tmp_path_factory.mktemp("scales"))
+
+
+def mentioned(ran: subprocess.CompletedProcess[str], words: set[str]) -> set[str]:
+    return {word for word in words if word in ran.stdout}
+
+
+def test_without_a_config_file_the_demo_is_planned(workspace):
+    ran = workspace.snakemake("--dry-run")
+    demo = config.load(REPOSITORY / "config/demo.yaml").papers.deq_ddim
+    assert mentioned(ran, DEMO) == DEMO
+    jobs = planned(ran)
+    assert jobs["reproduce"] == jobs["site"] == jobs["sampling_times"] == 1
+    assert jobs["sampling_scores"] == len(demo.table_1.scores)
+    shards = sum(scores.shards for scores in demo.table_1.scores.values())
+    assert jobs["sampling_images"] == len(demo.table_1.methods) * shards
+
+
+def test_of_the_demo_nothing_survives_in_the_papers_scale(workspace):
+    ran = workspace.snakemake("--dry-run", "--configfile", "config/paper.yaml")
+    paper = config.load(REPOSITORY / "config/paper.yaml").papers.deq_ddim
+    assert mentioned(ran, DEMO) == set()
+    shards = sum(scores.shards for scores in paper.table_1.scores.values())
+    assert planned(ran)["sampling_images"] == len(paper.table_1.methods) * shards
+    assert planned(ran)["checkpoint"] == 4
+
+
+def test_of_the_demo_nothing_survives_in_the_smoke_scale(workspace):
+    ran = workspace.snakemake("--dry-run", "--configfile", "config/smoke.yaml")
+    assert mentioned(ran, {"demo", "tissue"}) == set()
+    assert planned(ran)["dataset"] == 1
+
+
+def test_a_value_on_the_command_line_wins_over_the_demo(workspace):
+    target = "results/demo/deq-ddim/figure-2/digits.safetensors"
+    seeds = []
+    for override in ([], ["--config", "seed=3"]):
+        ran = workspace.snakemake("--dry-run", "--printshellcmds", target, *override)
+        (shown,) = {line for line in ran.stdout.splitlines() if "deqbench sampling latents" in line}
+        seeds.append('"seed":3,' in shown)
+    assert seeds == [False, True]
+
+
+def test_an_unknown_key_on_the_command_line_is_named_with_the_known_ones(workspace):
+    found = sentence(workspace.snakemake("--dry-run", "--config", "sede=3"))
+    assert found.startswith("config/demo.yaml: sede: ")
+    assert "datasets, limits, papers, scale, seed" in found
+
+
+def test_an_unknown_method_is_answered_with_the_nearest_and_its_file_by_its_name_here(workspace):
+    values = yaml.safe_load((workspace.root / "config/smoke.yaml").read_text(encoding="utf-8"))
+    values["papers"]["deq-ddim"]["figure-2"]["method"] = "deq-ddim-papre"
+    (workspace.root / "config/edited.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    found = sentence(workspace.snakemake("--dry-run", "--configfile", "config/edited.yaml"))
+    assert found.startswith("config/edited.yaml: papers.deq-ddim.figure-2.method: expected one of ")
+    assert found.endswith("found 'deq-ddim-papre' (did you mean 'deq-ddim-paper'?)")
+
+
+def test_an_unknown_scale_is_answered_by_make_with_the_known_ones(workspace, tmp_path):
+    # A stand-in for the environment, so that make neither builds nor runs anything.
+    (tmp_path / "bin").mkdir()
+    for name in ("deqbench", "snakemake"):
+        (tmp_path / "bin" / name).symlink_to(BIN / name)
+    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, workspace.root / name)
+    (tmp_path / ".installed").touch()
+    words = ["make", "reproduce", "SCALE=smoek", f"VENV={tmp_path}"]
+    ran = subprocess.run(words, cwd=workspace.root, text=True, capture_output=True)
+    assert ran.returncode != 0
+    first = ran.stderr.splitlines()[0]
+    assert first.startswith("deqbench: SCALE: expected one of ")
+    assert first.endswith("; found 'smoek'")
+    assert {"demo", "paper", "smoke"} <= set(first.replace(";", "").split())
+    assert "zoo" not in first
+    assert "Traceback" not in ran.stderr
+    assert not Path(workspace.root / "results").exists()
