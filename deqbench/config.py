@@ -78,7 +78,7 @@ class Times(Strict):
 
     T: Steps
     repeats: int = Field(ge=2, description="timed runs per method and T, interleaved, after a warm-up")
-    longest_s: float = Field(10.0, gt=0, description="a method's repeats stop (at three or more) past this many seconds")
+    longest_s: float = Field(10.0, gt=0, description="a method's repeats stop (at three or more) past it")
 
 
 class Table1(Strict):
