@@ -16,11 +16,8 @@ try:
 except UserError as error:
     sys.exit(f"deqbench: {error}")
 
-# Rules call the command line of the Python that snakemake itself runs in. Threads that wait must not spin: on a core
-# that another process wants, that made a network call of one image 20 to 60 times slower than it is alone.
-shell.prefix(
-    f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH OMP_WAIT_POLICY=PASSIVE; "
-)
+# Rules call the command line of the Python that snakemake itself runs in.
+shell.prefix(f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 LIMITS = CONFIG.limits
 RESULTS = f"results/{CONFIG.scale}"

@@ -84,7 +84,7 @@ def table_1(tmp_path_factory) -> Table1:
 
 
 def test_another_thread_count_is_no_difference(table_1):
-    passive = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # as the rules have it; read when torch is loaded
+    passive = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # read when torch is loaded
     methods = ["ddim", "deq-ddim-paper"]
     for method in methods:
         settings = jobs.draw(table_1.scale, "digits", method, 0).model_dump_json()
