@@ -18,6 +18,7 @@ from deqbench.diffusion.sampled import Sampled
 from deqbench.diffusion.samplers import sample
 from deqbench.diffusion.schedule import timesteps
 from deqbench.errors import UserError
+from deqbench.metrics.errors import relative_error
 
 GROUP = 4096  # states solved together: 4096 / T chains
 
@@ -104,12 +105,6 @@ def _ddpm_walk(network: Network, scheduler: Any, x: Tensor, drawn: Tensor) -> Te
         spread = scheduler._get_variance(t, variance_type="fixed_large") ** 0.5 if t > 0 else 0.0
         x = mean + spread * (drawn[:, j] - own)
     return x.cpu()
-
-
-def relative_error(found: Tensor, exact: Tensor) -> Tensor:
-    """(B,) ||found - exact||_2 / ||exact||_2 of each image, in float64."""
-    difference = (found.double() - exact.double()).flatten(1).norm(dim=1)
-    return difference / exact.double().flatten(1).norm(dim=1)
 
 
 @torch.inference_mode()

@@ -9,9 +9,10 @@ from torch import Tensor
 from deqbench import jobs
 from deqbench.config import Method
 from deqbench.data.checkpoints import Network
-from deqbench.diffusion.experiments import chain, groups, predictor, relative_error
+from deqbench.diffusion.experiments import chain, groups, predictor
 from deqbench.diffusion.samplers import sample
 from deqbench.errors import UserError
+from deqbench.metrics.errors import relative_error
 
 UNITS = {"residual": "2-norm", "relative_residual": "", "x0_error": ""}
 TARGET = 1e-3  # an x0 error that stays below it counts as reached

@@ -13,6 +13,7 @@ from torch import Tensor
 from deqbench import jobs, zoo
 from deqbench.data.datasets import Dataset, all_symmetries
 from deqbench.metrics import frechet
+from deqbench.metrics.errors import relative_error
 from deqbench.metrics.features import Extractor, load_extractor
 from deqbench.metrics.intervals import median_interval, t_interval
 
@@ -110,8 +111,6 @@ def _difference(name: str, mine: frechet.Features, base: frechet.Features, refer
 
 
 def _counts(name: str, drawn: Images, base: Tensor | None) -> list[dict[str, Any]]:
-    from deqbench.diffusion.experiments import relative_error
-
     n = len(drawn["x0"])
     rounds, nfe = drawn["rounds"].double().numpy(), drawn["nfe"].double().numpy()
     rows = [

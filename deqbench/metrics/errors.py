@@ -1,0 +1,9 @@
+"""Errors of images against exact ones."""
+
+from torch import Tensor
+
+
+def relative_error(found: Tensor, exact: Tensor) -> Tensor:
+    """(B,) ||found - exact||_2 / ||exact||_2 of each image, in float64."""
+    difference = (found.double() - exact.double()).flatten(1).norm(dim=1)
+    return difference / exact.double().flatten(1).norm(dim=1)
