@@ -1,5 +1,6 @@
-"""What a sampler returns."""
+"""What a sampler returns, and what it tells after each round."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -14,3 +15,18 @@ class Sampled:
     rounds: Tensor  # (B,) int64, batched network calls, at most one sample per image and timestep in each
     nfe: Tensor  # (B,) int64, network evaluations
     stopped: tuple[str, ...]  # B words: converged, max_iter, diverged
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round reached, lent to `on_round`: copy what you keep, change nothing."""
+
+    number: int  # rounds so far, from 1
+    samples: Tensor  # (b,) int64, the images that took part
+    x0: Tensor  # (b, *dims) what each would return if it stopped here
+    nfe: Tensor  # (b,) int64, network evaluations of this round
+    absolute: Tensor | None = None  # (b,) float64, ||f(z) - z||_2 over the whole chain, where the method has it
+    relative: Tensor | None = None  # (b,) float64, ||f(z) - z||_2 / ||f(z)||_2
+
+
+OnRound = Callable[[Round], None]

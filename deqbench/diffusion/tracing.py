@@ -10,6 +10,7 @@ from deqbench import jobs
 from deqbench.config import Method
 from deqbench.data.checkpoints import Network
 from deqbench.diffusion.experiments import chain, groups, predictor
+from deqbench.diffusion.sampled import Round
 from deqbench.diffusion.samplers import sample
 from deqbench.errors import UserError
 from deqbench.metrics.errors import relative_error
@@ -35,24 +36,15 @@ def trace(network: Network, job: jobs.TraceJob, method: Method, T: int) -> pd.Da
         made = chain(network, eps, method, job.grid, T, job.seed, group)
         exact = sample("sequential", made, {}).x0
 
-        def on_round(
-            *,
-            k: int,
-            state: Tensor,
-            fz: Tensor,
-            indices: Tensor,
-            absolute: Tensor,
-            relative: Tensor,
-            exact: Tensor = exact,
-            group: range = group,
-        ) -> None:
-            found = fz if options.get("returned", "evaluation") == "evaluation" else state
-            errors = relative_error(found[:, -1], exact[indices])
-            for metric, values in (("residual", absolute), ("relative_residual", relative), ("x0_error", errors)):
-                for i, value in zip(indices.tolist(), values.tolist(), strict=True):
-                    rows.append(
-                        {"image": group[i], "round": k, "metric": metric, "value": value, "unit": UNITS[metric]}
-                    )
+        def on_round(found: Round, exact: Tensor = exact, group: range = group) -> None:
+            if found.absolute is None or found.relative is None:
+                raise AssertionError("the joint sampler tells its residuals")
+            errors = relative_error(found.x0, exact[found.samples])
+            traced = {"residual": found.absolute, "relative_residual": found.relative, "x0_error": errors}
+            for metric, values in traced.items():
+                for i, value in zip(found.samples.tolist(), values.tolist(), strict=True):
+                    keys = {"image": group[i], "round": found.number}
+                    rows.append({**keys, "metric": metric, "value": value, "unit": UNITS[metric]})
 
         sample("joint", made, options, on_round)
     return pd.DataFrame(rows)

@@ -54,7 +54,7 @@ def sweep(
     tol: float,
     split: Tensor | None = None,
     max_rounds: int | None = None,
-    on_round: Callable[[int, int], None] | None = None,
+    on_round: Callable[[int, Tensor, Tensor, Tensor], None] | None = None,
 ) -> Swept:
     """Solves x_{j+1} = Phi_j(x_j) by Picard sweeps on a window that slides past settled states, all started at x_0.
 
@@ -64,7 +64,8 @@ def sweep(
     change. tol 0: the sequential result.
 
     split: (N,) the linear part treated exactly, None for the system's own. max_rounds stops earlier, with what is
-    reached then. on_round(settled, total): called after each round. ValueError: window < 1 or tol < 0.
+    reached then. on_round(number, samples (b,), states (B, N, *dims), evaluations (b,)): called after each round with
+    the samples that took part. ValueError: window < 1 or tol < 0.
     Source: ParaDiGMS, algorithm 1.
     """
     if window < 1 or tol < 0:
@@ -85,9 +86,10 @@ def sweep(
             settled[b] += _advance(system, states, part, (b, low, high), tol, split)
             rounds[b] += 1
             evaluations[b] += high - low
-        active = [b for b in active if settled[b] < steps]
         if on_round:
-            on_round(sum(settled), samples * steps)
+            counts = torch.tensor([high - low for _, low, high in spans])
+            on_round(int(rounds.max()), torch.tensor(active), states[:, 1:], counts)
+        active = [b for b in active if settled[b] < steps]
     finite = states.flatten(1).isfinite().all(1)
     return Swept(states[:, 1:], rounds, evaluations, finite)
 

@@ -67,11 +67,18 @@ def test_every_sampler_says_so_when_the_network_gives_nan(name):
 
 
 @pytest.mark.parametrize("name", samplers())
-def test_every_sampler_reports_progress(name):
-    seen = []
-    chain, _ = counted(steps=5)
-    sample(name, chain, {}, on_round=lambda *args, **kwargs: seen.append(1))
-    assert seen
+def test_every_sampler_tells_its_rounds(name):
+    told = []
+    chain, _ = counted(steps=20)
+    found = sample(name, chain, {}, on_round=lambda r: told.append((r.number, r.samples.clone(), r.x0.clone(), r.nfe)))
+    rounds, nfe, last = torch.zeros(len(found.x0)), torch.zeros(len(found.x0)), torch.zeros_like(found.x0)
+    for number, samples, x0, evaluations in told:
+        rounds[samples] = number
+        nfe[samples] += evaluations
+        last[samples] = x0
+    assert torch.equal(rounds, found.rounds.float())
+    assert torch.equal(nfe, found.nfe.float())
+    assert torch.equal(last, found.x0)
 
 
 @pytest.mark.parametrize(

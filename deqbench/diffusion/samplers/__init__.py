@@ -1,6 +1,8 @@
 """Samplers, one file a method: a module named after it with a function `sample(chain, *, on_round, ...) -> Sampled`.
 
-A new file here is a new method: name it under `papers.deq-ddim.methods` in a config and it gets a row in every table.
+After each round a sampler calls on_round(Round(...)) if it is given one, so that error against rounds needs no code of
+its own. A new file here is a new method: name it under `papers.deq-ddim.methods` in a config and it gets a row in every
+table.
 """
 
 import importlib
@@ -10,10 +12,8 @@ from typing import Any
 
 from deqbench.config import modules
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import Sampled
+from deqbench.diffusion.sampled import OnRound, Sampled
 from deqbench.errors import UserError, did_you_mean, unknown
-
-OnRound = Callable[..., None]
 
 
 def samplers() -> tuple[str, ...]:

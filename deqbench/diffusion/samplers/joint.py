@@ -1,10 +1,12 @@
 """DEQ-DDIM: all states of the chain as one fixed point, solved jointly. Source: DEQ-DDIM, section 3.1, algorithm 1."""
 
-from collections.abc import Callable
 from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import Sampled
+from deqbench.diffusion.sampled import OnRound, Round, Sampled
 from deqbench.solvers import solve
 
 
@@ -17,7 +19,7 @@ def sample(
     start: Literal["x_T", "zeros"] = "x_T",
     stop: Literal["sample", "batch"] = "sample",
     returned: Literal["evaluation", "state"] = "evaluation",
-    on_round: Callable[..., None] | None = None,
+    on_round: OnRound | None = None,
     **solver_options: Any,
 ) -> Sampled:
     """The chain's fixed point to a relative residual of `tol`, or what `max_iter` evaluations reach.
@@ -28,6 +30,13 @@ def sample(
     for name, value, known in (("start", start, ("x_T", "zeros")), ("returned", returned, ("evaluation", "state"))):
         if value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}; found '{value}'")
+
+    def tell(*, k: int, state: Tensor, fz: Tensor, indices: Tensor, absolute: Tensor, relative: Tensor) -> None:
+        if on_round:
+            reached = fz if returned == "evaluation" else state
+            nfe = torch.full((len(indices),), chain.steps)
+            on_round(Round(k, indices, reached[:, -1], nfe, absolute, relative))
+
     found = solve(
         chain,
         chain.initial(start),
@@ -35,7 +44,7 @@ def sample(
         tol=tol,
         max_iter=max_iter,
         stop=stop,
-        on_round=on_round,
+        on_round=tell,
         **solver_options,
     )
     states = found.z if returned == "evaluation" else found.state

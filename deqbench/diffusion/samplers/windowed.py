@@ -1,12 +1,12 @@
 """Picard sweeps on a sliding window with settled states frozen. Source: ParaDiGMS, algorithm 1."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import Sampled
+from deqbench.diffusion.sampled import OnRound, Round, Sampled
 from deqbench.solvers.triangular import sweep
 
 
@@ -17,7 +17,7 @@ def sample(
     min_window: int = 20,
     tol: float = 1e-4,
     split: Literal["eps", "drift"] = "drift",
-    on_round: Callable[..., None] | None = None,
+    on_round: OnRound | None = None,
 ) -> Sampled:
     """The chain to a relative move of `tol` a state.
 
@@ -28,6 +28,11 @@ def sample(
         raise ValueError(f"split: expected eps or drift; found '{split}'")
     linear = torch.ones(chain.steps, dtype=torch.float64) if split == "drift" else None
     width = min(chain.steps, max(min_window, round(window * chain.steps)))
-    found = sweep(chain, window=width, tol=tol, split=linear, on_round=on_round)
+
+    def tell(number: int, samples: Tensor, states: Tensor, evaluations: Tensor) -> None:
+        if on_round:
+            on_round(Round(number, samples, states[samples, -1], evaluations))
+
+    found = sweep(chain, window=width, tol=tol, split=linear, on_round=tell)
     stopped = tuple("converged" if ok else "diverged" for ok in found.finite)
     return Sampled(found.states[:, -1], found.states, found.rounds, found.evaluations, stopped)
