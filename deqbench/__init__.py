@@ -1,3 +1,15 @@
 """Benchmarks and reproductions of deep-equilibrium methods in generative modelling."""
 
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["DEQDDIMPipeline", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names that need diffusers, imported when they are first asked for."""
+    if name == "DEQDDIMPipeline":
+        from deqbench.diffusion.pipeline import DEQDDIMPipeline
+
+        return DEQDDIMPipeline
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

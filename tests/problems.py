@@ -111,11 +111,11 @@ def rotation() -> Problem:
 
 
 def one_diverges() -> Problem:
-    """Three maps, the middle one z -> z**3 + 10 without hope."""
+    """Three maps, the middle one z -> sqrt(z)**6 + 10 without hope: where it is defined it has no fixed point."""
     A = torch.tensor([0.5, 0.0, -0.3]).double()
 
     def f(z: Tensor, samples: Tensor) -> Tensor:
-        cubed = z**3 + 10
+        cubed = z.sqrt() ** 6 + 10  # nan below 0, where z**3 + 10 has one
         return torch.where((samples == 1)[:, None], cubed, A[samples, None] * z + 1)
 
     answer = (1 / (1 - A))[:, None].repeat(1, 6)

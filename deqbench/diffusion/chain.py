@@ -29,6 +29,7 @@ class DDIMChain:
     noise_scale: Tensor  # (N,) float64, of the added noise; sigma but for DDPM's larger variance
     x_T: Tensor  # (B, *dims)
     noise: Tensor | None = None  # (B, N, *dims) standard normal, None where noise_scale is 0
+    landing: Tensor | None = None  # (N,) float64, alpha_bar where each step lands; None: where the next one sets out
 
     @classmethod
     def make(
@@ -55,6 +56,34 @@ class DDIMChain:
             raise ValueError("noise: expected a tensor (B, N, *dims) for eta > 0; found None")
         return cls(eps_model, tau, alpha_bar, sigma, scale, x_T, noise if scale.any() else None)
 
+    @classmethod
+    def strided(
+        cls,
+        eps_model: EpsModel,
+        schedule: Schedule,
+        tau: Tensor,
+        stride: int,
+        x_T: Tensor,
+        *,
+        eta: float = 0.0,
+        noise: Tensor | None = None,
+    ) -> DDIMChain:
+        """The chain whose step at each timestep tau, (N,) int64 descending, lands `stride` timesteps lower.
+
+        That is how diffusers' DDIMScheduler steps, with stride = train_steps // T: on grids that are not evenly spaced
+        a step lands elsewhere than the next one sets out. Steps that lead below timestep 0 land at the final
+        alpha_bar. noise: (B, N, *dims), needed where eta > 0. UserError: eta out of range.
+        """
+        lower = tau - stride
+        landing = schedule.alpha_bar[lower.clamp_min(0)].where(lower >= 0, schedule.final_alpha_bar)
+        before = schedule.alpha_bar[tau]
+        sigma = sigmas(torch.stack([before, landing]), eta)[0]
+        if sigma.any() and noise is None:
+            raise ValueError("noise: expected a tensor (B, N, *dims) for eta > 0; found None")
+        alpha_bar = torch.cat([before, landing[-1:]])
+        elsewhere = None if torch.equal(landing, alpha_bar[1:]) else landing
+        return cls(eps_model, tau, alpha_bar, sigma, sigma, x_T, noise if sigma.any() else None, elsewhere)
+
     @property
     def start(self) -> Tensor:
         """x_T: (B, *dims)."""
@@ -68,13 +97,18 @@ class DDIMChain:
     @property
     def ratio(self) -> Tensor:
         """(N,) float64: what a step leaves of the state, sqrt(alpha_bar' / alpha_bar)."""
-        return (self.alpha_bar[1:] / self.alpha_bar[:-1]).sqrt()
+        return (self.after / self.alpha_bar[:-1]).sqrt()
 
     @property
-    def eps_scale(self) -> Tensor:
+    def after(self) -> Tensor:
+        """(N,) float64: alpha_bar where each step lands, alpha_bar' in these formulas."""
+        return self.alpha_bar[1:] if self.landing is None else self.landing
+
+    @property
+    def scale(self) -> Tensor:
         """(N,) float64: what a step adds of eps, sqrt(1 - alpha_bar' - sigma^2) - ratio sqrt(1 - alpha_bar)."""
-        after = (1 - self.alpha_bar[1:] - self.sigma**2).clamp_min(0).sqrt()
-        return after - self.ratio * (1 - self.alpha_bar[:-1]).sqrt()
+        direction = (1 - self.after - self.sigma**2).clamp_min(0).sqrt()
+        return direction - self.ratio * (1 - self.alpha_bar[:-1]).sqrt()
 
     def select(self, indices: Tensor) -> DDIMChain:
         """The chains of those samples."""
@@ -101,13 +135,14 @@ class DDIMChain:
     ) -> Tensor:
         """The states after steps first..first+M-1, swept from `base`; see TriangularSystem. Sums are float64.
 
-        split None is the eps form (the paper's h-tilde), ones are the drift form (ParaDiGMS).
+        split None is the eps form (the paper's h-tilde), ones are the drift form (ParaDiGMS); it may differ from sample
+        to sample, (b, N).
         """
         window = slice(first, first + terms.shape[1])
         ratio = self.ratio[window]
-        linear = ratio if split is None else split[window]
-        product = linear.cumprod(0)
-        rest = _along(self.eps_scale[window] / product, terms) * terms  # (b, M, *dims)
+        linear = ratio if split is None else split[..., window]
+        product = linear.cumprod(-1)
+        rest = _along(self.scale[window] / product, terms) * terms  # (b, M, *dims)
         if split is not None:
             rest += _along((ratio - linear) / product, terms) * states
         if self.noise is not None:
@@ -128,12 +163,13 @@ class DDIMChain:
         x = self.x_T
         for j in range(self.steps):
             eps = self.eps_model(x, self.timesteps[j].expand(len(x)).to(x.device))
-            x = float(self.ratio[j]) * x + float(self.eps_scale[j]) * eps
+            x = float(self.ratio[j]) * x + float(self.scale[j]) * eps
             if self.noise is not None:
                 x = x + float(self.noise_scale[j]) * self.noise[:, j]
             yield x
 
 
 def _along(coefficients: Tensor, like: Tensor) -> Tensor:
-    """(M,) -> (1, M, 1, ...) in the dtype and on the device of `like`."""
-    return coefficients.to(like).view(1, -1, *[1] * (like.ndim - 2))
+    """(M,) or (b, M) -> (1 or b, M, 1, ...) in the dtype and on the device of `like`."""
+    rows = coefficients.to(like).reshape(-1, coefficients.shape[-1])
+    return rows.view(*rows.shape, *[1] * (like.ndim - 2))

@@ -1,4 +1,4 @@
-"""Anderson acceleration, types I and II, with weights per sample or per sample and timestep."""
+"""Anderson acceleration, types I and II, with weights per sample, per timestep, or per timestep from all before it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -23,11 +23,13 @@ class Anderson:
     differences do not drown the recent short ones (type I: the same on the normal equations of its system, scaled to
     unit rows and columns). Shares below the rounding of the dot products are raised to it, so that no system is
     singular. "absolute", type II only: ridge * ||weights||^2 joins the minimum, lengths of the state's own units.
-    mixing "chain": one set of weights a sample. "timestep": one for each index of dim 1 of a state (B, N, *dims).
+    mixing "chain": one set of weights a sample. "timestep": one for each index of dim 1 of a state (B, N, *dims), from
+    the residuals of that index. "triangular": one for each index, from the residuals of all indices up to it, as fits
+    systems whose states depend on earlier ones only; the last index has the weights of "chain".
 
-    Source: DEQ-DDIM, eq. 12, mixes the chain as one vector; its code mixes each timestep by itself (RELEASED). Fang and
-    Saad, "Two classes of multisecant methods for nonlinear acceleration" (2009), define both types. ValueError: a
-    setting out of range.
+    Source: DEQ-DDIM, eq. 12, mixes the chain as one vector; its code mixes each timestep by itself (RELEASED). Tang et
+    al., "Accelerating parallel sampling of diffusion models" (2024), mix triangularly. Fang and Saad, "Two classes of
+    multisecant methods for nonlinear acceleration" (2009), define both types. ValueError: a setting out of range.
     """
 
     kind: Literal["I", "II"] = "II"
@@ -35,11 +37,15 @@ class Anderson:
     beta: float = 1.0
     ridge: float = 1e-10
     ridge_kind: Literal["relative", "absolute"] = "relative"
-    mixing: Literal["chain", "timestep"] = "chain"
+    mixing: Literal["chain", "timestep", "triangular"] = "chain"
     damp_first: bool = True
 
     def __post_init__(self) -> None:
-        choices = {"kind": ("I", "II"), "ridge_kind": ("relative", "absolute"), "mixing": ("chain", "timestep")}
+        choices = {
+            "kind": ("I", "II"),
+            "ridge_kind": ("relative", "absolute"),
+            "mixing": ("chain", "timestep", "triangular"),
+        }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}; found {getattr(self, name)!r}")
@@ -54,8 +60,8 @@ class Anderson:
 
     def start(self, z0: Tensor) -> "Window":
         """An empty window. ValueError: mixing per timestep of a state without dim 1."""
-        if self.mixing == "timestep" and z0.dim() < 2:
-            raise ValueError(f"mixing: timestep needs a state (B, N, *dims), found shape {tuple(z0.shape)}")
+        if self.mixing != "chain" and z0.dim() < 2:
+            raise ValueError(f"mixing: {self.mixing} needs a state (B, N, *dims), found shape {tuple(z0.shape)}")
         return Window(self, z0)
 
 
@@ -128,11 +134,9 @@ class Window:
         ]
 
     def _dot(self, left: Tensor, right: Tensor) -> Tensor:
-        """Dot products of (R C, a, c) and (R C, c, b), block by block: (R, a, b) float64."""
-        if self.c > LONGEST_BLOCK:
-            left, right = left.double(), right.double()
-        blocks = torch.bmm(left, right)  # (R C, a, b)
-        return blocks.view(-1, self.C, *blocks.shape[1:]).sum(1, dtype=torch.float64)
+        """Dot products of (R C, a, c) and (R C, c, b): (R, a, b) float64; of all rows up to each if triangular."""
+        dots = block_dots(left, right, self.C)
+        return cumulated(dots, self.rows) if self.settings.mixing == "triangular" else dots
 
 
 class Parts:
@@ -151,6 +155,22 @@ class Parts:
         self.dots = window.dots[:, 1 : n + 1, 1 : n + 1]
         self.row, self.column = self.dots[:, newest - 1], self.dots[:, :, newest - 1]
         self.ridge = ridge_terms(n, newest - 1, window.settings, window.F.dtype, window.F.device)
+
+
+def block_dots(left: Tensor, right: Tensor, blocks: int) -> Tensor:
+    """Dot products of (R C, a, c) and (R C, c, b), C blocks of c values a vector: (R, a, b) float64.
+
+    Products are summed in the vectors' dtype within blocks of up to LONGEST_BLOCK values and in float64 across them.
+    """
+    if left.shape[2] > LONGEST_BLOCK:
+        left, right = left.double(), right.double()
+    dots = torch.bmm(left, right)  # (R C, a, b)
+    return dots.view(len(dots) // blocks, blocks, *dots.shape[1:]).sum(1, dtype=torch.float64)
+
+
+def cumulated(dots: Tensor, rows: int) -> Tensor:
+    """Dot products (B N, a, b) of N rows a sample, summed over all rows up to each: the same shape."""
+    return dots.unflatten(0, (-1, rows)).cumsum(1).flatten(0, 1)
 
 
 def solve_secant(matrix: Tensor, right: Tensor, ridge: float) -> Tensor:

@@ -45,6 +45,7 @@ class Swept:
     rounds: Tensor  # (B,) int64, sweeps each sample took part in
     evaluations: Tensor  # (B,) int64, steps evaluated for each sample
     finite: Tensor  # (B,) bool
+    converged: Tensor  # (B,) bool, to the tolerance asked for
 
 
 def sweep(
@@ -54,6 +55,7 @@ def sweep(
     tol: float,
     split: Tensor | None = None,
     max_rounds: int | None = None,
+    settle: Callable[[Tensor, Tensor, int], int] | None = None,
     on_round: Callable[[int, Tensor, Tensor, Tensor], None] | None = None,
 ) -> Swept:
     """Solves x_{j+1} = Phi_j(x_j) by Picard sweeps on a window that slides past settled states, all started at x_0.
@@ -64,8 +66,10 @@ def sweep(
     change. tol 0: the sequential result.
 
     split: (N,) the linear part treated exactly, None for the system's own. max_rounds stops earlier, with what is
-    reached then. on_round(number, samples (b,), states (B, N, *dims), evaluations (b,)): called after each round with
-    the samples that took part. ValueError: window < 1 or tol < 0.
+    reached then. settle(old, new, first): another stop test than tol's, of the states (M, *dims) after the steps
+    first..first+M-1 before and after the sweep: how many of them are settled, at least 1. on_round(number, samples
+    (b,), states (B, N, *dims), evaluations (b,)): called after each round with the samples that took part. ValueError:
+    window < 1 or tol < 0.
     Source: ParaDiGMS, algorithm 1.
     """
     if window < 1 or tol < 0:
@@ -83,7 +87,7 @@ def sweep(
         indices = torch.cat([torch.arange(low, high) for _, low, high in spans])
         terms = system.step_terms(inputs, indices).split([high - low for _, low, high in spans])
         for (b, low, high), part in zip(spans, terms, strict=True):
-            settled[b] += _advance(system, states, part, (b, low, high), tol, split)
+            settled[b] += _advance(system, states, part, (b, low, high), tol, split, settle)
             rounds[b] += 1
             evaluations[b] += high - low
         if on_round:
@@ -91,7 +95,7 @@ def sweep(
             on_round(int(rounds.max()), torch.tensor(active), states[:, 1:], counts)
         active = [b for b in active if settled[b] < steps]
     finite = states.flatten(1).isfinite().all(1)
-    return Swept(states[:, 1:], rounds, evaluations, finite)
+    return Swept(states[:, 1:], rounds, evaluations, finite, torch.tensor(settled) == steps)
 
 
 def _advance(
@@ -101,6 +105,7 @@ def _advance(
     span: tuple[int, int, int],
     tol: float,
     split: Tensor | None,
+    settle: Callable[[Tensor, Tensor, int], int] | None,
 ) -> int:
     """Sweeps one sample's window in place; how many of its states settled."""
     b, low, high = span
@@ -108,10 +113,16 @@ def _advance(
         states[b : b + 1, low], states[b : b + 1, low:high], terms[None], low, split, torch.tensor([b])
     )[0]
     old = states[b, low + 1 : high + 1]
-    move = (new - old).flatten(1).norm(dim=1)
-    still = move <= tol * new.flatten(1).norm(dim=1)
-    still[0] = True  # computed from a settled state
+    settled = _still(old, new, tol) if settle is None else settle(old, new, low)
     states[b, low + 1 : high + 1] = new
     ahead = slice(high + 1, high + 1 + len(new))
     states[b, ahead] = new[-1]  # what the window may reach next starts at the newest state
+    return settled
+
+
+def _still(old: Tensor, new: Tensor, tol: float) -> int:
+    """How many states, from the first on, moved by at most tol of their length."""
+    move = (new - old).flatten(1).norm(dim=1)
+    still = move <= tol * new.flatten(1).norm(dim=1)
+    still[0] = True  # computed from a settled state
     return int(still.long().cumprod(0).sum())

@@ -4,25 +4,42 @@ import pytest
 import torch
 
 from deqbench.diffusion.network import NoisePredictor
-from deqbench.diffusion.samplers import sample, samplers
+from deqbench.diffusion.samplers import exact, missing, sample, samplers
 from deqbench.errors import UserError
 from tests.diffusion.test_chain import make, relative
 
 # Settings that run a sampler to the end, where it has any.
-TO_THE_END = {"joint": {"tol": 0.0, "max_iter": 30}, "windowed": {"tol": 0.0}}
+TO_THE_END = {
+    "joint": {"tol": 0.0, "max_iter": 30},
+    "parataa": {"tol": 0.0},
+    "torchdeq": {"solver": "fixed-point", "tol": 0.0, "max_iter": 30},
+    "windowed": {"tol": 0.0},
+}
+TO_THE_END |= {name: {"tol": 0.0} for name in ("deer", "diffusers-parallel", "paradigms", "parareal", "secant")}
+GRIDS = {"diffusers-parallel": "uniform-released"}  # the only one that it takes
+WITHOUT_NOISE = ("diffusers-parallel",)
 
 
-def counted(steps=30, **options):
-    chain, eps, _, made = make(steps, grid="uniform-paper", **options)
+def each(*names):
+    """Parametrizes a test by samplers; those that need an extra which is not installed are skipped."""
+    reason = "the optional package {} is not installed"
+    marks = {name: [pytest.mark.skip(reason=reason.format(missing(name)))] if missing(name) else [] for name in names}
+    return pytest.mark.parametrize("name", [pytest.param(name, marks=marks[name]) for name in names])
+
+
+def counted(steps=25, name=None, **options):
+    chain, eps, _, made = make(steps, grid=GRIDS.get(name, "uniform-paper"), **options)
     predictor = NoisePredictor(eps, made.alphas_cumprod, max_batch=17)
     object.__setattr__(chain, "eps_model", predictor)
     return chain, predictor
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5])
-@pytest.mark.parametrize("name", samplers())
+@each(*filter(exact, samplers()))
 def test_every_sampler_run_to_the_end_gives_the_sequential_chain(name, eta):
-    chain, _ = counted(eta=eta)
+    if eta and name in WITHOUT_NOISE:
+        pytest.skip("refuses eta > 0 (tested in its own file)")
+    chain, _ = counted(name=name, eta=eta)
     found = sample(name, chain, TO_THE_END.get(name, {}))
     walked = torch.stack(list(chain.walk()), 1)
     assert relative(found.x0, walked[:, -1]) < 1e-11
@@ -30,9 +47,9 @@ def test_every_sampler_run_to_the_end_gives_the_sequential_chain(name, eta):
         assert relative(found.states, walked) < 1e-11
 
 
-@pytest.mark.parametrize("name", samplers())
+@each(*samplers())
 def test_every_sampler_reports_the_evaluations_that_the_network_saw(name):
-    chain, predictor = counted()
+    chain, predictor = counted(name=name)
     found = sample(name, chain, {})
     assert predictor.evaluations == int(found.nfe.sum())
     assert (found.rounds >= 1).all()
@@ -40,9 +57,9 @@ def test_every_sampler_reports_the_evaluations_that_the_network_saw(name):
     assert set(found.stopped) <= {"converged", "max_iter", "diverged"}
 
 
-@pytest.mark.parametrize("name", samplers())
+@each(*samplers())
 def test_every_sampler_makes_each_image_alone_as_in_a_batch(name):
-    chain, _ = counted()
+    chain, _ = counted(name=name)
     together = sample(name, chain, {})
     for i in range(2):
         alone = sample(name, chain.select(torch.tensor([i])), {})
@@ -50,26 +67,26 @@ def test_every_sampler_makes_each_image_alone_as_in_a_batch(name):
         assert int(alone.rounds[0]) == int(together.rounds[i])
 
 
-@pytest.mark.parametrize("name", samplers())
+@each(*samplers())
 def test_every_sampler_is_the_same_at_any_micro_batch(name):
-    large, predictor = counted()
+    large, predictor = counted(name=name)
     predictor.max_batch = 10_000
-    small, predictor = counted()
+    small, predictor = counted(name=name)
     predictor.max_batch = 3
     assert relative(sample(name, small, {}).x0, sample(name, large, {}).x0) < 1e-12
 
 
-@pytest.mark.parametrize("name", samplers())
+@each(*samplers())
 def test_every_sampler_says_so_when_the_network_gives_nan(name):
-    chain, _ = counted(steps=5)
+    chain, _ = counted(5, name)
     object.__setattr__(chain, "eps_model", lambda x, t: torch.where(t.view(-1, 1, 1, 1) < 500, torch.nan, x))
     assert set(sample(name, chain, {}).stopped) == {"diverged"}
 
 
-@pytest.mark.parametrize("name", samplers())
+@each(*samplers())
 def test_every_sampler_tells_its_rounds(name):
     told = []
-    chain, _ = counted(steps=20)
+    chain, _ = counted(20, name)
     found = sample(name, chain, {}, on_round=lambda r: told.append((r.number, r.samples.clone(), r.x0.clone(), r.nfe)))
     rounds, nfe, last = torch.zeros(len(found.x0)), torch.zeros(len(found.x0)), torch.zeros_like(found.x0)
     for number, samples, x0, evaluations in told:
@@ -96,6 +113,13 @@ def test_an_unknown_method_or_option_is_one_clear_sentence(name, options, words)
     chain, _ = counted(steps=5)
     with pytest.raises(UserError, match=words):
         sample(name, chain, options)
+
+
+def test_a_sampler_whose_extra_is_not_installed_says_what_to_install(monkeypatch):
+    chain, _ = counted(steps=5)
+    monkeypatch.setattr("deqbench.diffusion.samplers.torchdeq.REQUIRES", "no_such_package")
+    with pytest.raises(UserError, match=r"package no_such_package; found none \(install it: pip install 'deqbench\["):
+        sample("torchdeq", chain, {})
 
 
 def test_a_window_evaluates_fewer_states_than_whole_sweeps():

@@ -1,0 +1,49 @@
+"""DPM-Solver++ of diffusers: few multistep steps, and another result than the chain's.
+
+Source: Lu et al., "DPM-Solver++" (2022), algorithm 2; diffusers' DPMSolverMultistepScheduler at its own settings.
+"""
+
+import torch
+from diffusers import DPMSolverMultistepScheduler
+from torch import Tensor
+
+from deqbench.diffusion.chain import DDIMChain
+from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.diffusion.samplers.fewer_steps import Spacing, thinned
+
+EXACT = False
+
+
+def sample(
+    chain: DDIMChain, *, steps: int = 20, order: int = 2, spacing: Spacing = "uniform", on_round: OnRound | None = None
+) -> Sampled:
+    """`steps` rounds of one evaluation. The scheduler computes in float32 whatever the chain's dtype.
+
+    steps, spacing: on the chain's own timesteps, as in `thinned`. ValueError: as there; an order other than 2 or 3.
+    """
+    if order not in (2, 3):
+        raise ValueError(f"order: expected 2 or 3; found {order}")
+    grid = thinned(chain, steps, spacing)
+    solver = scheduler(grid.alpha_bar, order)
+    x = grid.x_T
+    for k, t in enumerate(solver.timesteps):
+        eps = grid.eps_model(x, grid.timesteps[k].expand(len(x)).to(x.device))
+        x = solver.step(eps, t, x).prev_sample.to(chain.x_T.dtype)
+        if on_round:
+            on_round(Round(k + 1, torch.arange(len(x)), x, torch.ones(len(x), dtype=torch.int64)))
+    count = torch.full((len(x),), grid.steps)
+    stopped = tuple("converged" if ok else "diverged" for ok in x.flatten(1).isfinite().all(1))
+    return Sampled(x, None, count, count.clone(), stopped)
+
+
+def scheduler(alpha_bar: Tensor, order: int) -> DPMSolverMultistepScheduler:
+    """Diffusers' scheduler for which the steps of the grid, (N + 1,) float64, are the training chain and all are taken.
+
+    So any grid serves, and no timestep is rounded to one of diffusers' own spacings.
+    """
+    table = alpha_bar[:-1].flip(0)
+    made = DPMSolverMultistepScheduler(num_train_timesteps=len(table), solver_order=order)
+    made.alphas_cumprod = table
+    made.set_timesteps(timesteps=list(range(len(table)))[::-1])
+    made.sigmas[-1] = ((1 - alpha_bar[-1]) / alpha_bar[-1]).sqrt()
+    return made

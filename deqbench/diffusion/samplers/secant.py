@@ -1,0 +1,62 @@
+"""Ours: secant sweeps, a few nodes of the chain in most rounds, every step once or twice."""
+
+from torch import Tensor
+
+from deqbench.diffusion.chain import DDIMChain
+from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.solvers.secant import Slopes, secant_sweeps
+
+LEAST = 0.05  # of a slope: sweeps divide by products of them
+
+
+def sample(
+    chain: DDIMChain,
+    *,
+    tol: float = 1e-3,
+    nodes: int = 64,
+    coarse_tol: float = 0.01,
+    settle_tol: float | None = None,
+    max_rounds: int | None = None,
+    data_variance: float = 0.2,
+    on_round: OnRound | None = None,
+) -> Sampled:
+    """The chain to a predicted relative error of `tol` of x_0; 0 runs to the sequential result.
+
+    nodes: steps evaluated in a coarse round; chains that are not longer evaluate all that have not settled. coarse_tol:
+    predicted error at which every step is evaluated. data_variance: of a pixel, for the slopes of the first round only.
+    """
+
+    def tell(number: int, samples: Tensor, states: Tensor, evaluations: Tensor) -> None:
+        if on_round:
+            on_round(Round(number, samples, states[samples, -1], evaluations))
+
+    found = secant_sweeps(
+        chain,
+        slopes(chain, data_variance),
+        tol=tol,
+        nodes=nodes,
+        coarse_tol=coarse_tol,
+        settle_tol=settle_tol,
+        max_rounds=max_rounds,
+        on_round=tell,
+    )
+    stopped = tuple(
+        "diverged" if not ok else "converged" if done else "max_iter"
+        for ok, done in zip(found.finite, found.converged, strict=True)
+    )
+    return Sampled(found.states[:, -1], found.states, found.rounds, found.evaluations, stopped)
+
+
+def slopes(chain: DDIMChain, data_variance: float) -> Slopes:
+    """Derivatives of the steps: of Gaussian data with one variance, between those of known noise and of a known image.
+
+    eps = x sqrt(1 - alpha_bar) / (alpha_bar v + 1 - alpha_bar) for data N(0, v I); v = 0 is a known image.
+    """
+    before = chain.alpha_bar[:-1]
+
+    def step(v: float) -> Tensor:
+        return chain.ratio + chain.scale * (1 - before).sqrt() / (before * v + 1 - before)
+
+    known_image, known_noise = step(0.0), chain.ratio
+    margin = 0.2 * (known_noise - known_image)
+    return Slopes(step(data_variance), (known_image - margin).clamp_min(LEAST), known_noise + margin)

@@ -1,0 +1,197 @@
+"""Secant sweeps: the linear part of each step is learnt from the rounds themselves, and most rounds evaluate few steps.
+
+A round takes the terms of some steps at the states reached, corrects what it expected of the others by interpolation,
+and sweeps the whole system with terms that are linear around these states. Their slopes are scalars, one a step and
+sample: where a step was evaluated twice, the secant <dx, dterm> / <dx, dx> of its last two evaluations. So the change
+that a sweep makes to early states is carried through to the last one almost as the nonlinear system would carry it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deqbench.solvers.triangular import Swept, TriangularSystem
+
+SAFETY = 2.0  # of the predicted error
+INTERPOLATED = 0.05  # share of a state's move since it was last evaluated that interpolation gets wrong
+PATIENCE = 6  # coarse rounds in a row
+
+
+class AffineSystem(TriangularSystem, Protocol):
+    """A triangular system Phi_j(x) = ratio_j x + scale_j term_j(x) + known."""
+
+    @property
+    def ratio(self) -> Tensor:
+        """(N,) float64."""
+
+    @property
+    def scale(self) -> Tensor:
+        """(N,) float64, nowhere 0."""
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """What is known beforehand of the l_j = dPhi_j/dx, each (N,) float64: a first guess, and bounds."""
+
+    guess: Tensor
+    low: Tensor
+    high: Tensor
+
+
+def secant_sweeps(
+    system: AffineSystem,
+    slopes: Slopes,
+    *,
+    tol: float,
+    nodes: int,
+    coarse_tol: float = 0.01,
+    settle_tol: float | None = None,
+    max_rounds: int | None = None,
+    on_round: Callable[[int, Tensor, Tensor, Tensor], None] | None = None,
+) -> Swept:
+    """Solves the system to a predicted error of `tol` of the last state's length; all states start on the guess's path.
+
+    Rounds evaluate at most `nodes` unsettled steps, closer together at both ends, until the predicted error is below
+    coarse_tol or they were too many; then one evaluates every unsettled step, and few steps are evaluated again until
+    the error is small enough or the states have moved so far that what was interpolated since may matter. A state
+    settles when no state before it moves by more than settle_tol (tol / 4 if None) of its length. tol 0: every
+    unsettled step in every round, N at most, the sequential result.
+
+    The predicted error is the last move times its ratio to the move before. on_round: as for `sweep`. ValueError:
+    nodes < 2, or tol < 0.
+    """
+    if nodes < 2 or tol < 0:
+        raise ValueError(f"expected nodes >= 2 and tol >= 0; found nodes {nodes} and tol {tol}")
+    settle_tol = tol / 4 if settle_tol is None else settle_tol
+    paths = [_Path(system, slopes, b) for b in range(len(system.start))]
+    rounds = torch.zeros(len(paths), dtype=torch.int64)
+    evaluations = torch.zeros(len(paths), dtype=torch.int64)
+    limit = system.steps if max_rounds is None else max_rounds
+    active = list(range(len(paths)))
+    for number in range(1, limit + 1):
+        chosen = [paths[b].choose(nodes if tol else system.steps, coarse_tol) for b in active]
+        inputs = torch.cat([paths[b].states[steps] for b, steps in zip(active, chosen, strict=True)])
+        counts = torch.tensor([len(steps) for steps in chosen])
+        terms = system.step_terms(inputs, torch.cat(chosen)).split(counts.tolist())
+        for b, steps, found in zip(active, chosen, terms, strict=True):
+            paths[b].learn(steps, found)
+            paths[b].sweep(tol, settle_tol)
+        rounds[active] = number
+        evaluations[active] += counts
+        if on_round:
+            on_round(number, torch.tensor(active), torch.stack([path.states[1:] for path in paths]), counts)
+        active = [b for b in active if not paths[b].done]
+        if not active:
+            break
+    states = torch.stack([path.states[1:] for path in paths])
+    done = torch.tensor([path.done for path in paths])
+    return Swept(states, rounds, evaluations, states.flatten(1).isfinite().all(1), done)
+
+
+class _Path:
+    """One sample's states, the terms expected there, and the slopes around them."""
+
+    def __init__(self, system: AffineSystem, slopes: Slopes, sample: int) -> None:
+        self.system, self.slopes, self.sample, self.steps = system, slopes, torch.tensor([sample]), system.steps
+        start = system.start[sample]
+        self.slope = slopes.guess.clone()  # (N,) float64, of the whole step
+        self.states = start.expand(self.steps + 1, *start.shape).clone()  # (N + 1, *dims)
+        self.terms = self._rise(self.slope, self.states[:-1])  # (N, *dims) expected at states[:-1]
+        self.at, self.found = torch.zeros_like(self.terms), torch.zeros_like(self.terms)  # where last evaluated
+        self.seen = torch.zeros(self.steps, dtype=torch.bool)
+        self.settled = 0  # states[: settled + 1] are final
+        self.last_move, self.predicted, self.coarse, self.done = float("inf"), float("inf"), 0, False
+        self._move_on()
+
+    def choose(self, nodes: int, coarse_tol: float) -> Tensor:
+        """The steps to evaluate, rising."""
+        rest = self.steps - self.settled
+        near = self.predicted <= coarse_tol and self._drift() > coarse_tol
+        if rest <= nodes or near or self.coarse >= PATIENCE:
+            self.coarse = 0
+            return torch.arange(self.settled, self.steps)
+        self.coarse += 1
+        places = (1 - np.cos(np.linspace(0, np.pi, nodes))) / 2 * (rest - 1)
+        return torch.from_numpy(self.settled + np.unique(np.round(places).astype(np.int64)))
+
+    def learn(self, steps: Tensor, found: Tensor) -> None:
+        """Corrects the expected terms and the slopes by what was found at some steps."""
+        where = Between(steps, self.settled, self.steps)
+        self.terms[self.settled :] += where(found - self.terms[steps])
+        again = steps[self.seen[steps]]
+        if len(again):
+            dx = (self.states[again] - self.at[again]).flatten(1)
+            dterm = (found[self.seen[steps]] - self.found[again]).flatten(1)
+            lengths = (dx * dx).sum(1, dtype=torch.float64)
+            secant = (dx * dterm).sum(1, dtype=torch.float64) / lengths.clamp_min(1e-300)
+            slope = self.system.ratio[again] + self.system.scale[again] * secant.cpu()
+            slope = torch.where(lengths.cpu() > 0, slope, self.slope[again])
+            slope = slope.clamp(self.slopes.low[again], self.slopes.high[again])
+            self.slope[self.settled :] = Between(again, self.settled, self.steps)(slope)
+        self.at[steps], self.found[steps], self.seen[steps] = self.states[steps], found, True
+
+    def sweep(self, tol: float, settle_tol: float) -> None:
+        """The states from the first unsettled one on, and whether more rounds are needed."""
+        first = self.settled
+        old = self.states[first + 1 :].clone()
+        self._move_on()
+        new = self.states[first + 1 :]
+        length = new.flatten(1).norm(dim=1)
+        moves = (new - old).flatten(1).norm(dim=1) / length.clamp_min(1e-30)
+        move = float(moves[-1])
+        self.predicted = SAFETY * move * min(1.0, move / self.last_move)
+        self.last_move = max(move, 1e-300)
+        near = self._drifts()[first:].to(moves) <= settle_tol / INTERPOLATED
+        still = int(((moves <= settle_tol) & near).long().cumprod(0).sum())
+        self.settled += max(still, 1)  # the first one came from a settled state by an evaluated step
+        lost = not np.isfinite(move)
+        close = self.predicted <= tol and INTERPOLATED * self._drift() <= tol
+        self.done = lost or self.settled >= self.steps or (tol > 0 and close)
+
+    def _move_on(self) -> None:
+        first = self.settled
+        old = self.states[first:-1].clone()
+        split = self.slope[None]
+        self.states[first + 1 :] = self.system.combine(
+            self.states[first][None], old[None], self.terms[first:][None], first, split, self.sample
+        )[0]
+        self.terms[first:] += self._rise(self.slope[first:], self.states[first:-1] - old, first)
+
+    def _rise(self, slope: Tensor, change: Tensor, first: int = 0) -> Tensor:
+        """What a change of the states does to the terms of the steps from `first` on."""
+        of_term = (slope - self.system.ratio[first:]) / self.system.scale[first:]
+        return of_term.to(change).view(-1, *[1] * (change.ndim - 1)) * change
+
+    def _drifts(self) -> Tensor:
+        """(N,) how far each step's state is from where it was last evaluated, relative; inf where it never was."""
+        length = self.states[:-1].flatten(1).norm(dim=1).clamp_min(1e-30)
+        drift = (self.states[:-1] - self.at).flatten(1).norm(dim=1) / length
+        return drift.cpu().masked_fill(~self.seen, float("inf"))
+
+    def _drift(self) -> float:
+        return float(self._drifts()[self.settled :].max()) if self.settled < self.steps else 0.0
+
+
+class Between:
+    """Linear interpolation from rising steps to all steps first..last-1; constant beyond the outermost."""
+
+    def __init__(self, steps: Tensor, first: int, last: int) -> None:
+        self.exact = len(steps) == last - first
+        if self.exact:
+            return
+        places = torch.arange(first, last)
+        self.right = torch.searchsorted(steps, places).clamp(1, max(len(steps) - 1, 1)).clamp_max(len(steps) - 1)
+        self.left = (self.right - 1).clamp_min(0)
+        width = (steps[self.right] - steps[self.left]).clamp_min(1)
+        self.weight = ((places - steps[self.left]).double() / width).clamp(0, 1)
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """(K, *dims) -> (M, *dims)."""
+        if self.exact:
+            return values
+        weight = self.weight.to(values).view(-1, *[1] * (values.ndim - 1))
+        return values[self.left.to(values.device)].lerp(values[self.right.to(values.device)], weight)

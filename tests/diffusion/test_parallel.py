@@ -1,0 +1,144 @@
+"""Two processes on the loopback device against one."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import multiprocessing
+
+from deqbench.diffusion.network import NoisePredictor
+from deqbench.diffusion.parallel import DistributedPredictor
+from deqbench.diffusion.samplers import sample
+from tests import oracles
+from tests.diffusion.test_chain import make, relative
+from tests.diffusion.test_pipeline import pair, seeds
+
+ROOT = Path(__file__).parents[2]
+RANKS, LIMIT_S = 2, 120
+SAMPLERS = {"windowed": {}, "joint": {"max_iter": 30}, "sequential": {}}
+SIZES = (1, 2, 5, 8)  # fewer states than ranks, and numbers that two ranks cannot share evenly
+
+
+def states(count):
+    generator = torch.Generator().manual_seed(count)
+    return torch.randn(count, 3, 6, 6, generator=generator, dtype=torch.float64), torch.arange(count) * 100
+
+
+def sampled(name, wrap):
+    """x_0 of the toy chain in float64, and the evaluations counted by the wrapper."""
+    chain, eps, _, made = make(30, eta=0.5, grid="uniform-paper")
+    predictor = wrap(NoisePredictor(eps, made.alphas_cumprod, max_batch=17))
+    object.__setattr__(chain, "eps_model", predictor)
+    found = sample(name, chain, SAMPLERS[name])
+    return {"x0": found.x0, "rounds": found.rounds, "nfe": int(found.nfe.sum()), "evaluations": predictor.evaluations}
+
+
+def drawn(**options):
+    """x_0 in float32 by a real network, images not cut to [0, 1]."""
+    pipe, _ = pair()
+    last = {}
+
+    def keep(pipe, number, timestep, tensors):
+        last.update(tensors)
+
+    found = pipe(3, seeds(1), num_inference_steps=20, eta=0.5, callback_on_step_end=keep, **options)
+    return {"x0": last["latents"], "rounds": torch.tensor(found.rounds)}
+
+
+def told(wrap):
+    """What a call with chains that differ between the ranks says."""
+    x, t = states(4 + dist.get_rank())
+    try:
+        wrap(oracles.ToyEps(3))(x, t)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def worker(rank, folder):
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    store = {"init_method": f"file://{folder}/store", "timeout": timedelta(seconds=LIMIT_S)}
+    dist.init_process_group("gloo", rank=rank, world_size=RANKS, **store)
+    own = NoisePredictor(oracles.ToyEps(3), torch.ones(1))
+    predictor = DistributedPredictor(own)
+    found = {
+        "calls": {count: predictor(*states(count)) for count in SIZES},
+        "counts": (predictor.evaluations, own.evaluations),
+        "samplers": {name: sampled(name, DistributedPredictor) for name in SAMPLERS},
+        "pipeline": drawn(distributed=True),
+        "differ": told(DistributedPredictor),
+    }
+    torch.save(found, Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What each rank found."""
+    folder = tmp_path_factory.mktemp("ranks")
+    started = multiprocessing.start_processes(worker, (str(folder),), RANKS, join=False, start_method="spawn")
+    deadline = time.monotonic() + LIMIT_S
+    try:
+        while not started.join(timeout=1):
+            assert time.monotonic() < deadline, "the ranks wait for each other"
+    finally:
+        for process in started.processes:
+            process.kill()
+    return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
+
+
+@pytest.mark.parametrize("count", SIZES)
+def test_any_number_of_states_is_shared_out_and_comes_back_whole(ranks, count):
+    exact = oracles.ToyEps(3)(*states(count))
+    for found in ranks:
+        assert relative(found["calls"][count], exact) < 1e-14
+
+
+def test_each_rank_evaluates_its_share_and_counts_the_whole(ranks):
+    assert [found["counts"] for found in ranks] == [(sum(SIZES), 1 + 1 + 3 + 4), (sum(SIZES), 0 + 1 + 2 + 4)]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samplers_give_the_images_of_one_process(ranks, name):
+    one = sampled(name, lambda predictor: predictor)
+    for found in (rank["samplers"][name] for rank in ranks):
+        assert relative(found["x0"], one["x0"]) < 1e-13
+        assert torch.equal(found["rounds"], one["rounds"])
+        assert found["evaluations"] == found["nfe"] == one["evaluations"]
+
+
+def test_the_pipeline_gives_the_images_of_one_process_to_float32_rounding(ranks):
+    one = drawn()
+    for found in (rank["pipeline"] for rank in ranks):
+        assert relative(found["x0"], one["x0"]) < 1e-6
+        assert torch.equal(found["rounds"], one["rounds"])
+    assert torch.equal(ranks[0]["pipeline"]["x0"], ranks[1]["pipeline"]["x0"])
+
+
+def test_ranks_that_hold_different_states_are_told_so(ranks):
+    for found in ranks:
+        assert re.search(
+            "expected the same states on each .*found 4 states of norm .*; 5 states of norm", found["differ"]
+        )
+
+
+def test_the_example_runs_on_two_workers():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
+    command = [sys.executable, *launch, str(ROOT / "examples" / "distributed.py")]
+    found = subprocess.run(
+        command, capture_output=True, text=True, timeout=LIMIT_S, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
+    )
+    assert found.returncode == 0, found.stderr
+    assert re.search(r"2 workers: 4 images of 200 steps in [\d.]+ s", found.stdout)

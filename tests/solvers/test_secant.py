@@ -1,0 +1,167 @@
+"""Secant sweeps on triangular systems with known answers; nothing of diffusion."""
+
+import math
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from deqbench.solvers.secant import Between, Slopes, secant_sweeps
+from deqbench.solvers.triangular import sweep
+
+
+@dataclass
+class Oscillators:
+    """x_{j+1} = ratio_j x_j + scale_j sin(frequency x_j + phase_j), B samples of (2, 3)."""
+
+    steps: int
+    frequency: float = 1.0
+    samples: int = 3
+    evaluated: list = field(default_factory=list)
+
+    def __post_init__(self):
+        generator = torch.Generator().manual_seed(4)
+        self.start = torch.randn(self.samples, 2, 3, generator=generator, dtype=torch.float64)
+        self.phase = 4 * torch.linspace(0, 1, self.steps, dtype=torch.float64)
+        self.ratio = 1 - 0.5 * torch.rand(self.steps, generator=generator, dtype=torch.float64) / self.steps
+        self.scale = torch.full((self.steps,), 4.0 / self.steps, dtype=torch.float64)
+
+    def step_terms(self, states, indices):
+        self.evaluated += indices.tolist()
+        return torch.sin(self.frequency * states + self.phase[indices].view(-1, 1, 1))
+
+    def combine(self, base, states, terms, first, split, samples):
+        split = self.ratio[None] if split is None else split.expand(len(terms), -1)
+        x, found = base, []
+        for j in range(terms.shape[1]):
+            linear = split[:, first + j].view(-1, 1, 1)
+            rest = (self.ratio[first + j] - linear) * states[:, j] + self.scale[first + j] * terms[:, j]
+            x = linear * x + rest
+            found.append(x)
+        return torch.stack(found, 1)
+
+    def walk(self):
+        x, states = self.start, []
+        for j in range(self.steps):
+            term = torch.sin(self.frequency * x + self.phase[j])
+            x = self.ratio[j] * x + self.scale[j] * term
+            states.append(x)
+        return torch.stack(states, 1)
+
+    def slopes(self):
+        reach = 1.2 * self.frequency * self.scale
+        return Slopes(self.ratio, self.ratio - reach, self.ratio + reach)
+
+
+def error(found, exact):
+    return ((found - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)).max().item()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 40])
+def test_tolerance_0_ends_at_the_sequential_result_in_at_most_n_rounds(steps):
+    system = Oscillators(steps)
+    found = secant_sweeps(system, system.slopes(), tol=0.0, nodes=4)
+    assert error(found.states, system.walk()) < 1e-13
+    assert found.rounds.max() <= steps
+    assert found.converged.all()
+
+
+@pytest.mark.parametrize("steps", [30, 300])
+@pytest.mark.parametrize("nodes", [20, 300])
+def test_the_last_state_is_within_a_few_tolerances(steps, nodes):
+    """The tolerance is of the predicted error, and this system doubles what early states get wrong."""
+    system = Oscillators(steps)
+    for tol in (1e-2, 1e-3, 1e-4):
+        found = secant_sweeps(system, system.slopes(), tol=tol, nodes=nodes)
+        assert error(found.states[:, -1], system.walk()[:, -1]) < 3 * tol
+        assert found.converged.all() and found.finite.all()
+
+
+def test_a_linear_system_is_solved_once_each_slope_was_seen():
+    """Terms with one slope: after two full rounds the secants are exact, so is the third sweep."""
+    system = Oscillators(50)
+    system.step_terms = lambda states, indices: 0.7 * states + system.phase[indices].view(-1, 1, 1)
+    exact = system.start
+    for j in range(50):
+        exact = system.ratio[j] * exact + system.scale[j] * (0.7 * exact + system.phase[j])
+    found = secant_sweeps(system, system.slopes(), tol=1e-12, nodes=50, max_rounds=2)
+    assert error(found.states[:, -1], exact) < 1e-12
+
+
+def test_secants_need_fewer_rounds_than_plain_sweeps():
+    system = Oscillators(200, frequency=2.0)
+    exact = system.walk()[:, -1]
+    told = []
+    secant_sweeps(
+        system,
+        system.slopes(),
+        tol=1e-6,
+        nodes=200,
+        on_round=lambda k, b, states, n: told.append(states[:, -1].clone()),
+    )
+    plain = []
+    sweep(system, window=200, tol=1e-6, on_round=lambda k, b, states, n: plain.append(states[:, -1].clone()))
+
+    def reached(states):
+        return next(k for k, x in enumerate(states, start=1) if error(x, exact) < 1e-3)
+
+    assert reached(told) < reached(plain)
+
+
+def test_coarse_rounds_save_evaluations():
+    system = Oscillators(500)
+    coarse = secant_sweeps(system, system.slopes(), tol=1e-4, nodes=20)
+    fine = secant_sweeps(system, system.slopes(), tol=1e-4, nodes=500)
+    assert (coarse.evaluations < 0.7 * fine.evaluations).all()
+    assert error(coarse.states[:, -1], fine.states[:, -1]) < 2e-4
+
+
+def test_settled_states_are_never_evaluated_again():
+    system = Oscillators(60, samples=1)
+    found = secant_sweeps(system, system.slopes(), tol=0.0, nodes=60)
+    starts = [j for i, j in enumerate(system.evaluated) if i == 0 or j < system.evaluated[i - 1]]
+    assert starts == sorted(set(starts))  # every round begins later than the one before
+    assert len(system.evaluated) == int(found.evaluations[0])
+
+
+def test_each_sample_goes_its_own_way():
+    system = Oscillators(100, frequency=1.5)
+    together = secant_sweeps(system, system.slopes(), tol=1e-4, nodes=30)
+    for b in range(3):
+        alone = Oscillators(100, frequency=1.5)
+        alone.start = system.start[b : b + 1]
+        found = secant_sweeps(alone, alone.slopes(), tol=1e-4, nodes=30)
+        assert torch.equal(found.states[0], together.states[b])
+        assert found.rounds[0] == together.rounds[b]
+
+
+def test_a_lost_sample_does_not_hold_up_the_others():
+    system = Oscillators(30)
+    system.start[1] = math.nan
+    found = secant_sweeps(system, system.slopes(), tol=1e-4, nodes=10)
+    assert found.finite.tolist() == [True, False, True]
+    assert found.rounds[1] == 1
+
+
+def test_max_rounds_says_so():
+    system = Oscillators(100, frequency=3.0)
+    found = secant_sweeps(system, system.slopes(), tol=1e-10, nodes=100, max_rounds=2)
+    assert not found.converged.any() and found.rounds.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(("tol", "nodes"), [(-1.0, 5), (1e-3, 1)])
+def test_settings_out_of_range_are_refused(tol, nodes):
+    system = Oscillators(10)
+    with pytest.raises(ValueError, match="expected nodes >= 2 and tol >= 0"):
+        secant_sweeps(system, system.slopes(), tol=tol, nodes=nodes)
+
+
+def test_interpolation_is_exact_on_lines_and_constant_outside():
+    steps = torch.tensor([3, 5, 11])
+    values = torch.stack([2.0 * steps, -1.0 * steps + 1], 1).double()
+    found = Between(steps, 2, 14)(values)
+    inside = torch.arange(3, 12).double()
+    assert torch.allclose(found[1:10], torch.stack([2 * inside, 1 - inside], 1))
+    assert torch.equal(found[0], values[0]) and torch.equal(found[-1], values[-1])
+    alone = Between(torch.tensor([4]), 0, 6)(torch.tensor([[7.0]]))
+    assert torch.equal(alone, torch.full((6, 1), 7.0))
