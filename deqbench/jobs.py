@@ -83,9 +83,8 @@ def _job(config: Config, dataset: str) -> dict[str, Any]:
 def draw(config: Config, dataset: str, method: str, shard: str | int) -> Draw:
     """The slice behind one shard of one method's images."""
     paper = config.papers.deq_ddim
-    return Draw(
-        **_job(config, dataset), method=paper.methods[method], scores=paper.table_1.scores[dataset], shard=int(shard)
-    )
+    alone = paper.table_1.scores[dataset].model_copy(update={"methods": None})  # the others are not this job's concern
+    return Draw(**_job(config, dataset), method=paper.methods[method], scores=alone, shard=int(shard))
 
 
 def score(config: Config, dataset: str) -> Score:
@@ -93,7 +92,7 @@ def score(config: Config, dataset: str) -> Score:
     table, methods = config.papers.deq_ddim.table_1, config.papers.deq_ddim.methods
     return Score(
         **_job(config, dataset),
-        methods={name: methods[name] for name in table.methods},
+        methods={name: methods[name] for name in table.scored(dataset)},
         baseline=table.baseline,
         T=table.scores[dataset].T,
         extractor=config.datasets[dataset].extractor,

@@ -1,15 +1,21 @@
-"""Records, the only currency of results: one row is one measured value. Every write is atomic."""
+"""Records, the only currency of results: one row is one measured value. Every write is atomic.
+
+Data frames are imported where one is made: most jobs write tensors only.
+"""
+
+from __future__ import annotations
 
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from deqbench.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REQUIRED = ("paper", "experiment", "dataset", "method", "metric", "value", "unit")
 
@@ -54,6 +60,8 @@ def write_tensors(path: Path, tensors: dict[str, Any], metadata: dict[str, str] 
 
 def write_records(path: Path, rows: Iterable[dict[str, Any]] | pd.DataFrame) -> None:
     """Writes records as tidy CSV, or as Parquet if the name ends so. ValueError: a required column is missing."""
+    import pandas as pd
+
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     missing = [column for column in REQUIRED if column not in frame]
     if missing:
@@ -71,6 +79,8 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
 
 def read_frame(path: Path) -> pd.DataFrame:
     """The data frame at `path` (CSV or Parquet). UserError: it is missing or of another form."""
+    import pandas as pd
+
     try:
         return pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path)
     except (OSError, ValueError) as error:  # parser errors of both formats are ValueErrors
@@ -79,6 +89,8 @@ def read_frame(path: Path) -> pd.DataFrame:
 
 def read_records(paths: Iterable[Path]) -> pd.DataFrame:
     """All records of the files in the order of their names, so that nothing depends on the order of jobs."""
+    import pandas as pd
+
     frames = [read_frame(path) for path in sorted(map(Path, paths))]
     if not frames:
         return pd.DataFrame(columns=list(REQUIRED))

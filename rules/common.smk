@@ -50,7 +50,7 @@ def drawn(w):
     shards = PAPER.table_1.scores[w.dataset].shards
     return [
         f"{SAMPLING}/table-1/{w.dataset}/{method}/{shard}.safetensors"
-        for method in PAPER.table_1.methods
+        for method in PAPER.table_1.scored(w.dataset)
         for shard in range(shards)
     ]
 

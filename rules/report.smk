@@ -27,19 +27,20 @@ rule effective_config:
 
 rule table:
     message:
-        "deq-ddim/{wildcards.exhibit}: cells"
+        "deq-ddim: cells of every exhibit"
     input:
         config=f"{RESULTS}/config.json",
-        records=lambda w: [path for path in RECORDS[w.exhibit] if path.endswith(".csv")],
+        records=[path for paths in RECORDS.values() for path in paths if path.endswith(".csv")],
     output:
-        f"{RESULTS}/tables/deq-ddim/{{exhibit}}.csv",
+        TABLES,
     log:
-        f"{LOGS}/tables/deq-ddim/{{exhibit}}.log",
+        f"{LOGS}/tables/deq-ddim.log",
     params:
+        folder=subpath(output[0], parent=True),
         code=code("report"),
     localrule: True
     shell:
-        "deqbench report table deq-ddim/{wildcards.exhibit} {input.records} --config {input.config} --out {output} 2> {log}"
+        "deqbench report tables deq-ddim {input.records} --config {input.config} --out {params.folder} 2> {log}"
 
 
 rule claims:
@@ -61,19 +62,19 @@ rule claims:
 
 rule figure:
     message:
-        "deq-ddim/{wildcards.exhibit}: drawing"
+        "deq-ddim: drawings of every figure"
     input:
-        lambda w: RECORDS[w.exhibit],
+        [path for name, paths in RECORDS.items() for path in paths if name.startswith("figure-")],
     output:
-        f"{RESULTS}/figures/deq-ddim/{{exhibit}}/figure.json",
+        FIGURES,
     log:
-        f"{LOGS}/figures/deq-ddim/{{exhibit}}.log",
+        f"{LOGS}/figures/deq-ddim.log",
     params:
-        folder=subpath(output[0], parent=True),
+        folder=subpath(output[0], ancestor=2),
         code=code("report"),
     localrule: True
     shell:
-        "deqbench report figure deq-ddim/{wildcards.exhibit} {input} --out {params.folder} 2> {log}"
+        "deqbench report figures deq-ddim {input} --out {params.folder} 2> {log}"
 
 
 rule site:

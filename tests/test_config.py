@@ -1,7 +1,10 @@
 """A config is right, or one sentence says which key of which file is wrong, what was expected and what was found."""
 
 import copy
+import inspect
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,8 +12,11 @@ import pytest
 import yaml
 
 from deqbench import config
+from deqbench.config import methods
 from deqbench.data.datasets import DATASETS
+from deqbench.diffusion.samplers import sampler
 from deqbench.errors import UserError
+from deqbench.solvers.solve import _METHODS
 
 ROOT = Path(__file__).parents[1] / "config"
 SCALES = sorted(path.name for path in ROOT.glob("*.yaml") if path.name != "zoo.yaml")
@@ -57,7 +63,7 @@ def test_the_recipes_of_the_zoo_are_valid():
         (
             "papers/deq-ddim/table-1/scores/digits/image",
             3,
-            f"{PAPER}.table-1.scores.digits.image: expected one of T, images, shards; found an unknown key"
+            f"{PAPER}.table-1.scores.digits.image: expected one of T, images, methods, shards; found an unknown key"
             " (did you mean 'images'?)",
         ),
         (
@@ -89,6 +95,12 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_one(place
         ("papers/deq-ddim/table-1/baseline", "dim", f"{PAPER}.table-1.baseline", "ddim"),
         ("papers/deq-ddim/table-1/methods", ["ddim", "deq-dim-paper"], f"{PAPER}.table-1.methods", "deq-ddim-paper"),
         ("papers/deq-ddim/table-1/timed", ["dimm"], f"{PAPER}.table-1.timed", "ddim"),
+        (
+            "papers/deq-ddim/table-1/scores/digits/methods",
+            ["ddim", "dimm"],
+            f"{PAPER}.table-1.scores.digits.methods",
+            "ddim",
+        ),
         ("papers/deq-ddim/figure-2/method", "deq-ddim-papre", f"{PAPER}.figure-2.method", "deq-ddim-paper"),
         ("papers/deq-ddim/table-1/scores/digts", {"T": 5, "images": 40}, f"{PAPER}.table-1.scores", "digits"),
         ("papers/deq-ddim/table-1/times/digts", {"T": 5, "repeats": 2}, f"{PAPER}.table-1.times", "digits"),
@@ -103,6 +115,72 @@ def test_an_unknown_name_is_refused_with_its_key_and_the_nearest_known_one(place
     found = sentence_about(changed(place, value))
     assert found.startswith(f"some.yaml: {key}: expected one of ")
     assert "; found " in found and found.endswith(f"(did you mean '{nearest}'?)")
+
+
+OPTIONS = "papers/deq-ddim/methods/deq-ddim-3-steps/options"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"max_itre": 3}, "max_itre: expected one of beta, "),
+        ({"max_itre": 3}, "; found an unknown key (did you mean 'max_iter'?)"),
+        ({"rigde": 0.1}, "; found an unknown key (did you mean 'ridge'?)"),
+        ({"damping": 0.5}, "damping: expected one of beta, "),  # Picard's, and the preset takes Anderson
+        ({"max_iter": "3"}, 'max_iter: expected a valid integer; found "3"'),
+        ({"max_iter": True}, "max_iter: expected a valid integer; found true"),
+        ({"tol": "1e-3"}, 'tol: expected a valid number; found "1e-3"'),
+        (
+            {"mixing": "timestpe"},
+            "; found \"timestpe\" (did you mean 'timestep'?)",
+        ),
+        ({"start": "zeroes"}, "start: expected one of x_T, zeros; found \"zeroes\" (did you mean 'zeros'?)"),
+        ({"on_round": None}, "on_round: expected one of beta, "),
+    ],
+)
+def test_an_option_that_the_method_would_refuse_is_refused_before_anything_runs(value, words):
+    found = sentence_about(changed(OPTIONS, value))
+    assert found.startswith(f"some.yaml: {OPTIONS.replace('/', '.')}.") and words in found
+
+
+def test_the_options_of_a_solver_are_those_of_the_one_that_is_named():
+    config.validate(
+        changed("papers/deq-ddim/methods/deq-ddim-picard/options", {"solver": "picard", "damping": 0.5}), ""
+    )
+    found = sentence_about(changed("papers/deq-ddim/methods/deq-ddim-picard/options", {"solver": "picard", "m": 3}))
+    assert "options.m: expected one of damping, max_iter, " in found
+
+
+def test_a_preset_of_another_sampler_is_refused_by_the_preset_s_option():
+    found = sentence_about(
+        changed("papers/deq-ddim/methods/deq-ddim-paper", {"sampler": "windowed", "preset": "paper"})
+    )
+    assert found.startswith("some.yaml: papers.deq-ddim.methods.deq-ddim-paper.preset paper.")
+    assert ": expected one of " in found and "found an unknown key" in found
+
+
+@pytest.mark.parametrize("name", config.modules("diffusion/samplers"))
+def test_the_options_read_from_a_sampler_s_file_are_those_of_its_function(name):
+    parameters = inspect.signature(sampler(name)).parameters.values()
+    options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "on_round"}
+    read, open_ended = methods._sampler_options(name)
+    assert {option: default for option, (_, default) in read.items()} == options
+    assert open_ended == any(p.kind is p.VAR_KEYWORD for p in parameters)
+    assert methods.wrong_option(name, options) is None
+
+
+@pytest.mark.parametrize("name", config.modules("solvers"))
+def test_the_options_read_from_a_solver_s_file_are_those_of_its_class(name):
+    known = inspect.signature(_METHODS[name]).parameters.values()
+    assert {o: default for o, (_, default) in methods._solver_options(name).items()} == {
+        p.name: p.default for p in known
+    }
+
+
+def test_reading_a_config_loads_neither_torch_nor_data_frames():
+    code = "import sys; from deqbench import config; config.load(sys.argv[1]); print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code, ROOT / "demo.yaml"], capture_output=True, text=True, check=True)
+    assert not {"torch", "pandas", "scipy", "diffusers"} & set(ran.stdout.split())
 
 
 T = "papers/deq-ddim/table-1/scores/digits/T"
@@ -134,6 +212,17 @@ RUNS = "papers/deq-ddim/figure-1/datasets/digits/runs"
 )
 def test_a_wrong_value_is_refused_with_its_key_what_was_expected_and_what_was_found(place, value, words):
     assert sentence_about(changed(place, value)) == f"some.yaml: {place.replace('/', '.')}{words}"
+
+
+def test_a_data_set_scores_all_methods_unless_it_names_some_and_the_baseline_is_among_them():
+    place = "papers/deq-ddim/table-1/scores/digits/methods"
+    table = config.load(ROOT / "smoke.yaml").papers.deq_ddim.table_1
+    assert table.scored("digits") == table.methods
+    few = config.validate(changed(place, ["ddim", "deq-ddim-paper"]), "").papers.deq_ddim.table_1
+    assert few.scored("digits") == ["ddim", "deq-ddim-paper"]
+    assert sentence_about(changed(place, ["deq-ddim-paper"])).startswith(
+        f"some.yaml: {PAPER}.table-1.baseline: expected one of deq-ddim-paper; found 'ddim'"
+    )
 
 
 def test_a_data_set_is_a_printed_row_or_stands_in_for_one_but_not_both():

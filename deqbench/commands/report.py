@@ -7,19 +7,37 @@ import pandas as pd
 import typer
 
 from deqbench import config, papers
+from deqbench.errors import UserError
+from deqbench.papers import Exhibit
 from deqbench.records import read_frame, read_records, write_frame, write_json
 
 app = typer.Typer(no_args_is_help=True)
 ConfigFile = Annotated[Path, typer.Option("--config", help="the config that the run used")]
+Records = Annotated[list[Path], typer.Argument(help="of all exhibits; the specs say whose each file is")]
 Out = Annotated[Path, typer.Option(help="file or folder to write")]
 
 
-@app.command()
-def table(exhibit: str, records: list[Path], config_file: ConfigFile, out: Out) -> None:
-    """The cells of one exhibit, such as deq-ddim/table-1, from its records."""
-    from deqbench.report import tables
+def _by_exhibit(paper: str, records: list[Path]) -> list[tuple[Exhibit, list[Path]]]:
+    """The exhibits of a paper whose specs name some of the records, with these. UserError: one that no spec names."""
+    found = [
+        (exhibit, [path for path in records if any(path.match(pattern) for pattern in exhibit.spec.get("records", ()))])
+        for exhibit in papers.exhibits(paper)
+    ]
+    named = {path for _, mine in found for path in mine}
+    for path in records:
+        if path not in named:
+            raise UserError(f"{path}: expected a record that an exhibit of {paper} is made from; found another file")
+    return [(exhibit, mine) for exhibit, mine in found if mine]
 
-    write_frame(out, tables.cells(papers.exhibit(exhibit), read_records(records), config.load(config_file)))
+
+@app.command()
+def tables(paper: str, records: Records, config_file: ConfigFile, out: Out) -> None:
+    """The cells of every exhibit of a paper from its records (CSV), as OUT/<exhibit>.csv."""
+    from deqbench.report.tables import cells
+
+    settings = config.load(config_file)
+    for exhibit, mine in _by_exhibit(paper, records):
+        write_frame(out / f"{exhibit.id}.csv", cells(exhibit, read_records(mine), settings))
 
 
 @app.command()
@@ -33,11 +51,12 @@ def claims(paper: str, cells: list[Path], config_file: ConfigFile, out: Out) -> 
 
 
 @app.command()
-def figure(exhibit: str, records: list[Path], out: Out) -> None:
-    """The drawing of one exhibit, such as deq-ddim/figure-1, with its data beside it."""
+def figures(paper: str, records: Records, out: Out) -> None:
+    """The drawings of every figure of a paper from its records, each with its data, in OUT/<exhibit>/."""
     from deqbench.report.figures import draw
 
-    draw(papers.exhibit(exhibit), records, out)
+    for exhibit, mine in _by_exhibit(paper, records):
+        draw(exhibit, mine, out / exhibit.id)
 
 
 @app.command()

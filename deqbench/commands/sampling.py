@@ -1,21 +1,20 @@
-"""DEQ-DDIM and sequential sampling: images, their scores, times, traces of the joint solve, and latents."""
+"""DEQ-DDIM and sequential sampling: images, their scores, times, traces of the joint solve, and latents.
+
+Each command imports what it alone needs: a job is a process, and drawing images must not wait for data frames.
+"""
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 import torch
 import typer
 from safetensors import safe_open
 
 from deqbench import jobs, provenance
 from deqbench.config import parse_job
-from deqbench.data import checkpoints, datasets
-from deqbench.diffusion import experiments, tracing
 from deqbench.measure.progress import steps_bar
-from deqbench.metrics import scores
 from deqbench.records import write_frame, write_records, write_tensors
 
 app = typer.Typer(no_args_is_help=True)
@@ -38,6 +37,9 @@ def _records(paper_rows: list[dict[str, Any]], experiment: str, dataset: str) ->
 @app.command()
 def draw(method: str, settings: Settings, weights: Weights, out: Out, threads: Threads = 0) -> None:
     """One shard of one method's images at every T: x0 (n, C, H, W) float32, rounds, nfe, diverged, diffusers' x0."""
+    from deqbench.data import checkpoints
+    from deqbench.diffusion import experiments
+
     job = parse_job(jobs.Draw, settings)
     provenance.set_threads(threads)
     with provenance.recorded(out, f"sampling draw {method}", job.model_dump(), job.device):
@@ -77,6 +79,9 @@ def score(
     threads: Threads = 0,
 ) -> None:
     """Scores of every method's images, paired with the baseline's, real images and a spoilt control beside them."""
+    from deqbench.data import datasets
+    from deqbench.metrics import scores
+
     job = parse_job(jobs.Score, settings)
     provenance.set_threads(threads)
     with provenance.recorded(out, "sampling score", job.model_dump(), job.device):
@@ -97,6 +102,11 @@ def time(
     threads: Threads = 0,
 ) -> None:
     """Seconds of one image per method and T, the methods interleaved; wants the machine to itself."""
+    import pandas as pd
+
+    from deqbench.data import checkpoints
+    from deqbench.diffusion import experiments
+
     job = parse_job(jobs.Time, settings)
     provenance.set_threads(threads)
     rows: list[dict[str, Any]] = []
@@ -123,6 +133,11 @@ def _timed_metrics(run: dict[str, Any]) -> list[dict[str, Any]]:
 @app.command()
 def trace(settings: Settings, weights: Weights, out: Out, summary: Out, threads: Threads = 0) -> None:
     """Residual and x0 error of the joint solve after each round, per image (Parquet), and what they come to (CSV)."""
+    import pandas as pd
+
+    from deqbench.data import checkpoints
+    from deqbench.diffusion import tracing
+
     job = parse_job(jobs.TraceJob, settings)
     provenance.set_threads(threads)
     with provenance.recorded(out, "sampling trace", job.model_dump(), job.device):
@@ -144,6 +159,9 @@ def trace(settings: Settings, weights: Weights, out: Out, summary: Out, threads:
 @app.command()
 def latents(settings: Settings, weights: Weights, out: Out, threads: Threads = 0) -> None:
     """States of one chain after some solver rounds beside the sequential chain's: joint, sequential (n, C, H, W)."""
+    from deqbench.data import checkpoints
+    from deqbench.diffusion import tracing
+
     job = parse_job(jobs.LatentsJob, settings)
     provenance.set_threads(threads)
     with provenance.recorded(out, "sampling latents", job.model_dump(), job.device):

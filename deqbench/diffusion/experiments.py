@@ -118,9 +118,10 @@ def timed(network: Network, job: jobs.Time, dataset: str, T: int) -> Iterator[di
     spent = dict.fromkeys(job.methods, 0.0)
     for repeat in range(-1, times.repeats):
         exact = None
-        for name in sorted(job.methods, key=lambda n: n != job.baseline):
-            if repeat >= 3 and spent[name] > times.longest_s:
-                continue
+        running = {name for name in job.methods if repeat < 3 or spent[name] <= times.longest_s}
+        if running:  # what the others are compared with is made for every image that one of them makes
+            running |= {job.baseline} & job.methods.keys()
+        for name in sorted(running, key=lambda n: (n != job.baseline, list(job.methods).index(n))):
             method = job.methods[name]
             if repeat < 0 and T > 100:  # a long chain needs no warm-up of its own: the shorter ones were run before it
                 continue

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 import numpy as np
-import scipy.stats
+import torch
 from numpy.typing import NDArray
+
+from deqbench.metrics.intervals import t_reach
 
 Features = NDArray[np.float64]  # (N, D)
 BLOCKS = 20
@@ -28,18 +30,18 @@ def kernel_distance(features: Features, reference: Features) -> float:
 
     It may be negative. Source: Binkowski et al., Demystifying MMD GANs, 2018.
     """
-    from sklearn.metrics.pairwise import polynomial_kernel
-
     features, reference = _thinned(features), _thinned(reference)
     n, m = len(features), len(reference)
-    within = polynomial_kernel(features, degree=3, coef0=1)
-    other = polynomial_kernel(reference, degree=3, coef0=1)
-    between = polynomial_kernel(features, reference, degree=3, coef0=1)
+    within, other, between = _kernel(features, features), _kernel(reference, reference), _kernel(features, reference)
     return float(
         (within.sum() - np.trace(within)) / (n * (n - 1))
         + (other.sum() - np.trace(other)) / (m * (m - 1))
         - 2 * between.mean()
     )
+
+
+def _kernel(left: Features, right: Features) -> Features:
+    return np.asarray((left @ right.T / left.shape[1] + 1) ** 3)
 
 
 def _thinned(features: Features, most: int = 2000) -> Features:
@@ -59,12 +61,14 @@ def jackknife(
     value = statistic(np.ones(n, dtype=bool))
     left_out = np.array([statistic(block != b) for b in range(blocks)])
     error = np.sqrt((blocks - 1) * left_out.var())
-    reach = scipy.stats.t.ppf(0.975, blocks - 1) * error
+    reach = t_reach(error, blocks - 1)
     return value, value - reach, value + reach
 
 
 def nearest(images: Features, references: Features) -> Features:
     """(N,) root-mean-square distance of each image (N, D) to the nearest of the references (M, D)."""
-    from sklearn.metrics import pairwise_distances_argmin_min
-
-    return pairwise_distances_argmin_min(images, references)[1] / np.sqrt(images.shape[1])
+    distances = [
+        torch.cdist(batch, torch.from_numpy(references).double()).amin(1)
+        for batch in torch.from_numpy(images).double().split(256)
+    ]
+    return torch.cat(distances).numpy() / np.sqrt(images.shape[1])

@@ -15,7 +15,7 @@ from deqbench.data.datasets import Dataset, all_symmetries
 from deqbench.metrics import frechet
 from deqbench.metrics.errors import relative_error
 from deqbench.metrics.features import Extractor, load_extractor
-from deqbench.metrics.intervals import median_interval, t_interval
+from deqbench.metrics.intervals import median_interval, t_interval, wilson
 
 REAL, SPOILT = "real", "ddim-with-noise"
 SPOILT_NOISE = 0.2  # standard deviation, images in [-1, 1]
@@ -47,27 +47,49 @@ class Reference:
 
 
 def table(images: dict[str, Images], job: jobs.Score, reference: Reference) -> list[dict[str, Any]]:
-    """Rows method, metric, value, low, high, n, unit for every method, for real test images and for spoilt ones.
+    """Rows method, metric, value, low, high, n, unit, note for every method, for real test images and for spoilt ones.
 
-    The interval of a difference is paired: both methods lose the same block of images, which started at the same x_T.
+    Images that diverged are scored as zeros, mid grey, and the scores' note says how many these are. The interval of a
+    difference is paired: both methods lose the same block of images, which started at the same x_T.
     """
-    base = images[job.baseline]["x0"]
-    features = {name: _features(reference, drawn["x0"]) for name, drawn in images.items()}
+    shown = {name: _shown(drawn) for name, drawn in images.items()}
+    base = shown[job.baseline]
+    features = {name: _features(reference, x0) for name, x0 in shown.items()}
     n = len(base)
     real = reference.real(n)
     generator = torch.Generator().manual_seed(job.seed)
     spoilt = base + SPOILT_NOISE * torch.randn(base.shape, generator=generator)
     rows = []
     for name, drawn in images.items():
-        rows += _distances(name, features[name], drawn["x0"], reference)
-        if name != job.baseline:
-            rows.append(_difference(name, features[name], features[job.baseline], reference))
-        rows += _counts(name, drawn, base if _comparable(job, name) else None)
+        mine, theirs = _note(drawn), _note(images[job.baseline], " of the baseline")
+        rows += [row | {"note": mine} for row in _distances(name, features[name], shown[name], reference)]
+        rows += _counts(name, drawn)
+        compared = [_difference(name, features[name], features[job.baseline], reference)]
+        if _comparable(job, name):
+            compared.append(_median(name, "x0_error", relative_error(shown[name], base).numpy()))
+        if name == job.baseline:
+            compared, theirs = compared[1:], ""
+        rows += [row | {"note": "; ".join(filter(None, (mine, theirs)))} for row in compared]
     rows += _distances(REAL, _features(reference, real), real, reference)
     control = _features(reference, spoilt)
     rows += _distances(SPOILT, control, spoilt, reference)
     rows.append(_difference(SPOILT, control, features[job.baseline], reference))
     return rows
+
+
+def _diverged(drawn: Images) -> Tensor:
+    """(n,) bool: those that the sampler gave up, and any with a pixel that is no number."""
+    return drawn["diverged"].bool() | ~drawn["x0"].flatten(1).isfinite().all(1)
+
+
+def _shown(drawn: Images) -> Tensor:
+    """The images with zeros in the place of those that diverged: (n, C, H, W)."""
+    return drawn["x0"].masked_fill(_diverged(drawn).view(-1, *[1] * (drawn["x0"].ndim - 1)), 0.0)
+
+
+def _note(drawn: Images, whose: str = "") -> str:
+    lost = _diverged(drawn)
+    return f"{int(lost.sum())} of {len(lost)} images{whose} diverged, replaced by zeros" if lost.any() else ""
 
 
 def _comparable(job: jobs.Score, name: str) -> bool:
@@ -77,8 +99,7 @@ def _comparable(job: jobs.Score, name: str) -> bool:
 
 
 def _features(reference: Reference, x0: Tensor) -> frechet.Features:
-    finite = torch.nan_to_num(x0, nan=0.0, posinf=1.0, neginf=-1.0).clamp(-1, 1)
-    return reference.extract(finite).double().numpy()
+    return reference.extract(x0.clamp(-1, 1)).double().numpy()
 
 
 def _row(method: str, metric: str, found: tuple[float, float, float], n: int, unit: str = "") -> dict[str, Any]:
@@ -88,12 +109,12 @@ def _row(method: str, metric: str, found: tuple[float, float, float], n: int, un
 
 def _distances(name: str, features: frechet.Features, x0: Tensor, reference: Reference) -> list[dict[str, Any]]:
     n = len(features)
-    near = frechet.nearest(torch.nan_to_num(x0).flatten(1).numpy(), reference.neighbours)
+    near = frechet.nearest(x0.flatten(1).numpy(), reference.neighbours)
 
     def distance(kept: NDArray[np.bool_]) -> float:
         return frechet.frechet(features[kept], reference.moments)
 
-    pixels = torch.nan_to_num(x0).double().flatten(1)
+    pixels = x0.double().flatten(1)
     return [
         _row(name, "frechet", frechet.jackknife(distance, n), n),
         _row(name, "kid", (frechet.kernel_distance(features, reference.train), np.nan, np.nan), n),
@@ -110,17 +131,18 @@ def _difference(name: str, mine: frechet.Features, base: frechet.Features, refer
     return _row(name, "frechet_difference", frechet.jackknife(difference, len(base)), len(base))
 
 
-def _counts(name: str, drawn: Images, base: Tensor | None) -> list[dict[str, Any]]:
-    n = len(drawn["x0"])
-    rounds, nfe = drawn["rounds"].double().numpy(), drawn["nfe"].double().numpy()
+def _median(name: str, metric: str, values: frechet.Features, unit: str = "") -> dict[str, Any]:
+    return _row(name, metric, (float(np.median(values)), *median_interval(values)), len(values), unit)
+
+
+def _counts(name: str, drawn: Images) -> list[dict[str, Any]]:
+    lost = _diverged(drawn)
+    k, n = int(lost.sum()), len(lost)
     rows = [
-        _row(name, "rounds", (float(np.median(rounds)), *median_interval(rounds)), n, "rounds"),
-        _row(name, "nfe", (float(np.median(nfe)), *median_interval(nfe)), n, "evaluations"),
-        _row(name, "diverged", (float(drawn["diverged"].double().mean()), np.nan, np.nan), n),
+        _median(name, "rounds", drawn["rounds"].double().numpy(), "rounds"),
+        _median(name, "nfe", drawn["nfe"].double().numpy(), "evaluations"),
+        _row(name, "diverged", (k / n, *wilson(k, n)), n),
     ]
-    if base is not None:
-        errors = relative_error(drawn["x0"], base).numpy()
-        rows.append(_row(name, "x0_error", (float(np.median(errors)), *median_interval(errors)), n))
     if "diffusers" in drawn:
         walked = drawn["diffusers"]
         errors = relative_error(drawn["x0"][: len(walked)], walked).numpy()

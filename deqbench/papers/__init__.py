@@ -1,16 +1,20 @@
 """What the four papers print: exhibits, values, claims and settings. Digits stay as printed, so all columns are str."""
 
+from __future__ import annotations
+
 import copy
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 import yaml
 
 from deqbench.errors import UserError, did_you_mean, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PAPERS: tuple[str, ...] = ("deq-ddim", "decoder-inversion", "deq-score-matching", "jiio")
 
@@ -100,6 +104,8 @@ def _yaml(paper: str, name: str) -> Any:
 
 @cache
 def _frame(paper: str, name: str) -> pd.DataFrame:
+    import pandas as pd  # takes half a second, and most jobs read presets only
+
     with (_folder(paper) / name).open(encoding="utf-8") as lines:
         return pd.read_csv(lines, dtype=str, keep_default_na=False)
 

@@ -10,7 +10,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from safetensors import SafetensorError, safe_open
@@ -20,6 +19,8 @@ from deqbench.papers import Exhibit
 from deqbench.records import read_records, write_frame, write_json, write_text
 from deqbench.report.blocks import number
 
+# Told apart by colour-blind readers too: the first of seaborn's palette, which would take seconds to load.
+COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
 MARKERS = "osD^vPX*<>"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 STYLE: Any = {
@@ -133,24 +134,29 @@ def _panels(points: pd.DataFrame, spec: dict[str, Any]) -> list[tuple[int, int, 
 
 def _lines(ax: Axes, points: pd.DataFrame, spec: dict[str, Any], lines: list[Any]) -> None:
     """One line a value of the spec's `lines`; a value looks the same in every panel."""
-    colours = sns.color_palette("colorblind", max(len(lines), 3))
     for at, value in enumerate(lines):
         part = points[points[spec["lines"]] == value]
         if part.empty:
-            ax.plot([], [], label=f"{spec['lines']} = {value}", **_look(at, colours))  # the legend reads one panel only
+            ax.plot([], [], label=f"{spec['lines']} = {value}", **_look(at))  # the legend reads one panel only
             continue
         every = max(1, len(part) // 8)
         spread: dict[str, Any] = {"markevery": (at % every, every), "markersize": 4.5, "linewidth": 1.5}
         label = f"{spec['lines']} = {value}"
-        ax.plot(part[spec["x"]], part["median"], label=label, **_look(at, colours), **spread)
-        ax.fill_between(part[spec["x"]], part["low"], part["high"], color=colours[at], alpha=0.15, linewidth=0)
+        ax.plot(part[spec["x"]], part["median"], label=label, **_look(at), **spread)
+        ax.fill_between(
+            part[spec["x"]], part["low"], part["high"], color=COLOURS[at % len(COLOURS)], alpha=0.15, linewidth=0
+        )
     if (points["median"] > 0).any():
         ax.set_yscale("log")  # a value of exactly 0 lies below the axis
     ax.grid(True, which="major")
 
 
-def _look(at: int, colours: Any) -> dict[str, Any]:
-    return {"color": colours[at], "linestyle": DASHES[at % len(DASHES)], "marker": MARKERS[at % len(MARKERS)]}
+def _look(at: int) -> dict[str, Any]:
+    return {
+        "color": COLOURS[at % len(COLOURS)],
+        "linestyle": DASHES[at % len(DASHES)],
+        "marker": MARKERS[at % len(MARKERS)],
+    }
 
 
 def _quantity(name: str, unit: str, spec: dict[str, Any]) -> str:

@@ -36,6 +36,7 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
         )
     if records.empty:
         raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records of {spec['experiment']}; found none")
+    baseline = config.papers.deq_ddim.table_1.baseline
     rows = []
     for key, group in records.groupby(["dataset", "T"], sort=False):
         dataset, T = cast(tuple[str, int], key)
@@ -58,8 +59,8 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
                         "direction": metric.get("direction", ""),
                         "format": metric.get("format", ".3g"),
                         "kind": "measured",
-                        **_measured(metric, mine, group, spec),
-                        **_printed(exhibit, metric, method, printed_row, relation),
+                        **_measured(metric, mine, group, baseline),
+                        **_printed(exhibit, metric, (method, baseline), printed_row, relation),
                     }
                 )
     found = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -80,10 +81,10 @@ def _printed_row(config: Config, dataset: str) -> tuple[str, str]:
     return (section.stands_in_for, "stand-in") if section.stands_in_for else ("", "")
 
 
-def _measured(metric: dict[str, Any], mine: pd.DataFrame, group: pd.DataFrame, spec: dict[str, Any]) -> dict[str, Any]:
+def _measured(metric: dict[str, Any], mine: pd.DataFrame, group: pd.DataFrame, baseline: str) -> dict[str, Any]:
     """value, low, high, n, statistic, note of one cell."""
     if "ratio_of" in metric:
-        return _ratio(metric, mine, group, spec)
+        return _ratio(metric, mine, group, baseline)
     rows = mine[mine["metric"] == metric["id"]]
     if rows.empty:
         return _cell(np.nan, (np.nan, np.nan), 0, "", metric.get("absent", "not measured for this method and T"))
@@ -92,17 +93,19 @@ def _measured(metric: dict[str, Any], mine: pd.DataFrame, group: pd.DataFrame, s
         return _not_finite(values)
     if "low" in rows and len(rows) == 1 and pd.notna(rows["n"].iloc[0]):
         row = rows.iloc[0]
-        return _cell(row["value"], (row["low"], row["high"]), int(row["n"]), metric.get("statistic", "mean"), "")
+        note = row["note"] if isinstance(row.get("note"), str) else ""
+        return _cell(row["value"], (row["low"], row["high"]), int(row["n"]), metric.get("statistic", "mean"), note)
     statistic = metric.get("statistic", "mean")
     value = np.mean(values) if statistic in ("mean", "share") else np.median(values)
     return _cell(value, INTERVALS[statistic](values), len(values), "median" if statistic == "time" else statistic, "")
 
 
-def _ratio(metric: dict[str, Any], mine: pd.DataFrame, group: pd.DataFrame, spec: dict[str, Any]) -> dict[str, Any]:
+def _ratio(metric: dict[str, Any], mine: pd.DataFrame, group: pd.DataFrame, baseline: str) -> dict[str, Any]:
     """The baseline's value over the method's, image by image, as a geometric mean."""
-    pairs = paired(group, metric["ratio_of"], spec["baseline"], str(mine["method"].iloc[0]))
-    if mine["method"].iloc[0] == spec["baseline"] or len(pairs) < 2:
-        several = "the baseline itself" if mine["method"].iloc[0] == spec["baseline"] else "timed on one image only"
+    method = str(mine["method"].iloc[0])
+    pairs = paired(group, metric["ratio_of"], baseline, method)
+    if method == baseline or len(pairs) < 2:
+        several = "the baseline itself" if method == baseline else "timed on one image only"
         return _cell(np.nan, (np.nan, np.nan), len(pairs), "", several if len(pairs) else "not timed")
     ratios = (pairs["left"] / pairs["right"]).to_numpy(dtype=float)
     if not np.isfinite(ratios).all():
@@ -129,11 +132,15 @@ def _cell(value: float, interval: tuple[float, float], n: int, statistic: str, n
     return {"value": value, "low": interval[0], "high": interval[1], "n": n, "statistic": statistic, "note": note}
 
 
-def _printed(exhibit: Exhibit, metric: dict[str, Any], method: str, row: str, relation: str) -> dict[str, str]:
-    """printed, printed_row, relation: the printed value of this cell, or of the baseline over it for a ratio."""
+def _printed(
+    exhibit: Exhibit, metric: dict[str, Any], methods: tuple[str, str], row: str, relation: str
+) -> dict[str, str]:
+    """printed, printed_row, relation: the printed value of this cell, or of the baseline over it for a ratio.
+
+    methods: the cell's and the baseline.
+    """
     nothing = {"printed": "", "printed_row": "", "relation": ""}
-    spec = exhibit.spec
-    name = spec.get("printed_methods", {}).get(method)
+    name, base = (exhibit.spec.get("printed_methods", {}).get(method) for method in methods)
     if not row or not name or "printed" not in metric:
         return nothing
     table = papers.printed(exhibit)
@@ -143,8 +150,7 @@ def _printed(exhibit: Exhibit, metric: dict[str, Any], method: str, row: str, re
         return nothing
     found = {"printed": values[name], "printed_row": _row_words(rows.loc[name], row), "relation": relation}
     if "ratio_of" in metric:
-        base = spec["printed_methods"][spec["baseline"]]
-        found["printed"] = "" if name == base else f"{float(values[base]) / float(values[name]):.2f}"
+        found["printed"] = "" if base in (None, name) else f"{float(values[base]) / float(values[name]):.2f}"
     return found if found["printed"] else nothing
 
 

@@ -17,7 +17,8 @@ from torch import Tensor
 from deqbench.solvers.triangular import Swept, TriangularSystem
 
 SAFETY = 2.0  # of the predicted error
-INTERPOLATED = 0.05  # share of a state's move since it was last evaluated that interpolation gets wrong
+INTERPOLATED = 0.1  # share of a state's move since it was last evaluated that interpolation gets wrong
+SURVEY = 3  # the round that evaluates every step for the first time
 PATIENCE = 6  # coarse rounds in a row
 
 
@@ -48,18 +49,18 @@ def secant_sweeps(
     *,
     tol: float,
     nodes: int,
-    coarse_tol: float = 0.01,
+    coarse_tol: float = 0.03,
     settle_tol: float | None = None,
     max_rounds: int | None = None,
     on_round: Callable[[int, Tensor, Tensor, Tensor], None] | None = None,
 ) -> Swept:
     """Solves the system to a predicted error of `tol` of the last state's length; all states start on the guess's path.
 
-    Rounds evaluate at most `nodes` unsettled steps, closer together at both ends, until the predicted error is below
-    coarse_tol or they were too many; then one evaluates every unsettled step, and few steps are evaluated again until
-    the error is small enough or the states have moved so far that what was interpolated since may matter. A state
-    settles when no state before it moves by more than settle_tol (tol / 4 if None) of its length. tol 0: every
-    unsettled step in every round, N at most, the sequential result.
+    Most rounds evaluate at most `nodes` unsettled steps, closer together at both ends. All unsettled steps are
+    evaluated in the third round, after too many coarse ones, and when the predicted error is below coarse_tol but the
+    states have moved by more than that, or than interpolation may miss, since they were last evaluated. A state settles
+    when no state before it moves by more than settle_tol (tol / 4 if None) of its length. tol 0: every unsettled step
+    in every round, N at most, the sequential result.
 
     The predicted error is the last move times its ratio to the move before. on_round: as for `sweep`. ValueError:
     nodes < 2, or tol < 0.
@@ -73,7 +74,7 @@ def secant_sweeps(
     limit = system.steps if max_rounds is None else max_rounds
     active = list(range(len(paths)))
     for number in range(1, limit + 1):
-        chosen = [paths[b].choose(nodes if tol else system.steps, coarse_tol) for b in active]
+        chosen = [paths[b].choose(nodes if tol else system.steps, coarse_tol, tol) for b in active]
         inputs = torch.cat([paths[b].states[steps] for b, steps in zip(active, chosen, strict=True)])
         counts = torch.tensor([len(steps) for steps in chosen])
         terms = system.step_terms(inputs, torch.cat(chosen)).split(counts.tolist())
@@ -104,14 +105,17 @@ class _Path:
         self.at, self.found = torch.zeros_like(self.terms), torch.zeros_like(self.terms)  # where last evaluated
         self.seen = torch.zeros(self.steps, dtype=torch.bool)
         self.settled = 0  # states[: settled + 1] are final
-        self.last_move, self.predicted, self.coarse, self.done = float("inf"), float("inf"), 0, False
+        self.last_move, self.predicted, self.done = float("inf"), float("inf"), False
+        self.round = self.coarse = 0  # rounds so far, and coarse ones in a row
         self._move_on()
 
-    def choose(self, nodes: int, coarse_tol: float) -> Tensor:
+    def choose(self, nodes: int, coarse_tol: float, tol: float) -> Tensor:
         """The steps to evaluate, rising."""
         rest = self.steps - self.settled
-        near = self.predicted <= coarse_tol and self._drift() > coarse_tol
-        if rest <= nodes or near or self.coarse >= PATIENCE:
+        drift = coarse_tol if self.predicted > tol else tol / INTERPOLATED
+        near = self.predicted <= coarse_tol and self._drift() > drift
+        self.round += 1
+        if rest <= nodes or near or self.round == SURVEY or self.coarse >= PATIENCE:
             self.coarse = 0
             return torch.arange(self.settled, self.steps)
         self.coarse += 1
@@ -143,7 +147,8 @@ class _Path:
         length = new.flatten(1).norm(dim=1)
         moves = (new - old).flatten(1).norm(dim=1) / length.clamp_min(1e-30)
         move = float(moves[-1])
-        self.predicted = SAFETY * move * min(1.0, move / self.last_move)
+        falling = 1.0 if self.last_move == float("inf") else move / self.last_move
+        self.predicted = SAFETY * move * min(1.0, falling)
         self.last_move = max(move, 1e-300)
         near = self._drifts()[first:].to(moves) <= settle_tol / INTERPOLATED
         still = int(((moves <= settle_tol) & near).long().cumprod(0).sum())

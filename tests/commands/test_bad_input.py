@@ -71,7 +71,7 @@ def test_settings_with_an_unknown_or_missing_key_are_refused_by_name(smoke, tmp_
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"sampler": "jiont"}, "sampler: expected one of joint, "),
+        ({"sampler": "jiont"}, "sampler: expected one of "),
         ({"sampler": "jiont"}, "; found 'jiont' (did you mean 'joint'?)"),
         ({"sampler": "sequential", "preset": None, "options": {"windw": 3}}, "sequential: unknown option 'windw'"),
         ({"sampler": "windowed", "preset": None, "options": {"splt": "eps"}}, "(did you mean 'split'?)"),
@@ -172,7 +172,17 @@ def test_a_missing_config_file_is_answered_with_those_that_exist():
 
 
 def test_records_that_cannot_be_read_are_refused_by_name(tmp_path):
-    path = tmp_path / "scores.csv"
+    path = tmp_path / "deq-ddim/table-1/digits/scores.csv"
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"\xff\xfe")
-    ran = run("report", "table", "deq-ddim/table-1", path, "--config", "config/smoke.yaml", "--out", tmp_path / "x.csv")
+    ran = run("report", "tables", "deq-ddim", path, "--config", "config/smoke.yaml", "--out", tmp_path / "tables")
     assert ran.sentence.startswith(f"{path}: expected a readable table; found: ")
+
+
+def test_records_that_belong_to_no_exhibit_are_refused_by_name(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.touch()
+    for words in (["tables", "deq-ddim", path, "--config", "config/smoke.yaml"], ["figures", "deq-ddim", path]):
+        sentence = run("report", *words, "--out", tmp_path / "out").sentence
+        assert sentence.startswith(f"{path}: expected a record that an exhibit of deq-ddim is made from")
+    assert not (tmp_path / "out").exists()

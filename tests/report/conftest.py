@@ -27,10 +27,9 @@ def run(tmp_path_factory) -> SimpleNamespace:
     def with_specs(paper: str) -> tuple[papers.Exhibit, ...]:
         return tuple(replace(found, spec=synthetic.SPECS.get(f"{paper}/{found.id}", {})) for found in declared(paper))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(papers, "exhibits", with_specs)
-
-        def build() -> Path:
+    def build() -> Path:
+        with pytest.MonkeyPatch.context() as patch:  # for this while only: other tests want the specs as declared
+            patch.setattr(papers, "exhibits", with_specs)
             return site.build(synthetic.config(), "config/tiny.yaml", root, find_trail=synthetic.find_trail)
 
-        yield SimpleNamespace(root=root, out=root / "reports/tiny", index=build(), build=build)
+    return SimpleNamespace(root=root, out=root / "reports/tiny", index=build(), build=build)

@@ -46,11 +46,11 @@ class Table1:
             if not path.exists():
                 job = jobs.draw(self.scale, "digits", method, 0).model_dump_json()
                 sampling.draw(method, job, zoo.path("digits"), path)
-        scores, table = self.root / name / "scores.csv", self.root / name / "tables/deq-ddim/table-1.csv"
+        scores, tables = self.root / name / "deq-ddim/table-1/digits/scores.csv", self.root / name / "tables"
         data = (self.root / "digits.safetensors", self.root / "features.safetensors")
         sampling.score(drawn, jobs.score(self.scale, "digits").model_dump_json(), *data, scores)
-        report.table("deq-ddim/table-1", [scores], self.root / "config.yaml", table)
-        return table.parents[1]
+        report.tables("deq-ddim", [scores], self.root / "config.yaml", tables / "deq-ddim")
+        return tables
 
     def moved(self, name: str, methods: Iterable[str] = METHODS) -> dict[str, set[str]]:
         """Which metrics of which methods the check names, once the tables are made anew."""

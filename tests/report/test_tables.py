@@ -20,7 +20,6 @@ GOOD = np.array([1.0] * 9 + [0.0] * 3)
 TIMES = {"ddim": RNG.lognormal(0, 0.2, 12), "deq-ddim-paper": RNG.lognormal(-1, 0.3, 12)}
 SPEC = {
     "experiment": "table-1",
-    "baseline": "ddim",
     "labels": {"ddim": "DDIM, step by step"},
     "printed_methods": {"ddim": "DDIM", "deq-ddim-paper": "DEQ-DDIM"},
     "metrics": [
@@ -167,6 +166,21 @@ def test_a_record_with_its_own_interval_is_kept_as_it_is():
     row = pd.DataFrame(rows("ddim", "quality", [3.5])).drop(columns="image").assign(low=3.0, high=4.5, n=40)
     found = cell("ddim", "quality", tables.cells(EXHIBIT, row, scale()))
     assert (*interval(found), found["n"]) == (3.5, 3.0, 4.5, 40)
+
+
+def test_a_record_s_own_note_stands_with_its_cell():
+    row = pd.DataFrame(rows("ddim", "quality", [3.5])).drop(columns="image").assign(low=3.0, high=4.5, n=40)
+    for written, read in (("2 of 40 images diverged", "2 of 40 images diverged"), (np.nan, "")):
+        assert cell("ddim", "quality", tables.cells(EXHIBIT, row.assign(note=written), scale()))["note"] == read
+
+
+def test_ratios_are_of_the_config_s_baseline():
+    values = scale().model_dump(by_alias=True)
+    values["papers"]["deq-ddim"]["table-1"]["baseline"] = "deq-ddim-paper"
+    found = tables.cells(EXHIBIT, records(), config.validate(values, "test"))
+    assert interval(cell("ddim", "ratio", found)) == pytest.approx(geometric(TIMES["deq-ddim-paper"] / TIMES["ddim"]))
+    assert cell("ddim", "ratio", found)["printed"] == f"{2.91 / 20.16:.2f}"
+    assert cell("deq-ddim-paper", "ratio", found)["note"] == "the baseline itself"
 
 
 def test_the_printed_value_and_the_printed_ratio_come_from_the_papers_table():

@@ -113,7 +113,7 @@ def test_coarse_rounds_save_evaluations():
     coarse = secant_sweeps(system, system.slopes(), tol=1e-4, nodes=20)
     fine = secant_sweeps(system, system.slopes(), tol=1e-4, nodes=500)
     assert (coarse.evaluations < 0.7 * fine.evaluations).all()
-    assert error(coarse.states[:, -1], fine.states[:, -1]) < 2e-4
+    assert error(coarse.states[:, -1], fine.states[:, -1]) < 4e-4
 
 
 def test_settled_states_are_never_evaluated_again():

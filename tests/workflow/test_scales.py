@@ -29,8 +29,9 @@ def test_without_a_config_file_the_demo_is_planned(workspace):
     jobs = planned(ran)
     assert jobs["reproduce"] == jobs["site"] == jobs["sampling_times"] == 1
     assert jobs["sampling_scores"] == len(demo.table_1.scores)
-    shards = sum(scores.shards for scores in demo.table_1.scores.values())
-    assert jobs["sampling_images"] == len(demo.table_1.methods) * shards
+    assert jobs["sampling_images"] == sum(
+        len(demo.table_1.scored(dataset)) * scores.shards for dataset, scores in demo.table_1.scores.items()
+    )
 
 
 def test_of_the_demo_nothing_survives_in_the_papers_scale(workspace):

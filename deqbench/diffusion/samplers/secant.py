@@ -13,8 +13,8 @@ def sample(
     chain: DDIMChain,
     *,
     tol: float = 1e-3,
-    nodes: int = 64,
-    coarse_tol: float = 0.01,
+    nodes: int = 32,
+    coarse_tol: float = 0.03,
     settle_tol: float | None = None,
     max_rounds: int | None = None,
     data_variance: float = 0.2,
@@ -22,8 +22,8 @@ def sample(
 ) -> Sampled:
     """The chain to a predicted relative error of `tol` of x_0; 0 runs to the sequential result.
 
-    nodes: steps evaluated in a coarse round; chains that are not longer evaluate all that have not settled. coarse_tol:
-    predicted error at which every step is evaluated. data_variance: of a pixel, for the slopes of the first round only.
+    nodes, coarse_tol, settle_tol: see secant_sweeps; chains of no more than `nodes` steps evaluate all that have not
+    settled. data_variance: of a pixel, for the slopes of the first two rounds only.
     """
 
     def tell(number: int, samples: Tensor, states: Tensor, evaluations: Tensor) -> None:

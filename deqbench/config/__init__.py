@@ -1,0 +1,47 @@
+"""The config as types. Read once at the edge; unknown keys are refused; errors name file, key and what was expected."""
+
+from deqbench.config.methods import modules, presets
+from deqbench.config.reading import load, parse_job, parse_recipe, recipes, validate
+from deqbench.config.recipes import ClassifierRecipe, DiffusionRecipe
+from deqbench.config.sections import (
+    Checkpoint,
+    Config,
+    Dataset,
+    DeqDdim,
+    Figure1,
+    Latents,
+    Limits,
+    Method,
+    Papers,
+    Scores,
+    Source,
+    Strict,
+    Times,
+    Trace,
+)
+
+__all__ = [
+    "Checkpoint",
+    "ClassifierRecipe",
+    "Config",
+    "Dataset",
+    "DeqDdim",
+    "DiffusionRecipe",
+    "Figure1",
+    "Latents",
+    "Limits",
+    "Method",
+    "Papers",
+    "Scores",
+    "Source",
+    "Strict",
+    "Times",
+    "Trace",
+    "load",
+    "modules",
+    "parse_job",
+    "parse_recipe",
+    "presets",
+    "recipes",
+    "validate",
+]

@@ -1,0 +1,91 @@
+"""Images that diverged are scored as zeros, and every score that they touch says so."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from deqbench import config, jobs
+from deqbench.metrics import frechet, scores
+
+N, LOST = 40, [3, 11, 12]
+COMPARED = {"frechet_difference", "x0_error"}
+SCORED = {"frechet", "kid", "nearest_train", "pixel_mean", "pixel_std"} | COMPARED
+
+
+def gaussian(seed: int, n: int = N) -> torch.Tensor:
+    return torch.randn(n, 1, 2, 2, generator=torch.Generator().manual_seed(seed)) / 3
+
+
+def drawn(x0: torch.Tensor, diverged=()) -> scores.Images:
+    flags = torch.tensor([i in diverged for i in range(len(x0))])
+    counts = torch.full((len(x0),), 10)
+    return {"x0": x0, "rounds": counts, "nfe": counts, "diverged": flags}
+
+
+@pytest.fixture(scope="module")
+def reference() -> scores.Reference:
+    """Images are their own features."""
+    train = gaussian(0, 200).flatten(1).double().numpy()
+    return scores.Reference(lambda x: x.flatten(1), train, frechet.moments(train), train, gaussian(1))
+
+
+def table(reference: scores.Reference, method: scores.Images, base: scores.Images) -> pd.DataFrame:
+    """One row a method and metric."""
+    smoke = config.load("config/smoke.yaml")
+    job = jobs.score(smoke, "digits")
+    kept = {name: job.methods[name] for name in ("ddim", "deq-ddim-paper")}
+    job = job.model_copy(update={"methods": kept})
+    rows = scores.table({"ddim": base, "deq-ddim-paper": method}, job, reference)
+    return pd.DataFrame(rows).set_index(["method", "metric"]).sort_index()
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_an_image_with_one_pixel_that_is_no_number_is_scored_as_zeros(reference, bad):
+    x0 = gaussian(2)
+    broken, zeros = x0.clone(), x0.clone()
+    broken[LOST, 0, 1, 0], zeros[LOST] = bad, 0.0
+    base = drawn(gaussian(3))
+    found, expected = table(reference, drawn(broken), base), table(reference, drawn(zeros), base)
+    numbers = ["value", "low", "high"]
+    same = [metric != "diverged" for _, metric in found.index]
+    pd.testing.assert_frame_equal(found.loc[same, numbers], expected.loc[same, numbers])
+    mine = found.loc["deq-ddim-paper"]
+    assert np.isfinite(mine["value"]).all()
+    assert mine.loc["diverged", ["value", "n"]].tolist() == [3 / N, N]
+    assert expected.loc[("deq-ddim-paper", "diverged"), "value"] == 0
+
+
+def test_an_image_that_the_sampler_gave_up_is_lost_even_where_its_pixels_are_finite(reference):
+    x0, base = gaussian(2), drawn(gaussian(3))
+    zeros = x0.index_fill(0, torch.tensor(LOST), 0.0)
+    found, expected = table(reference, drawn(x0, LOST), base), table(reference, drawn(zeros), base)
+    assert found.loc[("deq-ddim-paper", "frechet"), "value"] == expected.loc[("deq-ddim-paper", "frechet"), "value"]
+    assert found.loc[("deq-ddim-paper", "diverged"), "value"] == 3 / N
+
+
+def test_every_score_of_a_method_that_lost_images_says_how_many_and_no_other_does(reference):
+    found = table(reference, drawn(gaussian(2), LOST), drawn(gaussian(3)))["note"].fillna("")
+    noted = found[found != ""]
+    assert set(noted) == {"3 of 40 images diverged, replaced by zeros"}
+    assert {method for method, _ in noted.index} == {"deq-ddim-paper"}
+    assert {metric for _, metric in noted.index} == SCORED
+
+
+def test_what_is_compared_with_a_baseline_that_lost_images_says_so_too(reference):
+    found = table(reference, drawn(gaussian(2), [0]), drawn(gaussian(3), LOST))["note"].fillna("")
+    both = "1 of 40 images diverged, replaced by zeros; 3 of 40 images of the baseline diverged, replaced by zeros"
+    assert set(found.loc["deq-ddim-paper"][sorted(COMPARED)]) == {both}
+    assert found.loc[("deq-ddim-paper", "frechet")] == "1 of 40 images diverged, replaced by zeros"
+    assert found.loc[("ddim", "frechet")] == "3 of 40 images diverged, replaced by zeros"
+
+
+def test_nothing_is_noted_where_every_image_is_finite(reference):
+    found = table(reference, drawn(gaussian(2)), drawn(gaussian(3)))
+    assert set(found["note"].fillna("")) == {""}
+    assert (found.xs("diverged", level="metric")["value"] == 0).all()
