@@ -13,6 +13,8 @@ include: "rules/datasets.smk"
 include: "rules/checkpoints.smk"
 include: "rules/statistics.smk"
 include: "rules/sampling.smk"
+include: "rules/comparison.smk"
+include: "rules/studies.smk"
 include: "rules/report.smk"
 include: "rules/zoo.smk"
 

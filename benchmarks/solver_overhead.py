@@ -1,9 +1,11 @@
-"""What a round of Anderson costs beside the network, in units of a memory floor; run by `make bench`.
+"""What a round of Anderson, or of secant sweeps, costs beside the network, in units of a memory floor; `make bench`.
 
 One image's chain of T states of 3 x 32 x 32, float32, m = 5. The real loop, `solve`, runs on a map that returns stored
-tensors. A round's time goes from the moment the map returns to the moment it is called again: residual, norms, stop
-test, traces, history, dot products, small systems, mixing. Not included: the map itself, the first rounds (the window
-fills, memory is touched for the first time) and the copies made once, at the end of a run.
+tensors; secant sweeps run on a DDIM chain whose noise predictor does, every step in every round. A round's time goes
+from the moment the map returns to the moment it is called again: residual, norms, stop test, traces, history, dot
+products, small systems, mixing. Not included: the map itself, the first rounds (the window fills, memory is touched for
+the first time) and the copies made once, at the end of a run. A round of secant sweeps holds the chain's sum as well,
+which for Anderson is part of the map.
 
 The floor is 2m + 5 = 15 vectors of the state's size copied around a ring of 15 distinct buffers, each from the one that
 was written 14 copies ago. A copy reads one vector and writes one, so a stricter floor, 15 vectors read or written once,
@@ -23,9 +25,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deqbench.diffusion.chain import DDIMChain
+from deqbench.diffusion.samplers.secant import slopes
+from deqbench.diffusion.schedule import Schedule
 from deqbench.solvers import solve
+from deqbench.solvers.secant import secant_sweeps
 
 M = 5
+MIXINGS = ("chain", "timestep", "triangular")
 LIMITS = {50: 2.0, 200: 2.0, 1000: 1.5}  # times the floor
 
 
@@ -61,15 +68,32 @@ def timed(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def measure(T: int, mixing: str, blocks: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+def measure(T: int, method: str, blocks: int, block: int) -> tuple[np.ndarray, np.ndarray]:
     """Median seconds of the floor and of the rounds beside it, (blocks,) each."""
+    if method == "secant":
+        return measure_secant(T, blocks * block)
     warm_up = math.ceil(12 / block)
-    stored = StoredMap((1, T, 3, 32, 32), block)
-    z0, rounds = torch.zeros(1, T, 3, 32, 32), (warm_up + blocks) * block
-    solve(stored, z0, solver="anderson", m=M, mixing=mixing, tol=0, max_iter=rounds + 1)
+    rounds = (warm_up + blocks) * block
+    stored, z0 = StoredMap((1, T, 3, 32, 32), block), torch.zeros(1, T, 3, 32, 32)
+    solve(stored, z0, solver="anderson", m=M, mixing=method, tol=0, max_iter=rounds + 1)
     times = np.array([stored.floors[:rounds], stored.rounds]).reshape(2, -1, block)[:, warm_up:]
     floors, steps = np.median(times[:, :, min(1, block - 1) :], axis=2)
     return floors, steps
+
+
+def measure_secant(T: int, rounds: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same, in runs of some rounds: each settles one state, so that at most a fifth is settled in the end."""
+    alpha_bar = (1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)).cumprod(0)
+    x_T = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    stored, floors, steps = StoredMap((T, 3, 32, 32), 1), [], []
+    while len(steps) < rounds:
+        stored.floors, stored.rounds, stored.calls = [], [], 0
+        schedule = Schedule(alpha_bar, 1.0)
+        chain = DDIMChain.make(lambda x, t: stored(x)[-len(x) :], schedule, "uniform-released", T, x_T)
+        secant_sweeps(chain, slopes(chain, 0.2), tol=1e-30, nodes=T, max_rounds=min(10, T))
+        floors += stored.floors[3 : len(stored.rounds)]
+        steps += stored.rounds[3:]
+    return np.array(floors), np.array(steps)
 
 
 def median_interval(values: np.ndarray, resamples: int = 2000) -> tuple[float, float, float]:
@@ -86,19 +110,19 @@ def main() -> int:
     parser.add_argument("--block", type=int, default=1, help="rounds of each kind in a row (default 1)")
     parser.add_argument("--assert-ratio", action="store_true", help="exit 1 if a median ratio is above its limit")
     arguments = parser.parse_args()
-    print("threads     T  mixing    floor ms   step ms   step/floor (95 %)     limit   step/(floor/2)")
+    print("threads     T  mixing     floor ms   step ms   step/floor (95 %)     limit   step/(floor/2)")
     too_slow = False
     for threads in arguments.threads:
         torch.set_num_threads(threads)
         for T, limit in LIMITS.items():
-            for mixing in ("chain", "timestep"):
+            for mixing in (*MIXINGS, "secant"):
                 floors, steps = measure(T, mixing, 3, arguments.block)
                 blocks = int(arguments.seconds / np.median(floors + steps) / arguments.block)
                 floors, steps = measure(T, mixing, min(max(blocks, 10), 1000), arguments.block)
                 ratio, low, high = median_interval(steps / floors)
                 too_slow |= ratio > limit
                 print(
-                    f"{threads:7d} {T:5d}  {mixing:8s} {1e3 * np.median(floors):9.3f} {1e3 * np.median(steps):9.3f}   "
+                    f"{threads:7d} {T:5d}  {mixing:10s} {1e3 * np.median(floors):9.3f} {1e3 * np.median(steps):9.3f}   "
                     f"{ratio:5.2f} ({low:.2f} to {high:.2f})   {limit:6.1f} {'over' if ratio > limit else 'ok':5s}"
                     f"{2 * ratio:6.2f}",
                     flush=True,

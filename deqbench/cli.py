@@ -14,6 +14,8 @@ COMMANDS = {
     "dataset": "a data set with its fixed splits as one safetensors file",
     "statistics": "features of a data set's splits and the floor of its scores",
     "sampling": "DEQ-DDIM and sequential sampling: draw, score, time, trace, latents",
+    "studies": "costs by batch size, long solves, workers",
+    "comparison": "all samplers on the same chains: measure, time",
     "report": "tables, claims, figures and pages from records",
     "regression": "compare tables with the accepted reference, or accept them",
     "where": "everything behind one exhibit: config key, rule, command, source, records, printed values",

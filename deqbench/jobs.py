@@ -3,8 +3,12 @@
 from typing import Any
 
 import deqbench.papers
-from deqbench.config import Checkpoint, Config, Figure1, Latents, Limits, Method, Scores, Strict, Times, Trace
+from deqbench.config import Checkpoint, Config, Figure1, Latents, Limits, Method, Scores, Strict, Times
+from deqbench.config.comparison import Compared, Comparison
+from deqbench.config.studies import Costs, Cycles, Workers
 from deqbench.errors import UserError
+
+ANALYTIC_GRID = "uniform-released"  # of chains without a data set
 
 
 class Job(Strict):
@@ -25,9 +29,10 @@ class DatasetJob(Strict):
 
 
 class Draw(Job):
-    """Images of one method, one shard of them, at every T."""
+    """Images of some methods, one shard of them, at every T and eta."""
 
-    method: Method
+    methods: dict[str, Method]
+    eta: list[float]
     scores: Scores
     shard: int
 
@@ -35,15 +40,18 @@ class Draw(Job):
 class Score(Job):
     """Scores of all methods' images of one data set."""
 
+    experiment: str
     methods: dict[str, Method]
     baseline: str
     T: list[int]
+    eta: list[float]
     extractor: str
 
 
 class Time(Strict):
     """Times of all methods on all data sets, interleaved."""
 
+    experiment: str
     seed: int
     device: str
     max_batch: int
@@ -51,59 +59,104 @@ class Time(Strict):
     methods: dict[str, Method]
     baseline: str
     times: dict[str, Times]
+    eta: dict[str, list[float]]
+
+
+class Traced(Strict):
+    """The joint solves of one method."""
+
+    method: Method
+    runs: dict[int, int]
+    rounds: int
 
 
 class TraceJob(Job):
     """The joint solve of several chains, round by round."""
 
-    methods: dict[str, Method]
-    trace: Trace
-    rounds: int
+    experiment: str
+    methods: dict[str, Traced]
+    eta: list[float]
 
 
 class LatentsJob(Job):
-    """The states of one chain after some rounds."""
+    """The states of some chains after some rounds."""
 
     method: Method
     method_name: str
-    latents: Latents
+    chains: list[Latents]
     rounds: int
+
+
+class SamplesJob(Job):
+    """Images from one x_T at several eta."""
+
+    method: Method
+    method_name: str
+    T: int
+    eta: list[float]
+
+
+class CompareJob(Job):
+    """All methods on the chains of one problem and T."""
+
+    methods: dict[str, Method]
+    compared: dict[str, Compared]
+    T: int
+    images: int
+    calibration: int
+
+
+class TimeComparedJob(Strict):
+    """Times of all methods compared, on all problems, interleaved."""
+
+    seed: int
+    device: str
+    max_batch: int
+    grids: dict[str, str]
+    methods: dict[str, Method]
+    baseline: str
+    images: dict[str, dict[int, int]]
 
 
 def _job(config: Config, dataset: str) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "dataset": dataset,
-        "grid": config.datasets[dataset].grid,
+        "grid": config.datasets[dataset].grid if dataset in config.datasets else ANALYTIC_GRID,
         "device": config.limits.device,
         "max_batch": config.limits.max_batch,
     }
 
 
-def draw(config: Config, dataset: str, method: str, shard: str | int) -> Draw:
-    """The slice behind one shard of one method's images."""
+def draw(config: Config, dataset: str, method: str, shard: str | int, experiment: str = "table-1") -> Draw:
+    """The slice behind one shard of the images that the job `method` draws: one method's, or all of them."""
     paper = config.papers.deq_ddim
-    alone = paper.table_1.scores[dataset].model_copy(update={"methods": None})  # the others are not this job's concern
-    return Draw(**_job(config, dataset), method=paper.methods[method], scores=alone, shard=int(shard))
+    table = paper.experiment(experiment)
+    alone = table.scores[dataset].model_copy(update={"methods": None})  # the others are not this job's concern
+    methods = {name: paper.methods[name] for name in table.drawn(dataset)[method]}
+    return Draw(**_job(config, dataset), methods=methods, eta=table.etas(dataset), scores=alone, shard=int(shard))
 
 
-def score(config: Config, dataset: str) -> Score:
+def score(config: Config, dataset: str, experiment: str = "table-1") -> Score:
     """The slice behind one data set's scores."""
-    table, methods = config.papers.deq_ddim.table_1, config.papers.deq_ddim.methods
+    table, methods = config.papers.deq_ddim.experiment(experiment), config.papers.deq_ddim.methods
     return Score(
         **_job(config, dataset),
+        experiment=experiment,
         methods={name: methods[name] for name in table.scored(dataset)},
         baseline=table.baseline,
         T=table.scores[dataset].T,
+        eta=table.etas(dataset),
         extractor=config.datasets[dataset].extractor,
     )
 
 
-def time(config: Config) -> Time:
+def time(config: Config, experiment: str = "table-1") -> Time:
     """The slice behind the times."""
-    table, methods = config.papers.deq_ddim.table_1, config.papers.deq_ddim.methods
+    table, methods = config.papers.deq_ddim.experiment(experiment), config.papers.deq_ddim.methods
     limits: Limits = config.limits
     return Time(
+        experiment=experiment,
         seed=config.seed,
         device=limits.device,
         max_batch=limits.max_batch,
@@ -111,25 +164,85 @@ def time(config: Config) -> Time:
         methods={name: methods[name] for name in table.timed},
         baseline=table.baseline,
         times=table.times,
+        eta={name: table.etas(name) for name in table.times},
     )
 
 
-def trace(config: Config, dataset: str) -> TraceJob:
-    """The slice behind one data set's share of figure 1."""
-    figure: Figure1 = config.papers.deq_ddim.figure_1
-    methods = {name: config.papers.deq_ddim.methods[name] for name in figure.methods}
-    return TraceJob(**_job(config, dataset), methods=methods, trace=figure.datasets[dataset], rounds=figure.rounds)
+def at_each(methods: dict[str, Method], eta: list[float]) -> list[dict[str, Method]]:
+    """The methods walked at each eta, those with an eta of their own at that only; as they are where eta is empty."""
+    return [
+        {name: method.model_copy(update={"eta": value}) for name, method in methods.items() if method.eta in (0, value)}
+        for value in eta
+    ] or [methods]
 
 
-def latents(config: Config, dataset: str) -> LatentsJob:
-    """The slice behind one data set's share of figure 2."""
-    figure = config.papers.deq_ddim.figure_2
+def trace(config: Config, dataset: str, experiment: str = "figure-1") -> TraceJob:
+    """The slice behind one data set's share of figure 1 or 11."""
+    figure: Figure1 = config.papers.deq_ddim.experiment(experiment)
+    known, share = config.papers.deq_ddim.methods, figure.datasets[dataset]
+    methods = {name: Traced(method=known[name], runs=share.runs, rounds=figure.rounds) for name in figure.methods}
+    methods |= {
+        name: Traced(method=known[name], runs=also.runs, rounds=also.rounds) for name, also in share.also.items()
+    }
+    return TraceJob(**_job(config, dataset), experiment=experiment, methods=methods, eta=figure.eta)
+
+
+def latents(config: Config, dataset: str, experiment: str = "figure-2") -> LatentsJob:
+    """The slice behind one data set's share of figure 2 or 18."""
+    figure = config.papers.deq_ddim.experiment(experiment)
     return LatentsJob(
         **_job(config, dataset),
         method=config.papers.deq_ddim.methods[figure.method],
         method_name=figure.method,
-        latents=figure.datasets[dataset],
+        chains=figure.datasets[dataset],
         rounds=figure.rounds,
+    )
+
+
+def samples(config: Config, dataset: str, experiment: str = "figure-12") -> SamplesJob:
+    """The slice behind one data set's share of figure 12 or 13."""
+    figure = config.papers.deq_ddim.experiment(experiment)
+    return SamplesJob(
+        **_job(config, dataset),
+        method=config.papers.deq_ddim.methods[figure.method],
+        method_name=figure.method,
+        T=figure.datasets[dataset],
+        eta=figure.eta,
+    )
+
+
+def _comparison(config: Config) -> Comparison:
+    section = config.papers.deq_ddim.comparison
+    if section is None:
+        raise UserError("papers.deq-ddim.comparison: expected a section; found none")
+    return section
+
+
+def compare(config: Config, problem: str, T: str | int) -> CompareJob:
+    """The slice behind one problem's rounds, evaluations and errors. UserError: the config compares nothing."""
+    section, known = _comparison(config), config.papers.deq_ddim.methods
+    chains = section.problems[problem]
+    return CompareJob(
+        **_job(config, problem),
+        methods={name: known[name] for name in section.methods},
+        compared=section.methods,
+        T=int(T),
+        images=chains.images[int(T)],
+        calibration=chains.calibration.get(int(T), 0),
+    )
+
+
+def time_compared(config: Config) -> TimeComparedJob:
+    """The slice behind the times of the comparison. UserError: the config compares nothing."""
+    section, paper = _comparison(config), config.papers.deq_ddim
+    return TimeComparedJob(
+        seed=config.seed,
+        device=config.limits.device,
+        max_batch=config.limits.max_batch,
+        grids={name: _job(config, name)["grid"] for name in section.problems},
+        methods={name: paper.methods[name] for name in section.methods},
+        baseline=paper.table_1.baseline,
+        images={name: chains.timed for name, chains in section.problems.items() if chains.timed},
     )
 
 
@@ -155,3 +268,50 @@ def shard_images(total: int, shards: int, shard: int) -> range:
     if not 0 <= shard < shards:
         raise UserError(f"shard: expected 0 to {shards - 1}; found {shard}")
     return range(total * shard // shards, total * (shard + 1) // shards)
+
+
+class CostsJob(Job):
+    """Times and memory by batch size; the sequential method first."""
+
+    methods: dict[str, Method]
+    costs: Costs
+
+
+class CyclesJob(Job):
+    """Long joint solves."""
+
+    methods: dict[str, Method]
+    cycles: Cycles
+
+
+class WorkersJob(Job):
+    """Time against the number of workers."""
+
+    method: Method
+    workers: Workers
+
+
+def costs(config: Config, dataset: str) -> CostsJob:
+    """The slice behind one data set's costs."""
+    section = config.papers.deq_ddim.costs[dataset]
+    methods = {name: config.papers.deq_ddim.methods[name] for name in section.methods}
+    return CostsJob(**_job(config, dataset), methods=methods, costs=section)
+
+
+def cycles(config: Config, dataset: str) -> CyclesJob:
+    """The slice behind one data set's long solves."""
+    section = config.papers.deq_ddim.cycles[dataset]
+    methods = {name: config.papers.deq_ddim.methods[name] for name in section.methods}
+    return CyclesJob(**_job(config, dataset), methods=methods, cycles=section)
+
+
+def workers(config: Config, dataset: str) -> WorkersJob:
+    """The slice behind one data set's times by number of workers."""
+    section = config.papers.deq_ddim.workers[dataset]
+    method = config.papers.deq_ddim.methods[section.method]
+    return WorkersJob(**_job(config, dataset), method=method, workers=section)
+
+
+def record(experiment: str, dataset: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A row as a record of the paper."""
+    return {"paper": "deq-ddim", "experiment": experiment, "dataset": dataset, **row}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deqbench import jobs, provenance
 from deqbench.config import recipes, validate
+from deqbench.config.sections import LATENT, SAMPLED, SCORED, TRACED
 from deqbench.errors import UserError
 from deqbench.workflow import claim_lock, config_source
 
@@ -25,7 +26,6 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 SAMPLING = f"{RESULTS}/deq-ddim"
 PAPER = CONFIG.papers.deq_ddim
-SCORED = list(PAPER.table_1.scores)
 
 
 wildcard_constraints:
@@ -46,13 +46,21 @@ def settings(make, *args):
 
 
 def drawn(w):
-    """All shards of all scored methods of a data set."""
-    shards = PAPER.table_1.scores[w.dataset].shards
+    """All shards of the images of all scored methods of a data set."""
+    table = PAPER.experiment(w.experiment)
     return [
-        f"{SAMPLING}/table-1/{w.dataset}/{method}/{shard}.safetensors"
-        for method in PAPER.table_1.scored(w.dataset)
-        for shard in range(shards)
+        f"{SAMPLING}/{w.experiment}/{w.dataset}/{name}/{shard}.safetensors"
+        for name in table.drawn(w.dataset)
+        for shard in range(table.scores[w.dataset].shards)
     ]
+
+
+def records(names, *endings):
+    """The records, a file a data set and ending, of those of the experiments named that this scale has."""
+    return {
+        name: [f"{SAMPLING}/{name}/{dataset}{ending}" for dataset in figure.datasets for ending in endings]
+        for name, figure in PAPER.sections(*names).items()
+    }
 
 
 onstart:

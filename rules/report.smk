@@ -1,14 +1,15 @@
 """Tables, claims, figures and pages: pure functions of the records."""
 
 RECORDS = {
-    "table-1": [f"{SAMPLING}/table-1/{dataset}/scores.csv" for dataset in SCORED] + [f"{SAMPLING}/table-1/times.csv"],
-    "figure-1": [
-        f"{SAMPLING}/figure-1/{dataset}.{kind}" for dataset in PAPER.figure_1.datasets for kind in ("csv", "parquet")
-    ],
-    "figure-2": [f"{SAMPLING}/figure-2/{dataset}.safetensors" for dataset in PAPER.figure_2.datasets],
+    name: [f"{SAMPLING}/{name}/{dataset}/scores.csv" for dataset in table.scores]
+    + [f"{SAMPLING}/{name}/times.csv"] * bool(table.times)
+    for name, table in PAPER.sections(*SCORED).items()
 }
-TABLES = [f"{RESULTS}/tables/deq-ddim/{exhibit}.csv" for exhibit in ("table-1", "figure-1")]
-FIGURES = [f"{RESULTS}/figures/deq-ddim/{exhibit}/figure.json" for exhibit in ("figure-1", "figure-2")]
+RECORDS |= records(TRACED, ".csv", ".parquet") | records((*LATENT, *SAMPLED), ".safetensors") | STUDIED
+TABLES = [f"{RESULTS}/tables/deq-ddim/{exhibit}.csv" for exhibit in PAPER.sections(*SCORED, *TRACED)]
+FIGURES = [
+    f"{RESULTS}/figures/deq-ddim/{exhibit}/figure.json" for exhibit in PAPER.sections(*TRACED, *LATENT, *SAMPLED)
+]
 
 
 rule effective_config:
@@ -83,6 +84,7 @@ rule site:
     input:
         TABLES,
         FIGURES,
+        COMPARISON_REPORT,
         f"{RESULTS}/claims/deq-ddim.json",
         config=f"{RESULTS}/config.json",
         templates=[str(path) for name in ("static", "templates") for path in sorted(Path("reports", name).iterdir())],

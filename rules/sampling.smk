@@ -1,19 +1,21 @@
-"""DEQ-DDIM sampling: table 1 (images, their scores, times), figure 1 (traces), figure 2 (latents)."""
+"""DEQ-DDIM sampling: tables 1, 2, 4 (images, their scores, times), figures 1, 11 (traces), 2, 18 (latents), 12, 13."""
 
 
 rule sampling_images:
     message:
-        "deq-ddim/table-1: {wildcards.method} on {wildcards.dataset}, shard {wildcards.shard}"
+        "deq-ddim/{wildcards.experiment}: {wildcards.method} on {wildcards.dataset}, shard {wildcards.shard}"
     input:
         f"{RESULTS}/checkpoints/{{dataset}}",
     output:
-        f"{SAMPLING}/table-1/{{dataset}}/{{method}}/{{shard}}.safetensors",
+        f"{SAMPLING}/{{experiment}}/{{dataset}}/{{method}}/{{shard}}.safetensors",
     log:
-        f"{LOGS}/deq-ddim/table-1/{{dataset}}/{{method}}/{{shard}}.log",
+        f"{LOGS}/deq-ddim/{{experiment}}/{{dataset}}/{{method}}/{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/deq-ddim/table-1/{{dataset}}/{{method}}/{{shard}}.tsv"
+        f"{BENCHMARKS}/deq-ddim/{{experiment}}/{{dataset}}/{{method}}/{{shard}}.tsv"
+    wildcard_constraints:
+        experiment="|".join(SCORED),
     params:
-        settings=settings(jobs.draw, "dataset", "method", "shard"),
+        settings=settings(jobs.draw, "dataset", "method", "shard", "experiment"),
         code=code("sampling"),
     threads: LIMITS.threads
     resources:
@@ -27,19 +29,21 @@ rule sampling_images:
 
 rule sampling_scores:
     message:
-        "deq-ddim/table-1: scores on {wildcards.dataset}"
+        "deq-ddim/{wildcards.experiment}: scores on {wildcards.dataset}"
     input:
         drawn=drawn,
         dataset=f"{RESULTS}/datasets/{{dataset}}.safetensors",
         statistics=f"{RESULTS}/statistics/{{dataset}}.safetensors",
     output:
-        f"{SAMPLING}/table-1/{{dataset}}/scores.csv",
+        f"{SAMPLING}/{{experiment}}/{{dataset}}/scores.csv",
     log:
-        f"{LOGS}/deq-ddim/table-1/{{dataset}}/scores.log",
+        f"{LOGS}/deq-ddim/{{experiment}}/{{dataset}}/scores.log",
     benchmark:
-        f"{BENCHMARKS}/deq-ddim/table-1/{{dataset}}/scores.tsv"
+        f"{BENCHMARKS}/deq-ddim/{{experiment}}/{{dataset}}/scores.tsv"
+    wildcard_constraints:
+        experiment="|".join(SCORED),
     params:
-        settings=settings(jobs.score, "dataset"),
+        settings=settings(jobs.score, "dataset", "experiment"),
         code=code("sampling"),
     threads: LIMITS.threads
     resources:
@@ -52,17 +56,19 @@ rule sampling_scores:
 
 rule sampling_times:
     message:
-        "deq-ddim/table-1: times, alone on the machine"
+        "deq-ddim/{wildcards.experiment}: times, alone on the machine"
     input:
-        [f"{RESULTS}/checkpoints/{dataset}" for dataset in PAPER.table_1.times],
+        lambda w: [f"{RESULTS}/checkpoints/{dataset}" for dataset in PAPER.experiment(w.experiment).times],
     output:
-        f"{SAMPLING}/table-1/times.csv",
+        f"{SAMPLING}/{{experiment}}/times.csv",
     log:
-        f"{LOGS}/deq-ddim/table-1/times.log",
+        f"{LOGS}/deq-ddim/{{experiment}}/times.log",
     benchmark:
-        f"{BENCHMARKS}/deq-ddim/table-1/times.tsv"
+        f"{BENCHMARKS}/deq-ddim/{{experiment}}/times.tsv"
+    wildcard_constraints:
+        experiment="|".join(SCORED),
     params:
-        settings=settings(jobs.time),
+        settings=settings(jobs.time, "experiment"),
         weights=lambda w, input: " ".join(f"--weights {folder}" for folder in input),
         code=code("sampling"),
     threads: workflow.cores or 1
@@ -77,18 +83,20 @@ rule sampling_times:
 
 rule sampling_traces:
     message:
-        "deq-ddim/figure-1: traces on {wildcards.dataset}"
+        "deq-ddim/{wildcards.experiment}: traces on {wildcards.dataset}"
     input:
         f"{RESULTS}/checkpoints/{{dataset}}",
     output:
-        traces=f"{SAMPLING}/figure-1/{{dataset}}.parquet",
-        summary=f"{SAMPLING}/figure-1/{{dataset}}.csv",
+        traces=f"{SAMPLING}/{{experiment}}/{{dataset}}.parquet",
+        summary=f"{SAMPLING}/{{experiment}}/{{dataset}}.csv",
     log:
-        f"{LOGS}/deq-ddim/figure-1/{{dataset}}.log",
+        f"{LOGS}/deq-ddim/{{experiment}}/{{dataset}}.log",
     benchmark:
-        f"{BENCHMARKS}/deq-ddim/figure-1/{{dataset}}.tsv"
+        f"{BENCHMARKS}/deq-ddim/{{experiment}}/{{dataset}}.tsv"
+    wildcard_constraints:
+        experiment="|".join(TRACED),
     params:
-        settings=settings(jobs.trace, "dataset"),
+        settings=settings(jobs.trace, "dataset", "experiment"),
         code=code("sampling"),
     threads: LIMITS.threads
     resources:
@@ -102,17 +110,19 @@ rule sampling_traces:
 
 rule sampling_latents:
     message:
-        "deq-ddim/figure-2: latents on {wildcards.dataset}"
+        "deq-ddim/{wildcards.experiment}: latents on {wildcards.dataset}"
     input:
         f"{RESULTS}/checkpoints/{{dataset}}",
     output:
-        f"{SAMPLING}/figure-2/{{dataset}}.safetensors",
+        f"{SAMPLING}/{{experiment}}/{{dataset}}.safetensors",
     log:
-        f"{LOGS}/deq-ddim/figure-2/{{dataset}}.log",
+        f"{LOGS}/deq-ddim/{{experiment}}/{{dataset}}.log",
     benchmark:
-        f"{BENCHMARKS}/deq-ddim/figure-2/{{dataset}}.tsv"
+        f"{BENCHMARKS}/deq-ddim/{{experiment}}/{{dataset}}.tsv"
+    wildcard_constraints:
+        experiment="|".join(LATENT),
     params:
-        settings=settings(jobs.latents, "dataset"),
+        settings=settings(jobs.latents, "dataset", "experiment"),
         code=code("sampling"),
     threads: LIMITS.threads
     resources:
@@ -121,4 +131,30 @@ rule sampling_latents:
         gpu=LIMITS.gpu,
     shell:
         "deqbench sampling latents --settings {params.settings:q} --weights {input} --threads {threads}"
+        " --out {output} 2> {log}"
+
+
+rule sampling_samples:
+    message:
+        "deq-ddim/{wildcards.experiment}: samples at several eta on {wildcards.dataset}"
+    input:
+        f"{RESULTS}/checkpoints/{{dataset}}",
+    output:
+        f"{SAMPLING}/{{experiment}}/{{dataset}}.safetensors",
+    log:
+        f"{LOGS}/deq-ddim/{{experiment}}/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/deq-ddim/{{experiment}}/{{dataset}}.tsv"
+    wildcard_constraints:
+        experiment="|".join(SAMPLED),
+    params:
+        settings=settings(jobs.samples, "dataset", "experiment"),
+        code=code("sampling"),
+    threads: LIMITS.threads
+    resources:
+        runtime=LIMITS.runtime,
+        mem_mb=LIMITS.mem_mb,
+        gpu=LIMITS.gpu,
+    shell:
+        "deqbench sampling samples --settings {params.settings:q} --weights {input} --threads {threads}"
         " --out {output} 2> {log}"

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from deqbench import config
+from deqbench import config, jobs
 from deqbench.config import methods
 from deqbench.data.datasets import DATASETS
 from deqbench.diffusion.samplers import sampler
@@ -117,6 +117,7 @@ def test_an_unknown_name_is_refused_with_its_key_and_the_nearest_known_one(place
     assert "; found " in found and found.endswith(f"(did you mean '{nearest}'?)")
 
 
+SHOWN = {"T": 20, "every": 5}
 OPTIONS = "papers/deq-ddim/methods/deq-ddim-3-steps/options"
 
 
@@ -223,6 +224,53 @@ def test_a_data_set_scores_all_methods_unless_it_names_some_and_the_baseline_is_
     assert sentence_about(changed(place, ["deq-ddim-paper"])).startswith(
         f"some.yaml: {PAPER}.table-1.baseline: expected one of deq-ddim-paper; found 'ddim'"
     )
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        ("table-2/eta", {}, "table-2.eta.digits: expected a list of eta; found none"),
+        ("table-2/eta/digits", [0.5], "table-2.eta.digits: expected 1 among them, for ddpm-large; found [0.5]"),
+        ("table-2/eta/digits", [1.5], "table-2.eta.digits.0: expected a number less than or equal to 1; found 1.5"),
+        (
+            "table-2/baseline",
+            "ddpm-large",
+            "table-2.baseline: expected a method of eta 0, to be walked at each; found another",
+        ),
+        ("table-2/methods", ["ddim", "deq-sdim-paper"], "(did you mean 'deq-sddim-paper'?)"),
+        ("table-2/scores/digts", {"T": 5, "images": 40}, "(did you mean 'digits'?)"),
+        ("figure-11/methods", ["deq-sdim-paper"], "(did you mean 'deq-sddim-paper'?)"),
+        ("figure-1/datasets/digits/also/picrad", {"runs": {5: 2}, "rounds": 5}, "figure-1.datasets.digits.also: "),
+        ("figure-12/datasets/digts", 10, "(did you mean 'digits'?)"),
+        ("figure-18/method", "deq-ddim-papre", "(did you mean 'deq-ddim-paper'?)"),
+    ],
+)
+def test_what_does_not_fit_in_a_stochastic_experiment_is_refused_with_its_key(place, value, sentence):
+    found = sentence_about(changed(f"papers/deq-ddim/{place}", value))
+    assert found.startswith(f"some.yaml: {PAPER}.{place.split('/')[0]}.") and sentence in found
+
+
+@pytest.mark.parametrize("name", ["table-2", "figure-11", "figure-12", "figure-18"])
+def test_a_scale_may_leave_an_experiment_out(name):
+    found = config.validate(changed(f"papers/deq-ddim/{name}", ...), "").papers.deq_ddim
+    assert found.experiment(name) is None and found.sections("table-1", name).keys() == {"table-1"}
+
+
+def test_every_method_is_walked_at_each_eta_but_one_with_its_own_at_that_only():
+    known = config.load(ROOT / "smoke.yaml").papers.deq_ddim.methods
+    methods = {name: known[name] for name in ("ddpm-large", "ddim")}
+    found = jobs.at_each(methods, [0.2, 1])
+    assert [{name: method.eta for name, method in walked.items()} for walked in found] == [
+        {"ddim": 0.2},
+        {"ddpm-large": 1, "ddim": 1},
+    ]
+    assert jobs.at_each(methods, []) == [methods]
+
+
+def test_one_chain_and_a_list_of_one_show_the_same_latents():
+    place = "papers/deq-ddim/figure-2/datasets/digits"
+    one, listed = (config.validate(changed(place, v), "") for v in (SHOWN, [SHOWN]))
+    assert one == listed
 
 
 def test_a_data_set_is_a_printed_row_or_stands_in_for_one_but_not_both():

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from deqbench.errors import UserError
-from deqbench.records import write_text
+from deqbench.records import write_json, write_text
 from deqbench.report import regression
+from deqbench.report.accepted import ABOUT
 
 app = typer.Typer(no_args_is_help=True)
 Scale = Annotated[str, typer.Option(help="names results/<scale> and results/reference/<scale>")]
@@ -42,4 +43,6 @@ def accept(scale: Scale = "demo", results: Results = Path("results")) -> None:
             path.unlink()
     for name, path in mine.items():
         write_text(reference / f"{name}.csv", path.read_text(encoding="utf-8"))
+    if about := regression.about(results / scale):
+        write_json(reference / ABOUT, about)
     print(f"accepted {len(mine)} tables into {reference}")

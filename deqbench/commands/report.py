@@ -21,7 +21,7 @@ def _by_exhibit(paper: str, records: list[Path]) -> list[tuple[Exhibit, list[Pat
     """The exhibits of a paper whose specs name some of the records, with these. UserError: one that no spec names."""
     found = [
         (exhibit, [path for path in records if any(path.match(pattern) for pattern in exhibit.spec.get("records", ()))])
-        for exhibit in papers.exhibits(paper)
+        for exhibit in (*papers.exhibits(paper), *papers.studies(paper))
     ]
     named = {path for _, mine in found for path in mine}
     for path in records:

@@ -1,28 +1,26 @@
 """The sections of a config as types, with what each key means; unknown keys are refused."""
 
+from collections.abc import Container, Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from deqbench.config import methods
+from deqbench.config.comparison import MIXTURES, Comparison
+from deqbench.config.strict import Name, Steps, Strict
+from deqbench.config.studies import Costs, Cycles, Workers
 from deqbench.errors import did_you_mean
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Source = Literal["digits", "tissue", "cifar10", "folder"]
 Grid = Literal["uniform-released", "uniform-paper", "quadratic-paper", "quadratic-released"]
+Eta = Annotated[float, Field(ge=0, le=1)]
+One = BeforeValidator(lambda value: value if isinstance(value, list) else [value])  # one value stands for a list of it
 
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
-Steps = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed), Field(min_length=1)]
-
-
-class Strict(BaseModel):
-    """A section that refuses unknown keys and cannot change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+# Experiments of one shape, which share rules and commands.
+SCORED = ("table-1", "table-2", "table-4")
+TRACED = ("figure-1", "figure-11")
+LATENT = ("figure-2", "figure-18")
+SAMPLED = ("figure-12", "figure-13")
 
 
 class Checkpoint(Strict):
@@ -58,7 +56,7 @@ class Method(Strict):
 
     sampler: Name = Field(description="a module of deqbench.diffusion.samplers")
     preset: Name | None = Field(None, description="named settings of the paper: paper, released")
-    eta: float = Field(0.0, ge=0, le=1, description="0 is DDIM, 1 is DDPM")
+    eta: Eta = Field(0.0, description="0 is DDIM, 1 is DDPM")
     variance: Literal["posterior", "large"] = Field("posterior", description="the noise's variance at eta 1")
     options: dict[str, Any] = Field({}, description="settings of the sampler, over those of the preset")
 
@@ -93,34 +91,75 @@ class Table1(Strict):
         """The methods whose images of a data set are scored."""
         return self.scores[dataset].methods or self.methods
 
+    def drawn(self, dataset: str) -> dict[str, list[str]]:
+        """The methods whose images of a data set one job draws, by that job's name."""
+        return {name: [name] for name in self.scored(dataset)}
+
+    def etas(self, dataset: str) -> list[float]:
+        """The eta that every method is walked at; none: each at its own."""
+        return []
+
+
+class Table2(Table1):
+    """The same of stochastic chains, at several eta. Source: DEQ-DDIM, tables 2 and 4."""
+
+    eta: dict[Name, list[Eta]] = Field(
+        description="by data set: methods are walked at each, those with an eta of their own at that only"
+    )
+
+    def drawn(self, dataset: str) -> dict[str, list[str]]:
+        """One job draws all: it starts once for many short chains."""
+        return {"every-method": self.scored(dataset)}
+
+    def etas(self, dataset: str) -> list[float]:
+        """As in the config."""
+        return self.eta[dataset]
+
+
+class Also(Strict):
+    """One more method, traced at its own T and for its own number of rounds."""
+
+    runs: dict[int, Annotated[int, Field(ge=2)]] = Field(min_length=1, description="images by T")
+    rounds: int = Field(ge=1, description="solver steps recorded")
+
 
 class Trace(Strict):
     """Chains whose joint solve is recorded round by round for one data set."""
 
     runs: dict[int, Annotated[int, Field(ge=2)]] = Field(min_length=1, description="images by T")
+    also: dict[Name, Also] = Field({}, description="further methods, at some T only")
 
 
 class Figure1(Strict):
-    """The joint residual and the error of x0 over solver steps. Source: DEQ-DDIM, figure 1."""
+    """The joint residual and the error of x0 over solver steps. Source: DEQ-DDIM, figures 1 and 11."""
 
     methods: list[Name] = Field(min_length=1)
+    eta: list[Eta] = Field([], description="methods are traced at each; none: at their own")
     rounds: int = Field(ge=1, description="solver steps recorded")
     datasets: dict[Name, Trace]
 
 
 class Latents(Strict):
-    """A chain whose states are shown after some rounds for one data set."""
+    """A chain whose states are shown after some rounds."""
 
     T: int = Field(ge=10)
     every: int = Field(ge=1, description="every which state is shown, with x_0 to x_4")
 
 
 class Figure2(Strict):
-    """States of the chain after a few solver steps. Source: DEQ-DDIM, figure 2."""
+    """States of the chain after a few solver steps. Source: DEQ-DDIM, figures 2 and 18."""
 
     method: Name
     rounds: int = Field(ge=1)
-    datasets: dict[Name, Latents]
+    datasets: dict[Name, Annotated[list[Latents], One, Field(min_length=1)]]
+
+
+class Figure12(Strict):
+    """Images from one x_T at several eta. Source: DEQ-DDIM, figures 12 and 13."""
+
+    method: Name
+    eta: list[Eta] = Field(min_length=1)
+    datasets: dict[Name, Annotated[int, Field(ge=1)]] = Field(description="T by data set")
 
 
 class DeqDdim(Strict):
@@ -130,6 +169,48 @@ class DeqDdim(Strict):
     table_1: Table1 = Field(alias="table-1")
     figure_1: Figure1 = Field(alias="figure-1")
     figure_2: Figure2 = Field(alias="figure-2")
+    table_2: Table2 | None = Field(None, alias="table-2")
+    table_4: Table2 | None = Field(None, alias="table-4")
+    figure_11: Figure1 | None = Field(None, alias="figure-11")
+    figure_12: Figure12 | None = Field(None, alias="figure-12")
+    figure_13: Figure12 | None = Field(None, alias="figure-13")
+    figure_18: Figure2 | None = Field(None, alias="figure-18")
+    comparison: Comparison | None = None
+    costs: dict[Name, Costs] = Field({}, description="a study, by data set")
+    cycles: dict[Name, Cycles] = Field({}, description="a study, by data set")
+    workers: dict[Name, Workers] = Field({}, description="a study, by data set")
+
+    def experiment(self, name: str) -> Any:
+        """The section of that name, such as table-1; None where this scale has none."""
+        return getattr(self, name.replace("-", "_"), None)
+
+    def sections(self, *names: str) -> dict[str, Any]:
+        """Those of the experiments named that this scale has."""
+        return {name: section for name in names if (section := self.experiment(name)) is not None}
+
+    def names(self, datasets: Container[str]) -> Iterator[tuple[str, str, Container[str]]]:
+        """Key, name found and names known of everything that a section refers to."""
+        for name, table in self.sections(*SCORED).items():
+            for key in ("methods", "timed"):
+                yield from ((f"{name}.{key}", method, self.methods) for method in getattr(table, key))
+            for key in ("scores", "times"):
+                yield from ((f"{name}.{key}", dataset, datasets) for dataset in getattr(table, key))
+            for dataset in table.scores:
+                scored = table.scored(dataset)
+                yield from ((f"{name}.scores.{dataset}.methods", method, table.methods) for method in scored)
+                yield f"{name}.baseline", table.baseline, scored
+        for name, figure in self.sections(*TRACED, *LATENT, *SAMPLED).items():
+            used = figure.methods if name in TRACED else [figure.method]
+            yield from ((f"{name}.method{'s' * (name in TRACED)}", method, self.methods) for method in used)
+            yield from ((f"{name}.datasets", dataset, datasets) for dataset in figure.datasets)
+        for name, figure in self.sections(*TRACED).items():
+            for dataset, trace in figure.datasets.items():
+                yield from ((f"{name}.datasets.{dataset}.also", method, self.methods) for method in trace.also)
+        for name in ("costs", "cycles", "workers"):
+            for dataset, study in self.experiment(name).items():
+                yield name, dataset, datasets
+                used = [study.method] if name == "workers" else study.methods
+                yield from ((f"{name}.{dataset}.methods", method, self.methods) for method in used)
 
 
 class Papers(Strict):
@@ -161,22 +242,7 @@ class Config(Strict):
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
         paper = self.papers.deq_ddim
-        for key, found, known in (
-            *(("table-1.methods", m, paper.methods) for m in paper.table_1.methods),
-            *(("table-1.timed", m, paper.methods) for m in paper.table_1.timed),
-            *(("table-1.scores", d, self.datasets) for d in paper.table_1.scores),
-            *(
-                (f"table-1.scores.{d}.methods", m, paper.table_1.methods)
-                for d in paper.table_1.scores
-                for m in paper.table_1.scored(d)
-            ),
-            *(("table-1.baseline", paper.table_1.baseline, paper.table_1.scored(d)) for d in paper.table_1.scores),
-            *(("table-1.times", d, self.datasets) for d in paper.table_1.times),
-            *(("figure-1.methods", m, paper.methods) for m in paper.figure_1.methods),
-            *(("figure-1.datasets", d, self.datasets) for d in paper.figure_1.datasets),
-            ("figure-2.method", paper.figure_2.method, paper.methods),
-            *(("figure-2.datasets", d, self.datasets) for d in paper.figure_2.datasets),
-        ):
+        for key, found, known in paper.names(self.datasets):
             _known(f"papers.deq-ddim.{key}", found, known)
         for name, method in paper.methods.items():
             key = f"papers.deq-ddim.methods.{name}"
@@ -191,6 +257,47 @@ class Config(Strict):
                 option, words = wrong.split(": ", 1)
                 place = "options" if option in method.options else f"preset {method.preset}"
                 raise ValueError(f"@{key}.{place}.{option}@{words}")
+        return self
+
+    @model_validator(mode="after")
+    def _etas_fit(self) -> "Config":
+        known = self.papers.deq_ddim.methods
+        for name, table in self.papers.deq_ddim.sections("table-2", "table-4").items():
+            key = f"papers.deq-ddim.{name}"
+            if known[table.baseline].eta:
+                raise ValueError(f"@{key}.baseline@expected a method of eta 0, to be walked at each; found another")
+            for dataset in (*table.scores, *table.times):
+                if dataset not in table.eta:
+                    raise ValueError(f"@{key}.eta.{dataset}@expected a list of eta; found none")
+            for dataset in table.scores:
+                for method in table.scored(dataset):
+                    own, etas = known[method].eta, table.eta[dataset]
+                    if own and own not in etas:
+                        raise ValueError(
+                            f"@{key}.eta.{dataset}@expected {own:g} among them, for {method}; found {etas}"
+                        )
+        return self
+
+    @model_validator(mode="after")
+    def _comparison_fits(self) -> "Config":
+        paper, compared = self.papers.deq_ddim, self.papers.deq_ddim.comparison
+        if compared is None:
+            return self
+        key = "papers.deq-ddim.comparison"
+        _known(f"{key}.methods", paper.table_1.baseline, compared.methods)
+        for name in compared.methods:
+            _known(f"{key}.methods", name, paper.methods)
+            if paper.methods[name].eta:
+                raise ValueError(f"@{key}.methods.{name}@expected a method of eta 0; found another")
+        for problem in compared.problems:
+            _known(f"{key}.problems", problem, (*self.datasets, *MIXTURES))
+        presets = methods.presets("deq-ddim")
+        for place, name, options in compared.options():
+            method = paper.methods[name]
+            whole = {**presets.get(method.preset or "", {}), **method.options, **options}
+            if wrong := methods.wrong_option(method.sampler, whole):
+                option, words = wrong.split(": ", 1)
+                raise ValueError(f"@papers.deq-ddim.{place}.{option}@{words}")
         return self
 
 

@@ -72,6 +72,7 @@ def _keys_at(schema: dict[str, Any], loc: tuple[Any, ...]) -> list[str]:
         else:
             named = next(iter(node.get("patternProperties", {}).values()), None)
             node = named or node.get("items") or node.get("additionalProperties", {})
-        if isinstance(node, dict) and "allOf" in node:
-            node = node["allOf"][0]
+        for several in ("allOf", "anyOf"):  # anyOf: a section or nothing
+            if isinstance(node, dict) and several in node:
+                node = node[several][0]
     return sorted(node.get("properties", {}))

@@ -133,21 +133,22 @@ class DDIMChain:
         split: Tensor | None = None,
         samples: Tensor | None = None,
     ) -> Tensor:
-        """The states after steps first..first+M-1, swept from `base`; see TriangularSystem. Sums are float64.
+        """The states after steps first..first+M-1, swept from `base`; see TriangularSystem.
 
         split None is the eps form (the paper's h-tilde), ones are the drift form (ParaDiGMS); it may differ from sample
-        to sample, (b, N).
+        to sample, (b, N). Sums of the eps form are float64, other sweeps round like the sequential chain.
         """
         window = slice(first, first + terms.shape[1])
         ratio = self.ratio[window]
-        linear = ratio if split is None else split[..., window]
-        product = linear.cumprod(-1)
+        linear = (ratio if split is None else split[..., window]).reshape(-1, len(ratio))
+        # The eps form is a plain sum in y = x / product, taken at once; other sweeps go step by step.
+        product = linear.cumprod(1) if split is None else torch.ones_like(linear)
         rest = _along(self.scale[window] / product, terms) * terms  # (b, M, *dims)
-        if split is not None:
-            rest += _along((ratio - linear) / product, terms) * states
         if self.noise is not None:
             noise = self.noise if samples is None else self.noise[samples]
             rest += _along(self.noise_scale[window] / product, terms) * noise[:, window]
+        if split is not None:
+            return _recur(base, rest.addcmul_(_along(ratio - linear, terms), states), linear)
         total = rest.cumsum(1, dtype=torch.float64).add_(base[:, None])
         return total.mul_(_along(product, total)).to(terms.dtype)
 
@@ -167,6 +168,18 @@ class DDIMChain:
             if self.noise is not None:
                 x = x + float(self.noise_scale[j]) * self.noise[:, j]
             yield x
+
+
+def _recur(base: Tensor, rest: Tensor, linear: Tensor) -> Tensor:
+    """x_{j+1} = linear_j x_j + rest_j from x_0 = base, written over rest (b, M, *dims). linear: (1 or b, M) float64."""
+    x = base
+    if len(linear) == 1:
+        for row, factor in zip(rest.unbind(1), linear[0].tolist(), strict=True):
+            x = row.add_(x, alpha=factor)
+        return rest
+    for row, factors in zip(rest.unbind(1), _along(linear, rest).unbind(1), strict=True):
+        x = row.addcmul_(x, factors)
+    return rest
 
 
 def _along(coefficients: Tensor, like: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from deqbench import jobs
 from deqbench.config import Method
 from deqbench.data.checkpoints import Network
 from deqbench.diffusion import noise
-from deqbench.diffusion.chain import DDIMChain
+from deqbench.diffusion.chain import DDIMChain, EpsModel
 from deqbench.diffusion.network import NoisePredictor
 from deqbench.diffusion.sampled import Sampled
 from deqbench.diffusion.samplers import sample
@@ -30,7 +30,7 @@ def predictor(network: Network, device: str, max_batch: int) -> NoisePredictor:
 
 
 def chain(
-    network: Network, eps: NoisePredictor, method: Method, grid: str, T: int, seed: int, images: Sequence[int]
+    network: Network, eps: EpsModel, method: Method, grid: str, T: int, seed: int, images: Sequence[int]
 ) -> DDIMChain:
     """The chains of the images named, with their own starting points and noises."""
     device = next(network.net.parameters()).device
@@ -48,18 +48,20 @@ def groups(images: range, T: int) -> Iterator[range]:
 
 
 @torch.inference_mode()
-def draw(network: Network, job: jobs.Draw, T: int, on_image: Callable[[int], None] | None = None) -> dict[str, Tensor]:
-    """x0 (n, C, H, W), rounds (n,), nfe (n,) and diverged (n,) of one shard at one T."""
+def draw(
+    network: Network, job: jobs.Draw, method: Method, T: int, on_image: Callable[[int], None] | None = None
+) -> dict[str, Tensor]:
+    """x0 (n, C, H, W), rounds (n,), nfe (n,) and diverged (n,) of one shard of a method's images at one T."""
     eps = predictor(network, job.device, job.max_batch)
     parts: list[Sampled] = []
     done = 0
     for group in groups(jobs.shard_images(job.scores.images, job.scores.shards, job.shard), T):
         before = eps.evaluations
-        made = chain(network, eps, job.method, job.grid, T, job.seed, group)
-        parts.append(sample(job.method.sampler, made, jobs.options(job.method)))
+        made = chain(network, eps, method, job.grid, T, job.seed, group)
+        parts.append(sample(method.sampler, made, jobs.options(method)))
         if eps.evaluations - before != int(parts[-1].nfe.sum()):
             raise AssertionError(
-                f"{job.method.sampler}: NFE {int(parts[-1].nfe.sum())}, counted {eps.evaluations - before}"
+                f"{method.sampler}: NFE {int(parts[-1].nfe.sum())}, counted {eps.evaluations - before}"
             )
         done += len(group)
         if on_image:
@@ -108,21 +110,23 @@ def _ddpm_walk(network: Network, scheduler: Any, x: Tensor, drawn: Tensor) -> Te
 
 
 @torch.inference_mode()
-def timed(network: Network, job: jobs.Time, dataset: str, T: int) -> Iterator[dict[str, Any]]:
+def timed(
+    network: Network, job: jobs.Time, methods: dict[str, Method], dataset: str, T: int
+) -> Iterator[dict[str, Any]]:
     """One mapping a run: method, image, seconds, rounds, nfe, x0_error; the methods take turns, one image at a time.
 
     The first turn warms up and is not reported. x0_error is relative to the baseline's x0 of the same image.
     """
     times = job.times[dataset]
     eps = predictor(network, job.device, job.max_batch)
-    spent = dict.fromkeys(job.methods, 0.0)
+    spent = dict.fromkeys(methods, 0.0)
     for repeat in range(-1, times.repeats):
         exact = None
-        running = {name for name in job.methods if repeat < 3 or spent[name] <= times.longest_s}
+        running = {name for name in methods if repeat < 3 or spent[name] <= times.longest_s}
         if running:  # what the others are compared with is made for every image that one of them makes
-            running |= {job.baseline} & job.methods.keys()
-        for name in sorted(running, key=lambda n: (n != job.baseline, list(job.methods).index(n))):
-            method = job.methods[name]
+            running |= {job.baseline} & methods.keys()
+        for name in sorted(running, key=lambda n: (n != job.baseline, list(methods).index(n))):
+            method = methods[name]
             if repeat < 0 and T > 100:  # a long chain needs no warm-up of its own: the shorter ones were run before it
                 continue
             made = chain(network, eps, method, job.grids[dataset], T, job.seed, [max(repeat, 0)])
@@ -138,12 +142,17 @@ def timed(network: Network, job: jobs.Time, dataset: str, T: int) -> Iterator[di
                     "time_s": seconds,
                     "rounds": int(found.rounds[0]),
                     "nfe": int(found.nfe[0]),
-                    "x0_error": _error(found.x0, exact, method.eta == job.methods[job.baseline].eta),
+                    "x0_error": _error(found.x0, exact, same_chain(method, methods[job.baseline])),
                 }
 
 
-def _error(x0: Tensor, exact: Tensor | None, same_chain: bool) -> float:
-    return float(relative_error(x0, exact)[0]) if same_chain and exact is not None else float("nan")
+def same_chain(method: Method, other: Method) -> bool:
+    """Whether both should end in the same images: the same chain, walked another way."""
+    return (method.eta, method.variance) == (other.eta, other.variance)
+
+
+def _error(x0: Tensor, exact: Tensor | None, comparable: bool) -> float:
+    return float(relative_error(x0, exact)[0]) if comparable and exact is not None else float("nan")
 
 
 def _clock(run: Callable[[], Sampled], device: str) -> tuple[float, Sampled]:

@@ -19,7 +19,7 @@ from deqbench.diffusion.samplers import sample
 from deqbench.diffusion.schedule import Schedule
 from deqbench.errors import UserError, unknown
 
-DEFAULT_SAMPLER = "windowed"
+DEFAULT_SAMPLER = "secant"
 
 OutputType = Literal["pil", "np", "pt"]
 Generators = torch.Generator | list[torch.Generator] | None

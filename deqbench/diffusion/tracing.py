@@ -1,14 +1,17 @@
-"""The joint solve round by round, and the states that it has reached after some rounds."""
+"""The joint solve round by round, the states that it has reached after some rounds, and its images at several eta."""
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from deqbench import jobs
-from deqbench.config import Method
+from deqbench.config import Latents
 from deqbench.data.checkpoints import Network
+from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.experiments import chain, groups, predictor
 from deqbench.diffusion.sampled import Round
 from deqbench.diffusion.samplers import sample
@@ -21,18 +24,29 @@ PAPER_ROUNDS = 15
 GOOD = 0.05  # below what the eye sees
 
 
+def chains(job: jobs.TraceJob) -> list[tuple[str, jobs.Traced, int]]:
+    """Name, method at its eta and T of every trace."""
+    return [
+        (name, job.methods[name].model_copy(update={"method": method}), T)
+        for methods in jobs.at_each({name: traced.method for name, traced in job.methods.items()}, job.eta)
+        for name, method in methods.items()
+        for T in sorted(job.methods[name].runs)
+    ]
+
+
 @torch.inference_mode()
-def trace(network: Network, job: jobs.TraceJob, method: Method, T: int) -> pd.DataFrame:
+def trace(network: Network, job: jobs.TraceJob, traced: jobs.Traced, T: int) -> pd.DataFrame:
     """Rows image, round, metric, value, unit: residuals, x0's relative error to the sequential chain; no early stop.
 
     UserError: a method that is no joint solve.
     """
+    method = traced.method
     if method.sampler != "joint":
-        raise UserError(f"figure-1.methods: expected a method whose sampler is joint; found {method.sampler}")
+        raise UserError(f"{job.experiment}.methods: expected a method whose sampler is joint; found {method.sampler}")
     eps = predictor(network, job.device, job.max_batch)
-    options = {**jobs.options(method), "tol": 0.0, "max_iter": job.rounds}
+    options = {**jobs.options(method), "tol": 0.0, "max_iter": traced.rounds}
     rows: list[dict[str, Any]] = []
-    for group in groups(range(job.trace.runs[T]), T):
+    for group in groups(range(traced.runs[T]), T):
         made = chain(network, eps, method, job.grid, T, job.seed, group)
         exact = sample("sequential", made, {}).x0
 
@@ -51,56 +65,95 @@ def trace(network: Network, job: jobs.TraceJob, method: Method, T: int) -> pd.Da
 
 
 def summary(traces: pd.DataFrame) -> list[dict[str, Any]]:
-    """Records per method, T and image: residual first and last, x0 error after 15 rounds and whether it is below 0.05,
-    rounds to an error of 1e-3.
+    """Records per method, eta, T and image, in the traces' last round or, where it stopped earlier, its own last.
 
-    rounds_to_1e-3 is the round from which the error stays below 1e-3; one more than the rounds run where it never does.
+    The residual: at first, at last, and the last over the first. rounds_to_1e-3 is the round from which the error of x0
+    stays below 1e-3; one more than the rounds run where it never does. Where so many rounds were recorded: the residual
+    and the error after 15, whether the error is below 0.05 then, and the error after T.
     """
     rows = []
-    for (method, T, image), part in traces.groupby(["method", "T", "image"], sort=True):
-        keys = {"method": method, "T": T, "image": image}
+    by = ["method", "eta", "T"]
+    traces = traces.assign(recorded=traces.groupby(by)["round"].transform("max"))
+    for key, part in traces.groupby([*by, "image"], sort=True):
+        keys = dict(zip((*by, "image"), key, strict=True))
         by_metric = {metric: p.sort_values("round")["value"].to_numpy() for metric, p in part.groupby("metric")}
-        residual, error = by_metric["residual"], by_metric["x0_error"]
-        above = (error >= TARGET).nonzero()[0]
-        reached = int(above[-1]) + 2 if len(above) else 1
-        after_15 = error[min(PAPER_ROUNDS, len(error)) - 1]
-        values = {
-            "residual_first": (residual[0], "2-norm"),
-            "residual_last": (residual[-1], "2-norm"),
-            "x0_error_15": (after_15, ""),
-            "good_15": (float(after_15 < GOOD), ""),
-            "rounds_to_1e-3": (reached, "rounds"),
-        }
-        rows += [{**keys, "metric": name, "value": value, "unit": unit} for name, (value, unit) in values.items()]
+        values = _summed_up(by_metric["residual"], by_metric["x0_error"], steps=int(part["T"].iloc[0]))
+        recorded = int(part["recorded"].iloc[0])
+        values = {name: found for name, found in values.items() if found[2] <= recorded}
+        rows += [{**keys, "metric": name, "value": value, "unit": unit} for name, (value, unit, _) in values.items()]
     return rows
+
+
+def _after(values: NDArray[np.float64], rounds: int) -> float:
+    """The value after so many rounds, or the last one of a solve that had come to rest before."""
+    return float(values[min(rounds, len(values)) - 1])
+
+
+def _summed_up(
+    residual: NDArray[np.float64], error: NDArray[np.float64], steps: int
+) -> dict[str, tuple[float, str, int]]:
+    """Value, unit and rounds needed by metric of one trace."""
+    above = (error >= TARGET).nonzero()[0]
+    after_15 = _after(error, PAPER_ROUNDS)
+    return {
+        "residual_first": (residual[0], "2-norm", 1),
+        "residual_15": (_after(residual, PAPER_ROUNDS), "2-norm", PAPER_ROUNDS),
+        "residual_last": (residual[-1], "2-norm", 1),
+        "residual_left": (residual[-1] / residual[0], "", 1),
+        "x0_error_15": (after_15, "", PAPER_ROUNDS),
+        "good_15": (float(after_15 < GOOD), "", PAPER_ROUNDS),
+        "x0_error_T": (_after(error, steps), "", steps),
+        "rounds_to_1e-3": (int(above[-1]) + 2 if len(above) else 1, "rounds", 1),
+    }
 
 
 @torch.inference_mode()
 def latents(network: Network, job: jobs.LatentsJob) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors joint, sequential (n, C, H, W), indices (n,), error (n,) of one image's chain, and words about it.
+    """Tensors T<T>.joint, .sequential (n, C, H, W), .indices (n,), .error (n,) of one image's chains, and words.
 
     Shown: every so many-th state from x_{T-1} down, and x_4 to x_0.
     """
     eps = predictor(network, job.device, job.max_batch)
-    made = chain(network, eps, job.method, job.grid, job.latents.T, job.seed, [0])
+    tensors: dict[str, Tensor] = {}
+    for shown in job.chains:
+        made = chain(network, eps, job.method, job.grid, shown.T, job.seed, [0])
+        tensors |= {f"T{shown.T}.{name}": tensor for name, tensor in _states(made, shown, job).items()}
+    return tensors, {"rounds": str(job.rounds), "method": job.method_name, "dataset": job.dataset}
+
+
+def _states(made: DDIMChain, shown: Latents, job: jobs.LatentsJob) -> dict[str, Tensor]:
     options = {**jobs.options(job.method), "tol": 0.0, "max_iter": job.rounds}
     joint = sample(job.method.sampler, made, options).states
     exact = sample("sequential", made, {"keep_states": True}).states
     if joint is None or exact is None:
-        raise UserError(f"figure-2.method: expected a method that keeps its states; found {job.method.sampler}")
+        raise UserError(f"method: expected a method that keeps its states; found {job.method.sampler}")
     steps = made.steps
-    indices = [k for k in range(steps - 1, 4, -1) if k % job.latents.every == 0] + [4, 3, 2, 1, 0]
+    indices = [k for k in range(steps - 1, 4, -1) if k % shown.every == 0] + [4, 3, 2, 1, 0]
     places = torch.tensor([steps - 1 - k for k in indices])  # states[:, 0] is x_{N-1}
-    tensors = {
+    return {
         "joint": joint[0, places].cpu(),
         "sequential": exact[0, places].cpu(),
         "indices": torch.tensor(indices),
         "error": relative_error(joint[0, places], exact[0, places]).cpu(),
     }
-    words = {
-        "T": str(job.latents.T),
-        "rounds": str(job.rounds),
-        "method": job.method_name,
-        "dataset": job.dataset,
-    }
-    return tensors, words
+
+
+@torch.inference_mode()
+def samples(network: Network, job: jobs.SamplesJob) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors joint, sequential (n, C, H, W), eta, error and rounds (n,) of one x_T at n eta, and words about them.
+
+    At every eta the noises are the same, and both ways of solving the chain add them.
+    """
+    eps = predictor(network, job.device, job.max_batch)
+    found: dict[str, list[Tensor]] = {name: [] for name in ("joint", "sequential", "error", "rounds")}
+    for eta in job.eta:
+        method = job.method.model_copy(update={"eta": eta})
+        made = chain(network, eps, method, job.grid, job.T, job.seed, [0])
+        joint, exact = sample(method.sampler, made, jobs.options(method)), sample("sequential", made, {})
+        found["joint"].append(joint.x0)
+        found["sequential"].append(exact.x0)
+        found["error"].append(relative_error(joint.x0, exact.x0))
+        found["rounds"].append(joint.rounds)
+    tensors = {name: torch.cat(parts).cpu() for name, parts in found.items()}
+    words = {"T": str(job.T), "method": job.method_name, "dataset": job.dataset}
+    return tensors | {"eta": torch.tensor(job.eta, dtype=torch.float64)}, words

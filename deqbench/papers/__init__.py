@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 PAPERS: tuple[str, ...] = ("deq-ddim", "decoder-inversion", "deq-score-matching", "jiio")
 
+FILES = {"table": "tables.yaml", "figure": "figures.yaml", "study": "studies.yaml"}
+
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A table or figure of a paper, in our words."""
+    """A table or figure of a paper, or a study beside them, in our words."""
 
     paper: str
     id: str  # kebab-case, unique within the paper: table-s1a
-    kind: Literal["table", "figure"]  # the file it is listed in; figure-17 of deq-ddim is a figure that prints a table
+    kind: Literal["table", "figure", "study"]  # by its file; figure-17 of deq-ddim is a figure that prints a table
     number: str  # as in the paper: Table S1a
     title: str
     caption: str
@@ -37,12 +39,17 @@ class Exhibit:
 def exhibits(paper: str) -> tuple[Exhibit, ...]:
     """All exhibits of a paper, tables first, then figures, each in the paper's order. UserError: unknown paper."""
     _folder(paper)
-    return _exhibits(paper)
+    return (*_listed(paper, "table"), *_listed(paper, "figure"))
+
+
+def studies(paper: str) -> tuple[Exhibit, ...]:
+    """What is measured beside a paper's exhibits, none for most papers. UserError: unknown paper."""
+    return _listed(paper, "study") if (_folder(paper) / FILES["study"]).is_file() else ()
 
 
 def exhibit(paper_and_id: str) -> Exhibit:
-    """The exhibit of an id such as `deq-ddim/table-1`. UserError: unknown id, with the nearest known one."""
-    known = {f"{found.paper}/{found.id}": found for paper in PAPERS for found in _exhibits(paper)}
+    """The exhibit or study of an id such as `deq-ddim/table-1`. UserError: unknown id, with the nearest known one."""
+    known = {f"{found.paper}/{found.id}": found for paper in PAPERS for found in (*exhibits(paper), *studies(paper))}
     if paper_and_id not in known:
         raise UserError(f"exhibit: no '{paper_and_id}' in any paper{did_you_mean(paper_and_id, known)}")
     return known[paper_and_id]
@@ -88,12 +95,10 @@ def _folder(paper: str) -> Traversable:
 
 
 @cache
-def _exhibits(paper: str) -> tuple[Exhibit, ...]:
-    kinds: tuple[Literal["table", "figure"], ...] = ("table", "figure")
+def _listed(paper: str, kind: Literal["table", "figure", "study"]) -> tuple[Exhibit, ...]:
+    entries = _yaml(paper, FILES[kind])
     return tuple(
-        Exhibit(paper=paper, kind=kind, **{**entry, "notes": tuple(entry.get("notes", ()))})
-        for kind in kinds
-        for entry in _yaml(paper, f"{kind}s.yaml")
+        Exhibit(paper=paper, kind=kind, **{**entry, "notes": tuple(entry.get("notes", ()))}) for entry in entries
     )
 
 

@@ -125,8 +125,12 @@ def blocks(exhibit: Exhibit, cells: pd.DataFrame, source: str = "cells") -> tupl
         return (_block((), cells, heads, row, source),)
     groups = cells.groupby(group, sort=False, dropna=False)
     return tuple(
-        _block(tuple(zip(group, map(str, values), strict=True)), part, heads, row, source) for values, part in groups
+        _block(tuple(zip(group, map(_key, values), strict=True)), part, heads, row, source) for values, part in groups
     )
+
+
+def _key(value: Any) -> str:
+    return str(value).removesuffix(".0")  # an eta of 1 is read back as 1.0
 
 
 def _block(

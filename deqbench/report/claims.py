@@ -2,10 +2,13 @@
 
 The kinds: `ratio` (of positive values), `difference` and `share` compare a cell's interval with a threshold
 (`at_least`, `at_most`); `equivalence` asks that the interval lies inside a margin stated beforehand, and that a
-known-bad variant does not.
+known-bad variant does not; `monotone` that a cell does not fall `along` a key, such as eta, from one value to the next.
+Its intervals are the widest differences of the two cells' intervals: wider than paired ones, so never too sure.
+A predicate that no cell fits leaves its claim untested, unless it is marked `optional`.
 """
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +18,8 @@ from deqbench.config import Config
 from deqbench.errors import UserError, unknown
 
 Verdict = Literal["reproduced", "contradicted", "inconclusive", "not testable at this scale", "not measured yet"]
-KINDS = ("ratio", "difference", "share", "equivalence")
+KINDS = ("ratio", "difference", "share", "equivalence", "monotone")
+KEYS = ("dataset", "T", "eta")  # of a group of cells; eta where a table has it
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ def judge(claim: dict[str, Any], cells: pd.DataFrame, config: Config) -> dict[st
     by_predicate = [_measure(predicate, cells, claim["id"]) for predicate in predicates]
     measured = [found for results in by_predicate for found in results]
     lacking = _lacking(claim.get("needs", []), config)
-    lacking += [_words(p) for p, results in zip(predicates, by_predicate, strict=True) if not results]
+    pairs = zip(predicates, by_predicate, strict=True)
+    lacking += [_words(p) for p, results in pairs if not results and not p.get("optional")]
     verdict = "not testable at this scale" if lacking else _together([found.verdict for found in measured])
     words = "; ".join(f"{m.label}: {m.value:.3g} [{m.low:.3g}, {m.high:.3g}], {m.threshold}{m.why}" for m in measured)
     standing_in = set(cells.loc[cells["stands_in_for"].fillna("") != "", "dataset"])
@@ -79,42 +84,76 @@ def _together(verdicts: list[Verdict]) -> Verdict:
 
 
 def _lacking(needs: list[dict[str, str]], config: Config) -> list[str]:
-    """Of what a claim cannot do without, what this scale has not: a device, a data set."""
+    """Of what a claim cannot do without, what this scale has not: a device, a data set; a measure, which none has."""
     datasets = {section.printed_as for section in config.datasets.values()}
-    have: dict[str, set[str | None]] = {"device": {config.limits.device}, "dataset": datasets}
-    words = {"device": "a device of kind ", "dataset": "the data set "}
+    have: dict[str, set[str | None]] = {"device": {config.limits.device}, "dataset": datasets, "measure": set()}
+    words = {"device": "a device of kind ", "dataset": "the data set ", "measure": "a measure of "}
     return [f"{words[kind]}{name}" for need in needs for kind, name in need.items() if name not in have[kind]]
 
 
 def _measure(predicate: dict[str, Any], cells: pd.DataFrame, claim: str) -> list[Measured]:
-    """One result a group (data set, T) that the predicate's `where` fits."""
+    """One result a group (KEYS) that the predicate's `where` fits; for `monotone` one a step from group to group."""
     if predicate["kind"] not in KINDS:
         raise unknown(f"claim {claim}: predicate kind", predicate["kind"], KINDS)
     paper, exhibit = predicate["exhibit"].split("/")
     fits = cells[(cells["paper"] == paper) & (cells["exhibit"] == exhibit)]
     for key, value in predicate.get("where", {}).items():
+        if key not in fits:  # no exhibit of this scale has such groups
+            return []
         fits = fits[fits[key].isin(value if isinstance(value, list) else [value])]
-    found = []
-    for (dataset, T), group in fits.groupby(["dataset", "T"]):
+    keys = [key for key in KEYS if key in fits and fits[key].notna().any()]
+    measured = []
+    for values, group in fits.groupby(keys):
         cell = _one(group, predicate["method"], predicate["metric"])
         if cell is None or not cell["n"]:  # this group was not measured for this metric
             continue
+        at = _place(dict(zip(keys, values, strict=True)))
         if not np.isfinite([cell["value"], cell["low"], cell["high"]]).all():
-            raise UserError(
-                f"claim {claim}: expected a number with an interval at {dataset}, T={T}; found {cell['value']}"
-            )
-        label = f"{cell['metric_label']} of {cell['method_label']} on {dataset}, T={T}"
-        judge_cell = _equivalent if predicate["kind"] == "equivalence" else _bounded
-        verdict, threshold, limits, why = judge_cell(predicate, cell, group)
-        value, low, high = float(cell["value"]), float(cell["low"]), float(cell["high"])
-        found.append(Measured(label, value, low, high, threshold, limits, int(cell["n"]), verdict, why, str(dataset)))
+            raise UserError(f"claim {claim}: expected a number with an interval at {at}; found {cell['value']}")
+        measured.append((cell, group, at))
+    if predicate["kind"] == "monotone":
+        return _steps(predicate, [cell for cell, *_ in measured], keys)
+    return [_judged(predicate, *found) for found in measured]
+
+
+def _place(keys: dict[str, Any]) -> str:
+    """A group in words: digits, T=20, eta=0.2."""
+    dataset, *rest = keys.items()
+    return ", ".join((str(dataset[1]), *(f"{name}={value:g}" for name, value in rest)))
+
+
+def _judged(predicate: dict[str, Any], cell: Any, group: pd.DataFrame, at: str) -> Measured:
+    judge_cell = _equivalent if predicate["kind"] == "equivalence" else _bounded
+    verdict, threshold, limits, why = judge_cell(predicate, cell, group)
+    label = f"{cell['metric_label']} of {cell['method_label']} on {at}"
+    value, low, high = (float(cell[name]) for name in ("value", "low", "high"))
+    return Measured(label, value, low, high, threshold, limits, int(cell["n"]), verdict, why, str(cell["dataset"]))
+
+
+def _steps(predicate: dict[str, Any], cells: list[Any], keys: list[str]) -> list[Measured]:
+    """The rise from each cell to the next one along a key, all other keys equal."""
+    along = predicate["along"]
+    others = [key for key in keys if key != along]
+    ordered = sorted(cells, key=lambda cell: [cell[key] for key in (*others, along)])
+    found = []
+    for here, there in pairwise(ordered):
+        if any(here[key] != there[key] for key in others):
+            continue
+        rise = there.copy()
+        rise["value"] = there["value"] - here["value"]
+        rise["low"], rise["high"] = there["low"] - here["high"], there["high"] - here["low"]
+        rise["n"] = min(here["n"], there["n"])
+        rise["metric_label"] = f"rise of {there['metric_label']}"
+        at = f"{_place({key: there[key] for key in others})}, {along} {here[along]:g} to {there[along]:g}"
+        found.append(_judged({"kind": "difference", "at_least": 0}, rise, pd.DataFrame(), at))
     return found
 
 
 def _words(predicate: dict[str, Any]) -> str:
     """What a predicate that no cell fits would need."""
     where = ", ".join(f"{key} in {value}" for key, value in predicate.get("where", {}).items())
-    return f"{predicate['metric']} of {predicate['method']}{' at ' if where else ''}{where}"
+    several = f" at two values of {predicate['along']}" if "along" in predicate else ""
+    return f"{predicate['metric']} of {predicate['method']}{several}{' at ' if where else ''}{where}"
 
 
 def _one(group: pd.DataFrame, method: str, metric: str) -> Any:

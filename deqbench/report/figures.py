@@ -1,41 +1,23 @@
 """Figures from records: deterministic SVG files, the drawn data beside them, and what a reader must know."""
 
-import io
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from safetensors import SafetensorError, safe_open
 
 from deqbench.errors import UserError, unknown
 from deqbench.papers import Exhibit
-from deqbench.records import read_records, write_frame, write_json, write_text
+from deqbench.records import read_records, write_frame, write_json
 from deqbench.report.blocks import number
+from deqbench.report.canvas import COLOURS, MARKERS, canvas, pixels
+from deqbench.report.performance import draw_errors
 
-# Told apart by colour-blind readers too: the first of seaborn's palette, which would take seconds to load.
-COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
-MARKERS = "osD^vPX*<>"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
-STYLE: Any = {
-    "svg.hashsalt": "deqbench",  # ids in the file, otherwise random
-    "svg.fonttype": "path",  # looks the same whatever fonts the reader has
-    "font.family": "DejaVu Sans",  # comes with matplotlib
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#6b7280",
-    "figure.facecolor": "white",
-    "grid.color": "#e5e7eb",
-}
 
 
 def draw(exhibit: Exhibit, records: Sequence[Path], out: Path) -> None:
@@ -48,6 +30,8 @@ def draw(exhibit: Exhibit, records: Sequence[Path], out: Path) -> None:
     kinds: dict[str, Callable[[Exhibit, Sequence[Path], Path], dict[str, Any]]] = {
         "curves": _curves,
         "latents": _latents,
+        "samples": _samples,
+        "errors": draw_errors,
     }
     kind = str(exhibit.spec.get("kind"))
     if kind not in kinds:
@@ -63,32 +47,20 @@ def _sources(exhibit: Exhibit, records: Sequence[Path], ending: str) -> list[Pat
     return found
 
 
-@contextmanager
-def _canvas(path: Path, shape: tuple[int, int], size: tuple[float, float], **grid: Any) -> Iterator[Any]:
-    """A figure and its axes (rows, columns), written to `path` as SVG without date or random ids."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")  # no pyplot: no global state, no display
-        yield figure, figure.subplots(*shape, squeeze=False, **grid)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-        write_text(path, text.getvalue())
-
-
-def _pixels(size: tuple[float, float]) -> int:
-    return round(size[0] * 110)
-
-
 def summarise(records: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:
-    """Median, smallest and largest value and n over images: one row a metric, data set, method, line and x."""
+    """Median, smallest and largest value and n over images: one row a metric, data set, method, line and x.
+
+    The spec's `facet` puts another key, such as eta, in the place of the method.
+    """
     x, line = spec["x"], spec["lines"]
     wanted = records[records["metric"].isin(spec["y"]) & np.isfinite(records["value"])]
-    by = ["metric", spec.get("panels", "dataset"), "method", line, x]
+    by = ["metric", spec.get("panels", "dataset"), spec.get("facet", "method"), line, x]
     by_point = wanted.groupby(list(dict.fromkeys(by)), sort=True)["value"]
     return by_point.agg(median="median", low="min", high="max", n="count").reset_index()
 
 
 def _curves(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
-    spec = {"panels": "dataset", "labels": {}, **exhibit.spec}
+    spec = {"panels": "dataset", "facet": "method", "labels": {}, **exhibit.spec}
     rows = read_records(_sources(exhibit, records, ".parquet"))
     points = summarise(rows, spec)
     if points.empty:
@@ -97,13 +69,13 @@ def _curves(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, A
     shape = (max(row for row, *_ in panels) + 1, max(column for _, column, *_ in panels) + 1)
     size = (max(5.5, 2.9 * shape[1]), 2.3 * shape[0] + 0.5)
     units = rows.drop_duplicates("metric").set_index("metric")["unit"]
-    with _canvas(out / "figure.svg", shape, size, sharex=True, sharey="row") as (figure, axes):
-        for row, column, dataset, method, metric in panels:
+    with canvas(out / "figure.svg", shape, size, sharex=True, sharey="row") as (figure, axes):
+        for row, column, dataset, facet, metric in panels:
             ax = axes[row, column]
-            mine = points[[spec["panels"], "method", "metric"]].eq([dataset, method, metric]).all(axis=1)
+            mine = points[[spec["panels"], spec["facet"], "metric"]].eq([dataset, facet, metric]).all(axis=1)
             _lines(ax, points[mine], spec, sorted(points[spec["lines"]].unique()))
             first = metric == panels[0][-1]
-            ax.set_title(f"{dataset} · {_quantity(method, '', spec)}" if first else "", fontweight="bold")
+            ax.set_title(f"{dataset} · {_facet(facet, spec)}" if first else "", fontweight="bold")
             ax.set_ylabel(_quantity(metric, str(units[metric]), spec) if column == 0 else "")
             ax.set_xlabel(_quantity(spec["x"], "", spec) if row == shape[0] - 1 else "")
         handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -113,21 +85,22 @@ def _curves(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, A
         "file": "figure.svg",
         "title": "",
         "alt": _alt_of_curves(points, spec),
-        "width": _pixels(size),
+        "width": pixels(size),
     }
     return {"files": [file], "facts": _facts_of_curves(rows, points, spec)}
 
 
 def _panels(points: pd.DataFrame, spec: dict[str, Any]) -> list[tuple[int, int, Any, str, str]]:
-    """Row, column, data set, method and metric of each small chart: side by side up to four, else a row a data set."""
+    """Row, column, data set, facet and metric of each small chart: side by side up to four, else a row a data set."""
     metrics = [metric for metric in spec["y"] if metric in set(points["metric"])]
-    order = [*spec["labels"], *sorted(set(points["method"]) - set(spec["labels"]))]
-    methods = [method for method in order if method in set(points["method"])]
-    pairs = list(product(sorted(points[spec["panels"]].unique()), methods))
+    found = set(points[spec["facet"]])
+    order = [*spec["labels"], *sorted(found - set(spec["labels"]))]
+    facets = [facet for facet in order if facet in found]
+    pairs = list(product(sorted(points[spec["panels"]].unique()), facets))
     if len(pairs) <= 4:
         return [(row, at, *pair, metric) for (row, metric), (at, pair) in product(enumerate(metrics), enumerate(pairs))]
     return [
-        (at // len(methods) * len(metrics) + row, at % len(methods), *pair, metric)
+        (at // len(facets) * len(metrics) + row, at % len(facets), *pair, metric)
         for (at, pair), (row, metric) in product(enumerate(pairs), enumerate(metrics))
     ]
 
@@ -159,6 +132,10 @@ def _look(at: int) -> dict[str, Any]:
     }
 
 
+def _facet(value: Any, spec: dict[str, Any]) -> str:
+    return _quantity(value, "", spec) if spec["facet"] == "method" else f"{spec['facet']} = {value:g}"
+
+
 def _quantity(name: str, unit: str, spec: dict[str, Any]) -> str:
     label = str(spec["labels"].get(name, name.replace("_", " ")))
     return label if unit in ("", "nan", "unitless", "1") else f"{label} ({unit})"
@@ -167,8 +144,8 @@ def _quantity(name: str, unit: str, spec: dict[str, Any]) -> str:
 def _alt_of_curves(points: pd.DataFrame, spec: dict[str, Any]) -> str:
     names = " and ".join(_quantity(metric, "", spec) for metric in spec["y"])
     lines = ", ".join(str(value) for value in sorted(points[spec["lines"]].unique()))
-    pairs = points[[spec["panels"], "method"]].drop_duplicates().itertuples(index=False, name=None)
-    where = "; ".join(f"{dataset} with {_quantity(method, '', spec)}" for dataset, method in pairs)
+    pairs = points[[spec["panels"], spec["facet"]]].drop_duplicates().itertuples(index=False, name=None)
+    where = "; ".join(f"{dataset} with {_facet(facet, spec)}" for dataset, facet in pairs)
     over = _quantity(spec["x"], "", spec)
     return f"Line charts of {names} over {over}, one line per {spec['lines']} ({lines}): {where}."
 
@@ -189,21 +166,23 @@ def _latents(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, 
     files, facts, data = [], [], []
     for source in _sources(exhibit, records, ".safetensors"):
         tensors, about = _load(source)
-        size = (0.85 * len(tensors["indices"]) + 0.9, 2.35)
-        _grid(out / f"{source.stem}.svg", tensors, about, size)
-        name = about.get("dataset", source.stem)
-        rounds, shown = about.get("rounds", "some"), ", ".join(f"x_{at}" for at in tensors["indices"])
-        alt = f"Two rows of images of {name}, states {shown}: after {rounds} solver steps and on the sequential chain."
-        method = _quantity(about.get("method", "?"), "", {"labels": {}, **exhibit.spec})
-        title = f"{name}, T = {about.get('T', '?')}, {method}"
-        files.append({"file": f"{source.stem}.svg", "title": title, "alt": alt, "width": _pixels(size)})
-        errors = [f"{error:.6g}" for error in tensors["error"].tolist()]
-        data += [
-            {**about, "dataset": name, "state": at, "error": e}
-            for at, e in zip(tensors["indices"], errors, strict=True)
-        ]
-        last = number(float(tensors["error"][-1]), ".2g")
-        facts.append(f"{title}: x_{tensors['indices'][-1]} differs by {last}.")
+        lengths = sorted({int(key.split(".")[0].removeprefix("T")) for key in tensors}, reverse=True)
+        for T in lengths:
+            chain = {key.split(".")[1]: tensor for key, tensor in tensors.items() if key.startswith(f"T{T}.")}
+            shown = [int(at) for at in chain["indices"]]
+            size = (0.85 * len(shown) + 0.9, 2.35)
+            rounds, name = about["rounds"], f"{source.stem}-T{T}.svg"
+            labels = (f"{rounds} solver\nsteps", "sequential\nchain")
+            _grid(out / name, chain, [f"$x_{{{at}}}$" for at in shown], labels, size)
+            title = f"{about['dataset']}, T = {T}, {_method(exhibit, about)}"
+            states = ", ".join(f"x_{at}" for at in shown)
+            alt = f"Two rows of images of {title}, states {states}: after {rounds} solver steps and step by step."
+            files.append({"file": name, "title": title, "alt": alt, "width": pixels(size)})
+            data += [
+                {**about, "T": T, "state": at, "error": f"{error:.6g}"}
+                for at, error in zip(shown, chain["error"].tolist(), strict=True)
+            ]
+            facts.append(f"{title}: x_{shown[-1]} differs by {number(float(chain['error'][-1]), '.2g')}.")
     write_frame(out / "data.csv", pd.DataFrame(data))
     return {
         "files": files,
@@ -211,29 +190,53 @@ def _latents(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, 
     }
 
 
+def _samples(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
+    files, facts, data = [], [], []
+    for source in _sources(exhibit, records, ".safetensors"):
+        tensors, about = _load(source)
+        heads = [f"eta = {eta:g}" for eta in tensors["eta"]]
+        size = (1.1 * len(heads) + 1.1, 2.75)
+        _grid(out / f"{source.stem}.svg", tensors, heads, ("solved\njointly", "step\nby step"), size)
+        title = f"{about['dataset']}, T = {about['T']}, {_method(exhibit, about)}"
+        alt = f"Two rows of images of {title}, from one x_T at {', '.join(heads)}: solved jointly and step by step."
+        files.append({"file": f"{source.stem}.svg", "title": title, "alt": alt, "width": pixels(size)})
+        columns = zip(*(tensors[name].tolist() for name in ("eta", "rounds", "error")), strict=True)
+        data += [{**about, "eta": eta, "rounds": rounds, "error": f"{error:.6g}"} for eta, rounds, error in columns]
+        rounds = ", ".join(str(count) for count in tensors["rounds"].tolist())
+        facts.append(f"{title}: {rounds} solver steps at {', '.join(heads)}.")
+    write_frame(out / "data.csv", pd.DataFrame(data))
+    return {
+        "files": files,
+        "facts": ["The number under a column is the relative difference of its two images to each other.", *facts],
+    }
+
+
+def _method(exhibit: Exhibit, about: dict[str, str]) -> str:
+    return _quantity(about["method"], "", {"labels": {}, **exhibit.spec})
+
+
 def _load(source: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     try:
         with safe_open(source, framework="np") as file:
             about = dict(sorted((file.metadata() or {}).items()))
-            return {name: file.get_tensor(name) for name in ("joint", "sequential", "indices", "error")}, about
+            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118  (no dict)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{source}: expected the tensors of shown states; found: {error}") from error
+        raise UserError(f"{source}: expected the tensors of shown images; found: {error}") from error
 
 
-def _grid(path: Path, tensors: dict[str, np.ndarray], about: dict[str, str], size: tuple[float, float]) -> None:
-    """Two rows of states, enlarged without smoothing."""
-    n = len(tensors["indices"])
-    labels = (f"{about.get('rounds', '?')} solver\nsteps", "sequential\nchain")
-    with _canvas(path, (2, n), size) as (_, axes):
-        for row, states in enumerate((tensors["joint"], tensors["sequential"])):
-            for at in range(n):
-                ax = axes[row, at]
-                picture = np.clip(states[at].transpose(1, 2, 0) / 2 + 0.5, 0, 1)  # (H, W, C)
+def _grid(
+    path: Path, tensors: dict[str, np.ndarray], heads: list[str], labels: tuple[str, str], size: tuple[float, float]
+) -> None:
+    """Two rows of images, `joint` above `sequential`, enlarged without smoothing; their `error` below."""
+    with canvas(path, (2, len(heads)), size) as (_, axes):
+        for row, images in enumerate((tensors["joint"], tensors["sequential"])):
+            for ax, image in zip(axes[row], images, strict=True):
+                picture = np.clip(image.transpose(1, 2, 0) / 2 + 0.5, 0, 1)  # (H, W, C)
                 ax.imshow(picture.repeat(3, axis=2) if picture.shape[2] == 1 else picture, interpolation="none")
                 ax.set(xticks=[], yticks=[])
                 ax.spines[:].set_visible(False)
-        for at, (index, error) in enumerate(zip(tensors["indices"], tensors["error"], strict=True)):
-            axes[0, at].set_title(f"$x_{{{index}}}$")
-            axes[1, at].set_xlabel(f"{error:.1e}" if error else "0", fontsize=7.5)
+        for (above, below), head, error in zip(axes.T, heads, tensors["error"], strict=True):
+            above.set_title(head)
+            below.set_xlabel(f"{error:.1e}" if error else "0", fontsize=7.5)
         for ax, label in zip(axes[:, 0], labels, strict=True):
             ax.set_ylabel(label, rotation=0, ha="right", va="center")

@@ -10,6 +10,7 @@ import pandas as pd
 from deqbench import papers
 from deqbench.errors import UserError
 from deqbench.records import read_frame
+from deqbench.report import ran
 
 KEYS = ["dataset", "T", "method", "metric"]
 
@@ -28,6 +29,15 @@ class Difference:
 def tables(folder: Path) -> dict[str, Path]:
     """Exhibit ids and their cells' files under a folder of tables."""
     return {f"{path.parent.name}/{path.stem}": path for path in sorted(folder.glob("*/*.csv"))}
+
+
+def about(results: Path) -> dict[str, str]:
+    """When, by what and on what the records of a run were made; empty for a run without provenance."""
+    jobs = ran.jobs(results, results)
+    period = ran.period(jobs)
+    if period is None:
+        return {}
+    return {"date": period[1], **{name: ran.values(jobs, name) for name in ("version", "commit", "device", "threads")}}
 
 
 def compare(found: Path, accepted: Path) -> list[Difference]:

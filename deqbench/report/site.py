@@ -16,7 +16,7 @@ from deqbench import papers
 from deqbench.config import Config
 from deqbench.papers import Exhibit
 from deqbench.records import atomically, read_json, write_text
-from deqbench.report import ledger, ran, summary
+from deqbench.report import accepted, ledger, ran, summary
 from deqbench.report.blocks import Block, Column, Grid, blocks, columns, letter, printed_grid, read_cells
 from deqbench.report.ledger import Claim
 from deqbench.report.ran import Job
@@ -122,15 +122,27 @@ def build(config: Config, config_file: str, root: Path = Path("."), *, find_trai
     common["exhibit_pages"] = {
         f"{e.paper}/{e.id}": f"{e.paper}.html#{e.id}" for p in papers.PAPERS for e in papers.exhibits(p)
     }
+    studies = tuple(_shown(study, config, place, find_trail, ()) for p in papers.PAPERS for study in papers.studies(p))
+    common["exhibit_pages"] |= {
+        f"{found.exhibit.paper}/{found.exhibit.id}": f"performance.html#{found.exhibit.id}" for found in studies
+    }
     pages = _templates(root / "reports" / "templates")
+    others = (accepted.longer(found.exhibit, found.blocks, config.scale, root) for found in studies)
+    compared = {"studies": studies, "accepted": [found for found in others if found], "chosen": _chosen(place)}
+    write_text(place.out / "performance.html", pages.get_template("performance.html").render(common, **compared))
     for paper in shown:
         write_text(place.out / f"{paper.id}.html", pages.get_template("paper.html").render(common, paper=paper))
     overview = {"config": config, "datasets": _datasets(config, shown), "packages": ran.packages(jobs)}
     write_text(place.out / "index.html", pages.get_template("overview.html").render(common, **overview))
     for asset in sorted((root / "reports" / "static").iterdir()):
         _copy(asset, place.out / "static" / asset.name)
-    summary.write(place.out / "summary.md", config.scale, shown, jobs)
+    summary.write(place.out / "summary.md", config.scale, shown, studies, jobs)
     return place.out / "index.html"
+
+
+def _chosen(place: Place) -> list[dict[str, Any]]:
+    """What was chosen for methods with candidates, in every comparison of the run."""
+    return [row for path in sorted(place.results.glob("*/comparison/*/*.chosen.json")) for row in read_json(path)]
 
 
 def _templates(folder: Path) -> jinja2.Environment:

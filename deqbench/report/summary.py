@@ -11,10 +11,10 @@ from deqbench.report.ledger import VERDICTS, Claim
 from deqbench.report.ran import Job
 
 if TYPE_CHECKING:
-    from deqbench.report.site import Paper
+    from deqbench.report.site import Paper, Shown
 
 
-def write(path: Path, scale: str, shown: Sequence["Paper"], jobs: Sequence[Job]) -> None:
+def write(path: Path, scale: str, shown: Sequence["Paper"], studies: Sequence["Shown"], jobs: Sequence[Job]) -> None:
     """Writes what ran, the counts and verdicts of the claims, and every measured table."""
     lines = [f"# deqbench: {scale}", "", *_what_ran(jobs), "", "## Claims", "", *_counts(shown), ""]
     for paper in shown:
@@ -23,13 +23,18 @@ def write(path: Path, scale: str, shown: Sequence["Paper"], jobs: Sequence[Job])
         measured = [exhibit for exhibit in paper.shown if exhibit.status == "measured"]
         lines += ["", f"## {_text(paper.about['short'])}", ""]
         lines += [f"{len(measured)} of {len(paper.shown)} exhibits are measured."]
-        for exhibit in measured:
-            stale = f" (stale records: {exhibit.stale})" if exhibit.stale else ""
-            lines += ["", f"### {exhibit.exhibit.number}: {_text(exhibit.exhibit.title)}{stale}", ""]
-            lines += [f"- {_text(fact)}" for fact in exhibit.facts]
-            for block in exhibit.blocks:
-                lines += _block(block)
+        lines += _exhibits(measured)
+    lines += ["", "## Performance", "", *_exhibits([study for study in studies if study.status == "measured"])]
     write_text(path, "\n".join(lines) + "\n")
+
+
+def _exhibits(measured: Sequence["Shown"]) -> Iterator[str]:
+    for exhibit in measured:
+        stale = f" (stale records: {exhibit.stale})" if exhibit.stale else ""
+        yield from ("", f"### {exhibit.exhibit.number}: {_text(exhibit.exhibit.title)}{stale}", "")
+        yield from (f"- {_text(fact)}" for fact in exhibit.facts)
+        for block in exhibit.blocks:
+            yield from _block(block)
 
 
 def _text(text: str) -> str:

@@ -31,7 +31,7 @@ class AffineSystem(TriangularSystem, Protocol):
 
     @property
     def scale(self) -> Tensor:
-        """(N,) float64, nowhere 0."""
+        """(N,) float64."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,10 @@ def secant_sweeps(
     active = list(range(len(paths)))
     for number in range(1, limit + 1):
         chosen = [paths[b].choose(nodes if tol else system.steps, coarse_tol, tol) for b in active]
-        inputs = torch.cat([paths[b].states[steps] for b, steps in zip(active, chosen, strict=True)])
+        inputs = [paths[b].states[paths[b].place(steps)] for b, steps in zip(active, chosen, strict=True)]
         counts = torch.tensor([len(steps) for steps in chosen])
-        terms = system.step_terms(inputs, torch.cat(chosen)).split(counts.tolist())
+        together = inputs[0] if len(inputs) == 1 else torch.cat(inputs)
+        terms = system.step_terms(together, torch.cat(chosen)).split(counts.tolist())
         for b, steps, found in zip(active, chosen, terms, strict=True):
             paths[b].learn(steps, found)
             paths[b].sweep(tol, settle_tol)
@@ -98,12 +99,13 @@ class _Path:
 
     def __init__(self, system: AffineSystem, slopes: Slopes, sample: int) -> None:
         self.system, self.slopes, self.sample, self.steps = system, slopes, torch.tensor([sample]), system.steps
+        self.ratio, self.scale = system.ratio, system.scale
         start = system.start[sample]
         self.slope = slopes.guess.clone()  # (N,) float64, of the whole step
         self.states = start.expand(self.steps + 1, *start.shape).clone()  # (N + 1, *dims)
-        self.terms = self._rise(self.slope, self.states[:-1])  # (N, *dims) expected at states[:-1]
+        self.terms = self._risen(torch.zeros_like(self.states[:-1]), self.states[:-1], 0)  # expected at states[:-1]
         self.at, self.found = torch.zeros_like(self.terms), torch.zeros_like(self.terms)  # where last evaluated
-        self.seen = torch.zeros(self.steps, dtype=torch.bool)
+        self.drifts = np.full(self.steps, np.inf)  # how far a step's state is from there, relative
         self.settled = 0  # states[: settled + 1] are final
         self.last_move, self.predicted, self.done = float("inf"), float("inf"), False
         self.round = self.coarse = 0  # rounds so far, and coarse ones in a row
@@ -111,10 +113,10 @@ class _Path:
 
     def choose(self, nodes: int, coarse_tol: float, tol: float) -> Tensor:
         """The steps to evaluate, rising."""
+        self.round += 1
         rest = self.steps - self.settled
         drift = coarse_tol if self.predicted > tol else tol / INTERPOLATED
         near = self.predicted <= coarse_tol and self._drift() > drift
-        self.round += 1
         if rest <= nodes or near or self.round == SURVEY or self.coarse >= PATIENCE:
             self.coarse = 0
             return torch.arange(self.settled, self.steps)
@@ -122,63 +124,82 @@ class _Path:
         places = (1 - np.cos(np.linspace(0, np.pi, nodes))) / 2 * (rest - 1)
         return torch.from_numpy(self.settled + np.unique(np.round(places).astype(np.int64)))
 
+    def place(self, steps: Tensor) -> Tensor | slice:
+        """The steps as an index; where they are all the unsettled ones as a slice, which copies nothing."""
+        return slice(self.settled, self.steps) if len(steps) == self.steps - self.settled else steps
+
     def learn(self, steps: Tensor, found: Tensor) -> None:
         """Corrects the expected terms and the slopes by what was found at some steps."""
-        where = Between(steps, self.settled, self.steps)
-        self.terms[self.settled :] += where(found - self.terms[steps])
-        again = steps[self.seen[steps]]
-        if len(again):
-            dx = (self.states[again] - self.at[again]).flatten(1)
-            dterm = (found[self.seen[steps]] - self.found[again]).flatten(1)
-            lengths = (dx * dx).sum(1, dtype=torch.float64)
-            secant = (dx * dterm).sum(1, dtype=torch.float64) / lengths.clamp_min(1e-300)
-            slope = self.system.ratio[again] + self.system.scale[again] * secant.cpu()
-            slope = torch.where(lengths.cpu() > 0, slope, self.slope[again])
-            slope = slope.clamp(self.slopes.low[again], self.slopes.high[again])
-            self.slope[self.settled :] = Between(again, self.settled, self.steps)(slope)
-        self.at[steps], self.found[steps], self.seen[steps] = self.states[steps], found, True
+        chosen = self.place(steps)
+        self.terms[self.settled :] += Between(steps, self.settled, self.steps)(found - self.terms[chosen])
+        seen = torch.from_numpy(np.isfinite(self.drifts[steps.numpy()]))
+        if seen.any():
+            again, kept = (chosen, slice(None)) if seen.all() else (steps[seen], seen)
+            self._learn_slopes(again, steps[seen], found[kept])
+        self.at[chosen], self.found[chosen] = self.states[:-1][chosen], found
+        self.drifts[steps.numpy()] = 0.0
+
+    def _learn_slopes(self, again: Tensor | slice, steps: Tensor, found: Tensor) -> None:
+        dx = (self.states[:-1][again] - self.at[again]).flatten(1)[:, None]  # (K, 1, D)
+        dterm = (found - self.found[again]).flatten(1)[:, None]
+        # float32 sums are enough: a slope need not be exact
+        lengths, products = (torch.bmm(dx, other.mT).flatten().double().cpu() for other in (dx, dterm))
+        slope = self.ratio[steps] + self.scale[steps] * products / lengths.clamp_min(1e-300)
+        slope = torch.where(lengths > 0, slope, self.slope[steps])
+        slope = slope.clamp(self.slopes.low[steps], self.slopes.high[steps])
+        self.slope[self.settled :] = Between(steps, self.settled, self.steps)(slope)
 
     def sweep(self, tol: float, settle_tol: float) -> None:
         """The states from the first unsettled one on, and whether more rounds are needed."""
         first = self.settled
-        old = self.states[first + 1 :].clone()
-        self._move_on()
-        new = self.states[first + 1 :]
-        length = new.flatten(1).norm(dim=1)
-        moves = (new - old).flatten(1).norm(dim=1) / length.clamp_min(1e-30)
+        moves = self._move_on()
         move = float(moves[-1])
         falling = 1.0 if self.last_move == float("inf") else move / self.last_move
         self.predicted = SAFETY * move * min(1.0, falling)
         self.last_move = max(move, 1e-300)
-        near = self._drifts()[first:].to(moves) <= settle_tol / INTERPOLATED
-        still = int(((moves <= settle_tol) & near).long().cumprod(0).sum())
+        still = int(((moves <= settle_tol) & (self.drifts[first:] <= settle_tol / INTERPOLATED)).cumprod().sum())
         self.settled += max(still, 1)  # the first one came from a settled state by an evaluated step
         lost = not np.isfinite(move)
         close = self.predicted <= tol and INTERPOLATED * self._drift() <= tol
         self.done = lost or self.settled >= self.steps or (tol > 0 and close)
 
-    def _move_on(self) -> None:
-        first = self.settled
-        old = self.states[first:-1].clone()
-        split = self.slope[None]
-        self.states[first + 1 :] = self.system.combine(
-            self.states[first][None], old[None], self.terms[first:][None], first, split, self.sample
+    def _move_on(self) -> np.ndarray:
+        """Sweeps; the moves of the states that are not settled, (M,), relative to their lengths."""
+        first, inner = self.settled, self.settled + 1
+        new = self.system.combine(
+            self.states[first][None],
+            self.states[None, first:-1],
+            self.terms[first:][None],
+            first,
+            self.slope[None],
+            self.sample,
         )[0]
-        self.terms[first:] += self._rise(self.slope[first:], self.states[first:-1] - old, first)
+        change = new - self.states[inner:]
+        self.states[inner:] = new
+        if inner < self.steps:
+            self.terms[inner:] = self._risen(self.terms[inner:], change[:-1], inner)
+        length = torch.linalg.vector_norm(new.flatten(1), dim=1).double().cpu().clamp_min(1e-30)
+        moves = (torch.linalg.vector_norm(change.flatten(1), dim=1).double().cpu() / length).numpy()
+        self._drift_on(inner, moves[:-1], length[:-1].numpy())
+        return moves
 
-    def _rise(self, slope: Tensor, change: Tensor, first: int = 0) -> Tensor:
-        """What a change of the states does to the terms of the steps from `first` on."""
-        of_term = (slope - self.system.ratio[first:]) / self.system.scale[first:]
-        return of_term.to(change).view(-1, *[1] * (change.ndim - 1)) * change
+    def _drift_on(self, first: int, moves: np.ndarray, length: np.ndarray) -> None:
+        """How far the states are from where their steps were last evaluated, once all of them were."""
+        before = self.drifts[first:]  # of those evaluated in this round 0
+        if (before == 0).all():
+            self.drifts[first:] = moves
+        elif np.isfinite(before).all():
+            away = torch.linalg.vector_norm((self.states[first:-1] - self.at[first:]).flatten(1), dim=1)
+            self.drifts[first:] = away.double().cpu().numpy() / length
 
-    def _drifts(self) -> Tensor:
-        """(N,) how far each step's state is from where it was last evaluated, relative; inf where it never was."""
-        length = self.states[:-1].flatten(1).norm(dim=1).clamp_min(1e-30)
-        drift = (self.states[:-1] - self.at).flatten(1).norm(dim=1) / length
-        return drift.cpu().masked_fill(~self.seen, float("inf"))
+    def _risen(self, terms: Tensor, change: Tensor, first: int) -> Tensor:
+        """The terms of the steps from `first` on after a change of their states."""
+        scale = self.scale[first:]
+        slope = torch.where(scale == 0, 0.0, (self.slope[first:] - self.ratio[first:]) / scale)
+        return torch.addcmul(terms, slope.to(change).view(-1, *[1] * (change.ndim - 1)), change)
 
     def _drift(self) -> float:
-        return float(self._drifts()[self.settled :].max()) if self.settled < self.steps else 0.0
+        return float(self.drifts[self.settled :].max()) if self.settled < self.steps else 0.0
 
 
 class Between:

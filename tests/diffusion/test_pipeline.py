@@ -272,7 +272,7 @@ def test_the_progress_bar_counts_rounds(capsys):
         ({}, {"latents": torch.zeros(2, 3, 8, 8)}, r"latents: expected shape \(1, 3, 8, 8\)"),
         ({}, {"generator": [torch.Generator()] * 2}, "generator: expected one, or a list of 1"),
         ({}, {"sampler": "sequentail"}, "did you mean 'sequential'"),
-        ({}, {"sampler_options": {"windw": 3}}, "did you mean 'window'"),
+        ({}, {"sampler": "windowed", "sampler_options": {"windw": 3}}, "did you mean 'window'"),
         ({}, {"distributed": True}, "seeded alike on every rank"),
         ({"prediction_type": "flow"}, {}, "prediction_type: expected one of epsilon, sample, v_prediction"),
         ({"clip_sample": True, "set_alpha_to_one": False}, {}, "set_alpha_to_one: expected True"),

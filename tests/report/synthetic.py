@@ -120,8 +120,8 @@ def write_latents(path: Path, channels: int = 3) -> None:
     joint = torch.rand(7, channels, 8, 8, generator=generator) * 2 - 1
     indices = torch.tensor([*range(500, 0, -250), 4, 3, 2, 1, 0])
     tensors = {"joint": joint, "sequential": joint * 0.9, "indices": indices, "error": torch.logspace(0, -4, 7)}
-    about = {"T": "500", "rounds": "15", "method": "deq-ddim", "dataset": path.stem}
-    write_tensors(path, tensors, about)
+    about = {"rounds": "15", "method": "deq-ddim", "dataset": path.stem}
+    write_tensors(path, {f"T500.{name}": tensor for name, tensor in tensors.items()}, about)
 
 
 def write_sidecar(record: Path, stale: bool) -> None:

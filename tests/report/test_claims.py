@@ -122,6 +122,56 @@ def test_several_predicates_are_all_needed_and_one_contradiction_is_enough():
     assert together(good, open_, bad) == "contradicted"
 
 
+MONOTONE = {"kind": "monotone", "exhibit": EXHIBIT, "method": "ours", "metric": "m", "along": "eta"}
+
+
+def rising(*intervals, along="eta", **predicate):
+    """The verdict on cells at eta 0.1, 0.2, ... with those intervals, given in another order."""
+    rows = [row("ours", "m", sum(i) / 2, *i) | {along: (at + 1) / 10} for at, i in enumerate(intervals)]
+    return verdict([{**MONOTONE, "along": along, **predicate}], rows[::-1])
+
+
+@pytest.mark.parametrize(
+    ("intervals", "expected"),
+    [
+        ([(1, 2), (2, 3), (4, 5)], "reproduced"),
+        ([(3, 3), (3, 3)], "reproduced"),
+        ([(1, 2), (1.5, 3), (4, 5)], "inconclusive"),
+        ([(1, 2), (4, 5), (2, 3)], "contradicted"),
+    ],
+)
+def test_monotone_asks_that_no_interval_lies_below_the_one_before(intervals, expected):
+    found, facts = rising(*intervals)
+    assert found == expected
+    assert len(facts["measured"]) == len(intervals) - 1
+    assert facts["measured"][0]["label"].endswith("on digits, T=25, eta 0.1 to 0.2")
+    (low, high), (low_next, high_next) = intervals[:2]
+    first = facts["measured"][0]
+    assert (first["low"], first["high"]) == (low_next - high, high_next - low)
+
+
+def test_monotone_compares_neighbours_along_its_key_only():
+    rows = [row("ours", "m", v, v, v, T=T) | {"eta": eta} for T, eta, v in ((10, 0.2, 5), (20, 0.2, 1), (20, 1.0, 2))]
+    found, facts = verdict([MONOTONE], rows)
+    assert (found, len(facts["measured"])) == ("reproduced", 1)
+    assert verdict([MONOTONE | {"along": "T"}], rows)[0] == "contradicted"
+
+
+def test_monotone_with_one_value_of_its_key_is_not_testable_and_says_what_it_needs():
+    found, facts = rising((1, 2))
+    assert (found, facts["needs"]) == ("not testable at this scale", ["m of ours at two values of eta"])
+
+
+def test_an_optional_predicate_without_cells_is_left_out():
+    long = {**SHARE, "where": {"T": 500}, "optional": True}
+    assert verdict([SHARE, long], [row("ours", "m", 0.7, 0.6, 0.8, T=25)])[0] == "reproduced"
+
+
+def test_a_measure_that_no_scale_has_keeps_a_claim_untested():
+    found, facts = verdict([SHARE], [row("ours", "m", 0.7, 0.6, 0.8)], needs=[{"measure": "the cycle"}])
+    assert (found, facts["needs"]) == ("not testable at this scale", ["a measure of the cycle"])
+
+
 SHARE = {"kind": "share", "exhibit": EXHIBIT, "method": "ours", "metric": "m", "at_least": 0.5}
 
 
@@ -203,7 +253,7 @@ PREDICATES = [
 @pytest.mark.parametrize(("claim", "predicate"), PREDICATES)
 def test_every_predicate_of_the_package_can_be_judged(claim, predicate):
     spec = papers.exhibit(predicate["exhibit"]).spec
-    methods = set(DEMO.papers.deq_ddim.methods) | SPECIAL
+    methods = set(DEMO.papers.deq_ddim.methods) | set(spec.get("labels", {})) | SPECIAL
     metrics = {metric["id"] for metric in spec["metrics"]}
     assert predicate["kind"] in KINDS
     assert {predicate["metric"], predicate.get("margin_of", predicate)["metric"]} <= metrics
@@ -212,9 +262,11 @@ def test_every_predicate_of_the_package_can_be_judged(claim, predicate):
     if predicate["kind"] == "equivalence":
         assert predicate["margin_share"] > 0
         assert predicate["control"] != predicate["method"]
+    elif predicate["kind"] == "monotone":
+        assert predicate["along"] in spec["group"]
     else:
         assert len({"at_least", "at_most"} & predicate.keys()) == 1
-    known = {"kind", "exhibit", "where", "method", "metric", "at_least", "at_most"}
+    known = {"kind", "exhibit", "where", "method", "metric", "at_least", "at_most", "along", "optional"}
     assert predicate.keys() <= known | {"margin_share", "margin_of", "control"}
-    assert predicate.get("where", {}).keys() <= {"dataset", "T"}
-    assert all(need.keys() <= {"device", "dataset"} for need in claim.get("needs", []))
+    assert predicate.get("where", {}).keys() <= set(spec["group"])
+    assert all(need.keys() <= {"device", "dataset", "measure"} for need in claim.get("needs", []))

@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from synthetic import SPECS, curves, write_latents
 
 from deqbench import papers
@@ -39,7 +41,7 @@ def test_two_drawings_are_the_same_bytes(tmp_path):
     draw_curves(tmp_path, curves())
     figures.draw(exhibit("figure-2"), records_under(tmp_path), tmp_path / "out")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == first
-    assert {"figure.svg", "digits.svg", "data.csv", "figure.json"} == set(first)
+    assert {"figure.svg", "digits-T500.svg", "data.csv", "figure.json"} == set(first)
 
 
 def test_the_data_beside_the_curves_are_medians_and_ranges_over_images(tmp_path):
@@ -79,12 +81,56 @@ def test_every_method_and_metric_has_its_own_chart(tmp_path, methods, charts):
 def test_latents_show_one_column_a_state_with_its_error(tmp_path):
     write_latents(tmp_path / "deq-ddim/figure-2/digits.safetensors", channels=1)
     figures.draw(exhibit("figure-2"), records_under(tmp_path), tmp_path / "out")
-    svg = (tmp_path / "out/digits.svg").read_text()
+    svg = (tmp_path / "out/digits-T500.svg").read_text()
     assert svg.count("<image ") == 14
     assert "pixelated" in svg
     data = pd.read_csv(tmp_path / "out/data.csv")
     assert data["state"].tolist() == [*range(500, 0, -250), 4, 3, 2, 1, 0]
     np.testing.assert_allclose(data["error"], np.logspace(0, -4, 7), rtol=1e-5)
+
+
+def test_several_chains_of_a_data_set_have_a_drawing_each(tmp_path):
+    path = tmp_path / "deq-ddim/figure-18/digits.safetensors"
+    write_latents(path)
+    with safe_open(path, framework="np") as file:
+        about, kept = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    shorter = {
+        name.replace("T500", "T50"): tensor // 2 if "indices" in name else tensor for name, tensor in kept.items()
+    }
+    save_file(kept | shorter, path, about)
+    figures.draw(exhibit("figure-2"), [path], tmp_path / "out")
+    about = json.loads((tmp_path / "out/figure.json").read_text())
+    assert [file["file"] for file in about["files"]] == ["digits-T500.svg", "digits-T50.svg"]
+    assert "T = 50, " in about["files"][1]["title"] and "T = 50, " in about["files"][1]["alt"]
+    data = pd.read_csv(tmp_path / "out/data.csv")
+    assert data["T"].tolist() == [500] * 7 + [50] * 7
+    assert (data["state"][7:].to_numpy() == data["state"][:7] // 2).all()
+
+
+def test_samples_show_one_column_an_eta_with_its_error_and_name_the_steps(tmp_path):
+    path = tmp_path / "deq-ddim/figure-12/digits.safetensors"
+    path.parent.mkdir(parents=True)
+    joint = np.random.default_rng(0).uniform(-1, 1, (3, 1, 8, 8)).astype(np.float32)
+    eta, rounds = np.array([0, 0.5, 1]), np.array([9, 14, 20])
+    tensors = {"joint": joint, "sequential": joint, "eta": eta, "rounds": rounds, "error": np.logspace(-4, -2, 3)}
+    save_file(tensors, path, {"T": "50", "method": "deq-sddim-paper", "dataset": "digits"})
+    figures.draw(papers.exhibit("deq-ddim/figure-12"), [path], tmp_path / "out")
+    about = json.loads((tmp_path / "out/figure.json").read_text())
+    assert (tmp_path / "out/digits.svg").read_text().count("<image ") == 6
+    assert about["files"][0]["title"] == "digits, T = 50, DEQ-sDDIM, paper"
+    assert "eta = 0, eta = 0.5, eta = 1" in about["files"][0]["alt"]
+    assert "9, 14, 20 solver steps at eta = 0, eta = 0.5, eta = 1" in about["facts"][1]
+    data = pd.read_csv(tmp_path / "out/data.csv")
+    assert data["eta"].tolist() == eta.tolist() and data["rounds"].tolist() == rounds.tolist()
+    np.testing.assert_allclose(data["error"], np.logspace(-4, -2, 3))
+
+
+def test_a_facet_puts_eta_in_the_place_of_the_method(tmp_path):
+    records = pd.concat([curves().assign(eta=eta, value=curves()["value"] * (1 + eta)) for eta in (0.2, 1.0)])
+    about = draw_curves(tmp_path, records, facet="eta", y=["residual"])
+    assert "digits with eta = 0.2; digits with eta = 1." in about["files"][0]["alt"]
+    drawn = pd.read_csv(tmp_path / "out/data.csv").set_index(["eta", "T", "round"])["median"]
+    assert drawn[1.0, 10, 3] == pytest.approx(drawn[0.2, 10, 3] * 2 / 1.2)
 
 
 def test_no_drawing_fetches_anything_and_none_carries_a_date(tmp_path):
@@ -96,7 +142,8 @@ def test_no_drawing_fetches_anything_and_none_carries_a_date(tmp_path):
 
 def test_an_unknown_kind_and_missing_records_are_named(tmp_path):
     with pytest.raises(
-        UserError, match=r"kind: expected one of curves, latents; found 'curve' \(did you mean 'curves'\?\)"
+        UserError,
+        match=r"kind: expected one of curves, errors, latents, samples; found 'curve' \(did you mean 'curves'\?\)",
     ):
         figures.draw(exhibit("figure-1", kind="curve"), records_under(tmp_path), tmp_path / "out")
     with pytest.raises(UserError, match=r"expected records \(\*\.parquet\) of Figure 1; found none"):

@@ -1,5 +1,6 @@
 """Cells hold what numpy and scipy make of the same records, beside the value that the paper prints."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,7 @@ def test_a_record_s_own_note_stands_with_its_cell():
 
 def test_ratios_are_of_the_config_s_baseline():
     values = scale().model_dump(by_alias=True)
+    values["papers"]["deq-ddim"] |= {"comparison": None}  # which must hold the baseline
     values["papers"]["deq-ddim"]["table-1"]["baseline"] = "deq-ddim-paper"
     found = tables.cells(EXHIBIT, records(), config.validate(values, "test"))
     assert interval(cell("ddim", "ratio", found)) == pytest.approx(geometric(TIMES["deq-ddim-paper"] / TIMES["ddim"]))
@@ -219,7 +221,80 @@ def test_a_method_unknown_to_the_config_comes_last():
 
 
 def test_an_exhibit_without_metrics_or_records_is_refused_in_a_sentence():
-    with pytest.raises(UserError, match="deq-ddim/table-2: expected a spec with metrics"):
-        tables.cells(papers.exhibit("deq-ddim/table-2"), records(), scale())
+    with pytest.raises(UserError, match="deq-ddim/table-3: expected a spec with metrics"):
+        tables.cells(papers.exhibit("deq-ddim/table-3"), records(), scale())
     with pytest.raises(UserError, match="expected records of table-1; found none"):
         tables.cells(EXHIBIT, records().iloc[:0], scale())
+
+
+def stochastic(dataset="digits", eta=0.2, T=20):
+    """Two methods' scores and times and the larger variance's score at one eta."""
+    found = records(dataset, T)
+    large = pd.DataFrame(rows("ddpm-large", "quality", QUALITY + 3, dataset, T))
+    return pd.concat([found.replace("deq-ddim-paper", "deq-sddim-paper"), large]).assign(eta=eta)
+
+
+def of_table(name, *parts):
+    """The cells of a stochastic table with the metrics above, by eta, method and metric."""
+    spec = papers.exhibit(f"deq-ddim/{name}").spec
+    exhibit = replace(papers.exhibit(f"deq-ddim/{name}"), spec={**spec, "metrics": SPEC["metrics"]})
+    found = tables.cells(exhibit, pd.concat(parts), scale())
+    return found.set_index(["eta", "method", "metric"]).sort_index()
+
+
+def test_a_stochastic_table_has_a_group_for_each_eta_beside_the_printed_row_of_its_eta_and_T():
+    found = of_table("table-2", stochastic(eta=0.2), stochastic(eta=1.0))
+    assert set(found.index.get_level_values("eta")) == {0.2, 1.0}
+    printed = found["printed"]
+    assert [printed[eta, "deq-sddim-paper", "quality"] for eta in (0.2, 1.0)] == ["6.99", "17.72"]
+    assert [printed[eta, "ddim", "quality"] for eta in (0.2, 1.0)] == ["7.19", "18.37"]
+    assert printed[1.0, "deq-sddim-paper", "ratio"] == f"{0.34 / 0.93:.2f}"
+    cell = found.loc[(0.2, "deq-sddim-paper", "quality")]
+    assert (cell["printed_row"], cell["relation"], cell["stands_in_for"]) == ("eta=0.2 T=20", "stand-in", "CIFAR10")
+
+
+def test_a_ratio_is_of_the_baseline_at_the_same_eta():
+    slow = stochastic(eta=1.0)
+    slow.loc[slow["metric"] == "time_s", "value"] *= np.where(
+        slow["method"][slow["metric"] == "time_s"] == "ddim", 3, 1
+    )
+    found = of_table("table-2", stochastic(eta=0.2), slow)["value"]
+    assert found[1.0, "deq-sddim-paper", "ratio"] == pytest.approx(3 * found[0.2, "deq-sddim-paper", "ratio"])
+
+
+def test_the_row_that_a_caption_quotes_is_marked_so():
+    found = of_table("table-2", stochastic(eta=1.0)).loc[(1.0, "ddpm-large", "quality")]
+    assert (found["printed"], found["printed_row"]) == ("133.37", "caption T=20, quoted")
+
+
+def test_an_eta_or_T_that_the_paper_does_not_print_stands_alone():
+    for part in (stochastic(eta=0.3), stochastic(T=10)):
+        assert set(of_table("table-2", part[part["method"] != "ddpm-large"])["printed"]) == {""}
+
+
+def test_a_stochastic_table_s_data_set_stands_in_for_that_of_the_table_whatever_else_it_stands_in_for():
+    tissue, digits = of_table("table-4", stochastic("tissue")), of_table("table-4", stochastic("digits"))
+    assert set(tissue["stands_in_for"]) == {""}  # tissue is taken for CelebA itself
+    assert set(digits["stands_in_for"]) == {"CelebA"}
+    assert tissue.loc[(0.2, "ddim", "quality"), ["printed", "relation"]].tolist() == ["13.85", "same"]
+    assert digits.loc[(0.2, "ddim", "quality"), ["printed", "relation"]].tolist() == ["13.85", "stand-in"]
+    elsewhere = of_table("table-2", stochastic("tissue"))  # CelebA in the place of CIFAR10
+    assert set(elsewhere["stands_in_for"]) == {"CIFAR10"}
+
+
+def test_a_ratio_to_the_baseline_is_the_other_way_round_and_zeros_leave_a_reason():
+    metric = {"id": "slower", "label": "slower", "ratio_to": "time_s"}
+    exhibit = replace(EXHIBIT, spec={**SPEC, "metrics": [metric]})
+    found = records()
+    slower = tables.cells(exhibit, found, scale()).set_index("method").loc["deq-ddim-paper"]
+    assert interval(slower) == pytest.approx(geometric(TIMES["deq-ddim-paper"] / TIMES["ddim"]))
+    found.loc[(found["method"] == "deq-ddim-paper") & (found["image"] < 2), "value"] = 0.0
+    none = tables.cells(exhibit, found, scale()).set_index("method").loc["deq-ddim-paper"]
+    assert np.isnan(none["value"]) and none["note"] == "exactly 0 for 2 of 12 images"
+
+
+def test_a_geometric_mean_stands_with_the_interval_of_the_logarithms():
+    metric = {"id": "time_s", "label": "time", "statistic": "geometric mean"}
+    exhibit = replace(EXHIBIT, spec={**SPEC, "metrics": [metric]})
+    found = tables.cells(exhibit, records(), scale()).set_index("method").loc["ddim"]
+    assert interval(found) == pytest.approx(geometric(TIMES["ddim"]))

@@ -8,14 +8,22 @@ import pytest
 import yaml
 
 from deqbench import config
+from deqbench.config.sections import LATENT, SAMPLED, SCORED, TRACED
 from tests.workflow.workspace import BIN, REPOSITORY, Workspace, planned, sentence
 
 DEMO = {"demo", "digits", "tissue"}
+STOCHASTIC = {"table-2": "cifar10", "table-4": "celeba"}
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory) -> Workspace:
     return Workspace.make(tmp_path_factory.mktemp("scales"))
+
+
+def draws(paper: config.DeqDdim) -> int:
+    """How many jobs draw images: one a method and shard for table 1, one a shard for the stochastic tables."""
+    tables = paper.sections(*SCORED).values()
+    return sum(len(table.drawn(d)) * scores.shards for table in tables for d, scores in table.scores.items())
 
 
 def mentioned(ran: subprocess.CompletedProcess[str], words: set[str]) -> set[str]:
@@ -27,19 +35,23 @@ def test_without_a_config_file_the_demo_is_planned(workspace):
     demo = config.load(REPOSITORY / "config/demo.yaml").papers.deq_ddim
     assert mentioned(ran, DEMO) == DEMO
     jobs = planned(ran)
-    assert jobs["reproduce"] == jobs["site"] == jobs["sampling_times"] == 1
-    assert jobs["sampling_scores"] == len(demo.table_1.scores)
-    assert jobs["sampling_images"] == sum(
-        len(demo.table_1.scored(dataset)) * scores.shards for dataset, scores in demo.table_1.scores.items()
-    )
+    assert jobs["reproduce"] == jobs["site"] == 1
+    tables = demo.sections(*SCORED).values()
+    assert len(tables) == 3
+    assert jobs["sampling_times"] == sum(bool(table.times) for table in tables)
+    assert jobs["sampling_scores"] == sum(len(table.scores) for table in tables)
+    assert jobs["sampling_images"] == draws(demo)
+    shown = [figure for name in (TRACED, LATENT, SAMPLED) for figure in demo.sections(*name).values()]
+    kinds = ("sampling_traces", "sampling_latents", "sampling_samples")
+    assert sum(jobs[kind] for kind in kinds) == sum(len(figure.datasets) for figure in shown)
 
 
 def test_of_the_demo_nothing_survives_in_the_papers_scale(workspace):
     ran = workspace.snakemake("--dry-run", "--configfile", "config/paper.yaml")
     paper = config.load(REPOSITORY / "config/paper.yaml").papers.deq_ddim
     assert mentioned(ran, DEMO) == set()
-    shards = sum(scores.shards for scores in paper.table_1.scores.values())
-    assert planned(ran)["sampling_images"] == len(paper.table_1.methods) * shards
+    assert planned(ran)["sampling_images"] == draws(paper)
+    assert all(paper.experiment(name).scores[dataset].T == [20, 50] for name, dataset in STOCHASTIC.items())
     assert planned(ran)["checkpoint"] == 4
 
 

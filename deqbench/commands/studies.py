@@ -1,0 +1,53 @@
+"""Studies beside the paper's exhibits: costs by batch size, long solves, workers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deqbench import jobs, provenance
+from deqbench.config import parse_job
+from deqbench.records import write_records
+
+app = typer.Typer(no_args_is_help=True)
+Settings = Annotated[str, typer.Option(help="this job's slice of the config, as JSON")]
+Weights = Annotated[Path, typer.Option(help="folder of the checkpoint, in diffusers' format")]
+Out = Annotated[Path, typer.Option(help="CSV file to write")]
+Threads = Annotated[int, typer.Option(help="torch threads; 0 leaves torch's own choice")]
+
+
+@app.command()
+def costs(settings: Settings, weights: Weights, out: Out, threads: Threads = 0) -> None:
+    """Seconds, predicted seconds and bytes of states by T, batch and method; wants the machine to itself."""
+    from deqbench.data import checkpoints
+    from deqbench.diffusion import studies
+
+    job = parse_job(jobs.CostsJob, settings)
+    provenance.set_threads(threads)
+    with provenance.recorded(out, "studies costs", job.model_dump(), job.device):
+        rows = list(studies.costs(checkpoints.load(weights), job))
+        write_records(out, [jobs.record("costs", job.dataset, row) for row in rows])
+
+
+@app.command()
+def cycles(settings: Settings, weights: Weights, out: Out, threads: Threads = 0) -> None:
+    """How joint solves of many rounds end, by T, image and method."""
+    from deqbench.data import checkpoints
+    from deqbench.diffusion import studies
+
+    job = parse_job(jobs.CyclesJob, settings)
+    provenance.set_threads(threads)
+    with provenance.recorded(out, "studies cycles", job.model_dump(), job.device):
+        rows = list(studies.cycles(checkpoints.load(weights), job))
+        write_records(out, [jobs.record("cycles", job.dataset, row) for row in rows])
+
+
+@app.command()
+def workers(settings: Settings, weights: Weights, out: Out) -> None:
+    """Seconds of one image by T and number of workers that share each round; wants the machine to itself."""
+    from deqbench.diffusion import studies
+
+    job = parse_job(jobs.WorkersJob, settings)
+    with provenance.recorded(out, "studies workers", job.model_dump(), job.device):
+        rows = list(studies.workers(job, weights))
+        write_records(out, [jobs.record("workers", job.dataset, row) for row in rows])

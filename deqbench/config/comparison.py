@@ -1,0 +1,61 @@
+"""The comparison of all samplers on the same chains, as a section of the config."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from deqbench.config.strict import Name, Strict
+
+MIXTURES = ("mixture-64", "mixture-3072")  # analytic chains, see deqbench.diffusion.problems
+Images = dict[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+
+
+class Compared(Strict):
+    """How one method takes part."""
+
+    oracle: dict[str, Any] = Field(
+        {}, description="options that keep it going past its own stop, to see when it is right"
+    )
+    candidates: list[dict[str, Any]] = Field(
+        [], description="options tried on calibration images; the best are taken, one choice a problem and T"
+    )
+
+
+class Chains(Strict):
+    """The chains of one problem, by T."""
+
+    images: Images = Field(min_length=1, description="images solved, by T")
+    timed: Images = Field({}, description="images timed, by T; methods take turns")
+    calibration: Images = Field({}, description="images that candidates are chosen on, by T; none of those measured")
+
+
+class Comparison(Strict):
+    """Rounds, evaluations, errors and times of all methods on the same chains (eta 0)."""
+
+    methods: dict[Name, Compared] = Field(min_length=1, description="methods compared, table-1's baseline among them")
+    problems: dict[Name, Chains] = Field(
+        min_length=1, description=f"data sets, each by its network, or analytic: {', '.join(MIXTURES)}"
+    )
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> "Comparison":
+        tuned = [name for name, compared in self.methods.items() if compared.candidates]
+        for problem, chains in self.problems.items():
+            for T in (*chains.timed, *chains.calibration):
+                if T not in chains.images:
+                    known = ", ".join(map(str, chains.images))
+                    raise ValueError(f"expected T of {problem}'s images ({known}); found {T}")
+            for T in chains.images:
+                if tuned and T not in chains.calibration:
+                    raise ValueError(
+                        f"expected calibration images of {problem} at T {T}, as {tuned[0]} has candidates; found none"
+                    )
+        return self
+
+    def options(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Key, method and options of everything that is laid over a method's own options."""
+        for name, compared in self.methods.items():
+            yield f"comparison.methods.{name}.oracle", name, compared.oracle
+            for at, candidate in enumerate(compared.candidates):
+                yield f"comparison.methods.{name}.candidates.{at}", name, candidate
