@@ -58,11 +58,14 @@ def compare(found: Path, accepted: Path) -> list[Difference]:
 
 
 def _compare_table(name: str, mine: pd.DataFrame, theirs: pd.DataFrame) -> list[Difference]:
-    tolerances = {metric["id"]: metric["tolerance"] for metric in papers.exhibit(name).spec["metrics"]}
-    both = mine.merge(theirs, on=KEYS, how="outer", suffixes=("", "_accepted"), indicator="side")
+    spec = papers.exhibit(name).spec
+    tolerances = {metric["id"]: metric["tolerance"] for metric in spec["metrics"]}
+    further = [key for key in spec.get("group", ()) if key not in KEYS]  # such as eta
+    both = mine.merge(theirs, on=[*KEYS, *further], how="outer", suffixes=("", "_accepted"), indicator="side")
     differences = []
     for _, row in both.iterrows():
-        cell = f"{name} {row['dataset']} T={row['T']} {row['method']} {row['metric']}"
+        place = "".join(f" {key}={row[key]:g}" for key in further)
+        cell = f"{name} {row['dataset']} T={row['T']}{place} {row['method']} {row['metric']}"
         if row["side"] != "both":
             what = "new: not in the reference" if row["side"] == "left_only" else "in the reference, missing here"
             differences.append(Difference(cell, what))
