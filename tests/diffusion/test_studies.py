@@ -55,7 +55,7 @@ def test_the_joint_solve_holds_a_state_for_every_step(costs):
 
 def test_a_device_with_room_favours_fewer_rounds(costs):
     near, far = (cell(costs, metric=f"projected_{free}", batch=1, method="picard")[0] for free in (8, 64))
-    assert near <= far <= 10 / 4 + 0.5  # ten calls of one image against four of ten
+    assert 0 < near < far  # rounds of ten states do not fit on the first one
 
 
 def test_a_fallback_has_no_speed_up(costs):
