@@ -1,9 +1,10 @@
 """One job's slice of the config: a rule's params, so that an edit elsewhere in the config reruns nothing."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import deqbench.papers
-from deqbench.config import Checkpoint, Config, Figure1, Latents, Limits, Method, Scores, Strict, Times
+from deqbench.config import Checkpoint, Config, Figure1, Latents, Method, Scores, Strict, Times
 from deqbench.config.comparison import Compared, Comparison
 from deqbench.config.studies import Costs, Cycles, Workers
 from deqbench.errors import UserError
@@ -153,15 +154,14 @@ def score(config: Config, dataset: str, experiment: str = "table-1") -> Score:
 
 def time(config: Config, experiment: str = "table-1") -> Time:
     """The slice behind the times."""
-    table, methods = config.papers.deq_ddim.experiment(experiment), config.papers.deq_ddim.methods
-    limits: Limits = config.limits
+    table, limits = config.papers.deq_ddim.experiment(experiment), config.limits
     return Time(
         experiment=experiment,
         seed=config.seed,
         device=limits.device,
         max_batch=limits.max_batch,
         grids={name: config.datasets[name].grid for name in table.times},
-        methods={name: methods[name] for name in table.timed},
+        methods=_named(config, table.timed),
         baseline=table.baseline,
         times=table.times,
         eta={name: table.etas(name) for name in table.times},
@@ -211,6 +211,10 @@ def samples(config: Config, dataset: str, experiment: str = "figure-12") -> Samp
     )
 
 
+def _named(config: Config, names: Iterable[str]) -> dict[str, Method]:
+    return {name: config.papers.deq_ddim.methods[name] for name in names}
+
+
 def _comparison(config: Config) -> Comparison:
     section = config.papers.deq_ddim.comparison
     if section is None:
@@ -220,11 +224,11 @@ def _comparison(config: Config) -> Comparison:
 
 def compare(config: Config, problem: str, T: str | int) -> CompareJob:
     """The slice behind one problem's rounds, evaluations and errors. UserError: the config compares nothing."""
-    section, known = _comparison(config), config.papers.deq_ddim.methods
+    section = _comparison(config)
     chains = section.problems[problem]
     return CompareJob(
         **_job(config, problem),
-        methods={name: known[name] for name in section.methods},
+        methods=_named(config, section.methods),
         compared=section.methods,
         T=int(T),
         images=chains.images[int(T)],
@@ -240,7 +244,7 @@ def time_compared(config: Config) -> TimeComparedJob:
         device=config.limits.device,
         max_batch=config.limits.max_batch,
         grids={name: _job(config, name)["grid"] for name in section.problems},
-        methods={name: paper.methods[name] for name in section.methods},
+        methods=_named(config, section.methods),
         baseline=paper.table_1.baseline,
         images={name: chains.timed for name, chains in section.problems.items() if chains.timed},
     )
@@ -294,15 +298,13 @@ class WorkersJob(Job):
 def costs(config: Config, dataset: str) -> CostsJob:
     """The slice behind one data set's costs."""
     section = config.papers.deq_ddim.costs[dataset]
-    methods = {name: config.papers.deq_ddim.methods[name] for name in section.methods}
-    return CostsJob(**_job(config, dataset), methods=methods, costs=section)
+    return CostsJob(**_job(config, dataset), methods=_named(config, section.methods), costs=section)
 
 
 def cycles(config: Config, dataset: str) -> CyclesJob:
     """The slice behind one data set's long solves."""
     section = config.papers.deq_ddim.cycles[dataset]
-    methods = {name: config.papers.deq_ddim.methods[name] for name in section.methods}
-    return CyclesJob(**_job(config, dataset), methods=methods, cycles=section)
+    return CyclesJob(**_job(config, dataset), methods=_named(config, section.methods), cycles=section)
 
 
 def workers(config: Config, dataset: str) -> WorkersJob:

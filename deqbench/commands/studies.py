@@ -19,27 +19,24 @@ Threads = Annotated[int, typer.Option(help="torch threads; 0 leaves torch's own 
 @app.command()
 def costs(settings: Settings, weights: Weights, out: Out, threads: Threads = 0) -> None:
     """Seconds, predicted seconds and bytes of states by T, batch and method; wants the machine to itself."""
-    from deqbench.data import checkpoints
-    from deqbench.diffusion import studies
-
-    job = parse_job(jobs.CostsJob, settings)
-    provenance.set_threads(threads)
-    with provenance.recorded(out, "studies costs", job.model_dump(), job.device):
-        rows = list(studies.costs(checkpoints.load(weights), job))
-        write_records(out, [jobs.record("costs", job.dataset, row) for row in rows])
+    _on_network("costs", parse_job(jobs.CostsJob, settings), weights, out, threads)
 
 
 @app.command()
 def cycles(settings: Settings, weights: Weights, out: Out, threads: Threads = 0) -> None:
     """How joint solves of many rounds end, by T, image and method."""
+    _on_network("cycles", parse_job(jobs.CyclesJob, settings), weights, out, threads)
+
+
+def _on_network(study: str, job: jobs.Job, weights: Path, out: Path, threads: int) -> None:
     from deqbench.data import checkpoints
     from deqbench.diffusion import studies
 
-    job = parse_job(jobs.CyclesJob, settings)
+    measure = getattr(studies, study)
     provenance.set_threads(threads)
-    with provenance.recorded(out, "studies cycles", job.model_dump(), job.device):
-        rows = list(studies.cycles(checkpoints.load(weights), job))
-        write_records(out, [jobs.record("cycles", job.dataset, row) for row in rows])
+    with provenance.recorded(out, f"studies {study}", job.model_dump(), job.device):
+        rows = list(measure(checkpoints.load(weights), job))
+        write_records(out, [jobs.record(study, job.dataset, row) for row in rows])
 
 
 @app.command()

@@ -3,18 +3,17 @@
 from collections.abc import Container, Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from deqbench.config import methods
 from deqbench.config.comparison import MIXTURES, Comparison
-from deqbench.config.strict import Name, Steps, Strict
+from deqbench.config.strict import Name, One, Steps, Strict
 from deqbench.config.studies import Costs, Cycles, Workers
 from deqbench.errors import did_you_mean
 
 Source = Literal["digits", "tissue", "cifar10", "folder"]
 Grid = Literal["uniform-released", "uniform-paper", "quadratic-paper", "quadratic-released"]
 Eta = Annotated[float, Field(ge=0, le=1)]
-One = BeforeValidator(lambda value: value if isinstance(value, list) else [value])  # one value stands for a list of it
 
 # Experiments of one shape, which share rules and commands.
 SCORED = ("table-1", "table-2", "table-4")

@@ -1,16 +1,12 @@
 """What every section of a config is made of."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
+One = BeforeValidator(lambda value: value if isinstance(value, list) else [value])  # one value stands for a list of it
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-Steps = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed), Field(min_length=1)]
+Steps = Annotated[list[Annotated[int, Field(ge=1)]], One, Field(min_length=1)]
 
 
 class Strict(BaseModel):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from deqbench.solvers.triangular import Swept
+
 
 @dataclass(frozen=True)
 class Sampled:
@@ -30,3 +32,21 @@ class Round:
 
 
 OnRound = Callable[[Round], None]
+
+
+def telling(on_round: OnRound | None, calls: int = 1) -> Callable[[int, Tensor, Tensor, Tensor], None] | None:
+    """What sweeps of a triangular system call after each of theirs, which took `calls` network calls; None for None."""
+    if on_round is None:
+        return None
+
+    def tell(number: int, samples: Tensor, states: Tensor, evaluations: Tensor) -> None:
+        on_round(Round(calls * number, samples, states[samples, -1], calls * evaluations))
+
+    return tell
+
+
+def sampled(found: Swept, calls: int = 1) -> Sampled:
+    """What sweeps of `calls` network calls each have found, as a sampler returns it."""
+    ends = zip(found.finite, found.converged, strict=True)
+    stopped = tuple("diverged" if not ok else "converged" if done else "max_iter" for ok, done in ends)
+    return Sampled(found.states[:, -1], found.states, calls * found.rounds, calls * found.evaluations, stopped)

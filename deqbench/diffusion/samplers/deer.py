@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.diffusion.sampled import OnRound, Sampled, sampled, telling
 from deqbench.solvers.triangular import sweep
 
 
@@ -24,14 +24,9 @@ def sample(chain: DDIMChain, *, tol: float = 1e-4, seed: int = 0, on_round: OnRo
     thread, and has no rule for torch's fused attention.) ValueError: tol < 0.
     """
 
-    def tell(number: int, samples: Tensor, states: Tensor, evaluations: Tensor) -> None:
-        if on_round:
-            on_round(Round(2 * number, samples, states[samples, -1], 2 * evaluations))
-
     system = _Linearised(chain, torch.Generator().manual_seed(seed))
-    found = sweep(system, window=chain.steps, tol=tol, on_round=tell)
-    stopped = tuple("converged" if ok else "diverged" for ok in found.finite)
-    return Sampled(found.states[:, -1], found.states, 2 * found.rounds, 2 * found.evaluations, stopped)
+    found = sweep(system, window=chain.steps, tol=tol, on_round=telling(on_round, calls=2))
+    return sampled(found, calls=2)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from diffusers import DDIMParallelScheduler
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Sampled
-from deqbench.diffusion.samplers.paradigms import stride, telling, width
+from deqbench.diffusion.sampled import OnRound, Sampled, sampled, telling
+from deqbench.diffusion.samplers.paradigms import stride, width
 from deqbench.solvers.triangular import sweep
 
 
@@ -35,8 +35,7 @@ def sample(chain: DDIMChain, *, window: int | float = 10, tol: float = 0.1, on_r
         settle=stride(variance, tol),
         on_round=telling(on_round),
     )
-    stopped = tuple("converged" if ok else "diverged" for ok in found.finite)
-    return Sampled(found.states[:, -1], found.states, found.rounds, found.evaluations, stopped)
+    return sampled(found)
 
 
 def scheduler(chain: DDIMChain) -> DDIMParallelScheduler:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.diffusion.sampled import OnRound, Sampled, sampled, telling
 from deqbench.diffusion.schedule import sigmas
 from deqbench.solvers.triangular import sweep
 
@@ -33,8 +33,7 @@ def sample(chain: DDIMChain, *, window: int | float = 10, tol: float = 0.1, on_r
         settle=stride(variance, tol),
         on_round=telling(on_round),
     )
-    stopped = tuple("converged" if ok else "diverged" for ok in found.finite)
-    return Sampled(found.states[:, -1], found.states, found.rounds, found.evaluations, stopped)
+    return sampled(found)
 
 
 def width(window: int | float, steps: int) -> int:
@@ -60,13 +59,3 @@ def stride(variance: Tensor, tol: float) -> Callable[[Tensor, Tensor, int], int]
         return min(1 + int(still.long().cumprod(0).sum()), len(new))
 
     return settle
-
-
-def telling(on_round: OnRound | None) -> Callable[[int, Tensor, Tensor, Tensor], None]:
-    """What `sweep` calls after each round, in terms of a sampler's Round."""
-
-    def tell(number: int, samples: Tensor, states: Tensor, evaluations: Tensor) -> None:
-        if on_round:
-            on_round(Round(number, samples, states[samples, -1], evaluations))
-
-    return tell

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.diffusion.sampled import OnRound, Sampled, sampled, telling
 from deqbench.solvers.secant import Slopes, secant_sweeps
 
 LEAST = 0.05  # of a slope: sweeps divide by products of them
@@ -25,11 +25,6 @@ def sample(
     nodes, coarse_tol, settle_tol: see secant_sweeps; chains of no more than `nodes` steps evaluate all that have not
     settled. data_variance: of a pixel, for the slopes of the first two rounds only.
     """
-
-    def tell(number: int, samples: Tensor, states: Tensor, evaluations: Tensor) -> None:
-        if on_round:
-            on_round(Round(number, samples, states[samples, -1], evaluations))
-
     found = secant_sweeps(
         chain,
         slopes(chain, data_variance),
@@ -38,13 +33,9 @@ def sample(
         coarse_tol=coarse_tol,
         settle_tol=settle_tol,
         max_rounds=max_rounds,
-        on_round=tell,
+        on_round=telling(on_round),
     )
-    stopped = tuple(
-        "diverged" if not ok else "converged" if done else "max_iter"
-        for ok, done in zip(found.finite, found.converged, strict=True)
-    )
-    return Sampled(found.states[:, -1], found.states, found.rounds, found.evaluations, stopped)
+    return sampled(found)
 
 
 def slopes(chain: DDIMChain, data_variance: float) -> Slopes:

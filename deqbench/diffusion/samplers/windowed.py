@@ -3,10 +3,9 @@
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.diffusion.sampled import OnRound, Sampled, sampled, telling
 from deqbench.solvers.triangular import sweep
 
 
@@ -28,11 +27,4 @@ def sample(
         raise ValueError(f"split: expected eps or drift; found '{split}'")
     linear = torch.ones(chain.steps, dtype=torch.float64) if split == "drift" else None
     width = min(chain.steps, max(min_window, round(window * chain.steps)))
-
-    def tell(number: int, samples: Tensor, states: Tensor, evaluations: Tensor) -> None:
-        if on_round:
-            on_round(Round(number, samples, states[samples, -1], evaluations))
-
-    found = sweep(chain, window=width, tol=tol, split=linear, on_round=tell)
-    stopped = tuple("converged" if ok else "diverged" for ok in found.finite)
-    return Sampled(found.states[:, -1], found.states, found.rounds, found.evaluations, stopped)
+    return sampled(sweep(chain, window=width, tol=tol, split=linear, on_round=telling(on_round)))
