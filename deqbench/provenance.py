@@ -18,6 +18,7 @@ import deqbench
 from deqbench.records import write_json
 
 PACKAGE = Path(deqbench.__file__).parent
+SUFFIX = ".provenance.json"
 NAMED: tuple[str, ...] = ("torch", "torchvision", "diffusers", "huggingface_hub", "safetensors", "clean-fid")
 NAMED += ("numpy", "scipy", "scikit-learn", "scikit-image")
 # Data that code reads and results follow from: a preset's options, the checksums of the shipped weights.
@@ -133,4 +134,4 @@ def recorded(out: Path, command: str, settings: Any, device: str = "cpu") -> Ite
 
 def sidecar(out: Path) -> Path:
     """The provenance file of a result."""
-    return out.with_name(out.name + ".provenance.json")
+    return out.with_name(out.name + SUFFIX)

@@ -11,8 +11,6 @@ import pandas as pd
 from deqbench import provenance
 from deqbench.records import read_json
 
-SUFFIX = ".provenance.json"
-
 
 @dataclass(frozen=True)
 class Job:
@@ -56,15 +54,15 @@ def job(record: str, root: Path) -> Job:
     """The job behind a record (relative to `root`). UserError: its sidecar is no JSON."""
     path = provenance.sidecar(root / record)
     if not path.exists():  # one job may leave two files, such as a trace and its summary, with one sidecar
-        path = next(iter(sorted(path.parent.glob(f"{path.name.split('.')[0]}.*{SUFFIX}"))), path)
+        path = next(iter(sorted(path.parent.glob(f"{path.name.split('.')[0]}.*{provenance.SUFFIX}"))), path)
     facts = read_json(path) if path.exists() else {}
     return Job(record, facts, _stale(facts))
 
 
 def jobs(folder: Path, root: Path) -> tuple[Job, ...]:
     """All jobs with a sidecar under a folder, by name."""
-    found = sorted(path.relative_to(root).as_posix() for path in folder.rglob(f"*{SUFFIX}"))
-    return tuple(job(name.removesuffix(SUFFIX), root) for name in found)
+    found = sorted(path.relative_to(root).as_posix() for path in folder.rglob(f"*{provenance.SUFFIX}"))
+    return tuple(job(name.removesuffix(provenance.SUFFIX), root) for name in found)
 
 
 def _stale(facts: dict[str, Any]) -> bool:

@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from deqbench import provenance
+
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 COPIED = ("Snakefile", "rules", "config", "profiles", "reports/templates", "reports/static")
@@ -45,15 +47,21 @@ class Workspace:
         return subprocess.run([str(BIN / "deqbench"), *words], cwd=self.root, text=True, capture_output=True)
 
     def outputs(self) -> dict[str, int]:
-        """When each file that the smoke scale made was written, ns; without those that snakemake has as unfinished."""
+        """When each file that the smoke scale made was written, ns; without what an unfinished job had begun."""
         folders = [self.root / name for name in OUTPUTS]
         files = [path.relative_to(self.root) for folder in folders for path in folder.rglob("*") if path.is_file()]
         marks = (self.root / ".snakemake/incomplete").rglob("*")
         unfinished = {base64.b64decode(path.name).decode() for path in marks if path.is_file()}
+
+        def begun(path: Path) -> bool:
+            # A sidecar is written before its artefact, and snakemake marks the artefact alone.
+            of = str(path).removesuffix(provenance.SUFFIX)
+            return bool(unfinished & {str(path), of, *map(str, path.parents)})
+
         return {
             str(path): (self.root / path).stat().st_mtime_ns
             for path in files
-            if not NO_OUTPUT & set(path.parts) and not unfinished & {str(path), *map(str, path.parents)}
+            if not NO_OUTPUT & set(path.parts) and not begun(path)
         }
 
 
