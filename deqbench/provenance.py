@@ -5,6 +5,7 @@ import functools
 import hashlib
 import importlib.metadata
 import platform
+import re
 import resource
 import subprocess
 import time
@@ -66,7 +67,7 @@ def _follow_file(path: Path, package: Path, seen: set[Path]) -> None:
     text = path.read_text(encoding="utf-8")
     here = path.relative_to(package)
     seen.update(package.glob(DATA.get(here.as_posix(), "no data")))
-    if path.name == "__init__.py" and "import_module(" in text:  # a registry: it imports every file beside it
+    if path.name == "__init__.py" and re.search(r"\b(import_module|Registry)\(", text):  # it imports its siblings
         for sibling in path.parent.glob("*.py"):
             _follow(".".join(["deqbench", *here.parent.parts, sibling.stem]), package, seen)
     for node in ast.walk(ast.parse(text)):

@@ -164,16 +164,16 @@ def test_a_preset_of_another_sampler_is_refused_by_the_preset_s_option():
 def test_the_options_read_from_a_sampler_s_file_are_those_of_its_function(name):
     parameters = inspect.signature(sampler(name)).parameters.values()
     options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "on_round"}
-    read, open_ended = methods._sampler_options(name)
+    read, open_ended = methods._options("diffusion/samplers", name)
     assert {option: default for option, (_, default) in read.items()} == options
     assert open_ended == any(p.kind is p.VAR_KEYWORD for p in parameters)
-    assert methods.wrong_option(name, options) is None
+    assert methods.wrong_option("diffusion/samplers", name, options) is None
 
 
 @pytest.mark.parametrize("name", config.modules("solvers"))
 def test_the_options_read_from_a_solver_s_file_are_those_of_its_class(name):
     known = inspect.signature(_METHODS[name]).parameters.values()
-    assert {o: default for o, (_, default) in methods._solver_options(name).items()} == {
+    assert {o: default for o, (_, default) in methods._options("solvers", name)[0].items()} == {
         p.name: p.default for p in known
     }
 

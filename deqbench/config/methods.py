@@ -10,14 +10,18 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
 from deqbench.config.sentences import sentence
+from deqbench.errors import did_you_mean
 
 PACKAGE = Path(__file__).parents[1]
-METHOD = re.compile(r"^(def sample\(|@register\()", re.MULTILINE)
+FUNCTIONS = ("sample", "invert", "gradient")
+GIVEN = ("on_round", "on_step", "states")  # arguments that are no settings
+METHOD = re.compile(rf"^(def ({'|'.join(FUNCTIONS)})\(|@register\()", re.MULTILINE)
+HANDED = {"gradient": "diffusion/gradients", "solver": "solvers"}  # options that name who gets those not known
 TYPES = {"Literal": Literal, "bool": bool, "float": float, "int": int, "str": str}
 
 
 def modules(package: str) -> tuple[str, ...]:
-    """Names of the methods in a folder of the package: the files that define `sample`, or register a solver."""
+    """Names of the methods in a folder of the package: the files that define one, or register a solver."""
     files = (path for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__")
     found = (path.stem for path in files if METHOD.search(path.read_text(encoding="utf-8")))
     return tuple(sorted(stem.replace("_", "-") for stem in found))
@@ -29,17 +33,23 @@ def presets(paper: str) -> dict[str, dict[str, Any]]:
     return {name: preset["options"] for name, preset in sorted(yaml.safe_load(text).items())}
 
 
-def wrong_option(sampler: str, options: dict[str, Any]) -> str | None:
-    """`option: expected ...; found ...` of an option that the sampler, or the solver it hands it to, would refuse.
+def wrong_option(folder: str, name: str, options: dict[str, Any]) -> str | None:
+    """`option: expected ...; found ...` of an option that the method, or one it hands options to, would refuse.
 
     Names, types and choices are looked at; a number out of range is answered by the method itself, when it runs.
     """
-    known, open_ended = _sampler_options(sampler)
-    if open_ended and "solver" in known:
-        solver = options.get("solver", known["solver"][1])
-        known, open_ended = {**known, **_solver_options(str(solver))}, False
+    known, open_ended = _options(folder, name)
+    handed = [choice for choice in HANDED if choice in known]
+    while open_ended and handed:
+        choice = handed.pop()
+        found, choices = str(options.get(choice, known[choice][1])), modules(HANDED[choice])
+        if found not in choices:
+            return f"{choice}: expected one of {', '.join(choices)}; found '{found}'{did_you_mean(found, choices)}"
+        inner, open_ended = _options(HANDED[choice], found)
+        handed += [other for other in HANDED if other in inner]
+        known = {**known, **inner}
     extra: Literal["allow", "forbid"] = "allow" if open_ended else "forbid"
-    model = create_model(sampler, __config__=ConfigDict(extra=extra, strict=True), **known)  # type: ignore[call-overload]
+    model = create_model(name, __config__=ConfigDict(extra=extra, strict=True), **known)  # type: ignore[call-overload]
     try:
         model.model_validate(options)
     except ValidationError as error:
@@ -48,26 +58,18 @@ def wrong_option(sampler: str, options: dict[str, Any]) -> str | None:
 
 
 @cache
-def _sampler_options(name: str) -> tuple[dict[str, tuple[Any, Any]], bool]:
-    """Type and default of each option of a sampler's `sample`, and whether it takes others too."""
-    tree = _parsed("diffusion/samplers", name)
-    (function,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "sample")
-    pairs = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-    options = {arg.arg: _field(arg.annotation, default) for arg, default in pairs if arg.arg != "on_round"}
-    return options, function.args.kwarg is not None
-
-
-@cache
-def _solver_options(name: str) -> dict[str, tuple[Any, Any]]:
-    """Type and default of each field of the class that a solver's file registers."""
-    classes = [node for node in _parsed("solvers", name).body if isinstance(node, ast.ClassDef)]
-    (settings,) = (found for found in classes if any("register(" in ast.unparse(d) for d in found.decorator_list))
-    fields = (node for node in settings.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name))
-    return {ast.unparse(node.target): _field(node.annotation, node.value) for node in fields}
-
-
-def _parsed(package: str, name: str) -> ast.Module:
-    return ast.parse((PACKAGE / package / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
+def _options(folder: str, name: str) -> tuple[dict[str, tuple[Any, Any]], bool]:
+    """Type and default of each option of a method, and whether it takes others too."""
+    tree = ast.parse((PACKAGE / folder / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and any("register(" in ast.unparse(d) for d in node.decorator_list):
+            fields = (field for field in node.body if isinstance(field, ast.AnnAssign))
+            return {ast.unparse(field.target): _field(field.annotation, field.value) for field in fields}, False
+        if isinstance(node, ast.FunctionDef) and node.name in FUNCTIONS:
+            pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            options = {arg.arg: _field(arg.annotation, default) for arg, default in pairs if arg.arg not in GIVEN}
+            return options, node.args.kwarg is not None
+    raise LookupError(f"{folder}/{name}: expected a method; found none")
 
 
 def _field(annotation: ast.expr | None, default: ast.expr | None) -> tuple[Any, Any]:

@@ -250,9 +250,7 @@ class Config(Strict):
             if method.preset:
                 _known(f"{key}.preset", method.preset, known)
             options = {**known.get(method.preset or "", {}), **method.options}
-            if "solver" in options:
-                _known(f"{key}.options.solver", str(options["solver"]), methods.modules("solvers"))
-            if wrong := methods.wrong_option(method.sampler, options):
+            if wrong := methods.wrong_option("diffusion/samplers", method.sampler, options):
                 option, words = wrong.split(": ", 1)
                 place = "options" if option in method.options else f"preset {method.preset}"
                 raise ValueError(f"@{key}.{place}.{option}@{words}")
@@ -294,7 +292,7 @@ class Config(Strict):
         for place, name, options in compared.options():
             method = paper.methods[name]
             whole = {**presets.get(method.preset or "", {}), **method.options, **options}
-            if wrong := methods.wrong_option(method.sampler, whole):
+            if wrong := methods.wrong_option("diffusion/samplers", method.sampler, whole):
                 option, words = wrong.split(": ", 1)
                 raise ValueError(f"@papers.deq-ddim.{place}.{option}@{words}")
         return self

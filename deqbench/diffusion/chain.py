@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -94,17 +95,17 @@ class DDIMChain:
         """N, the steps of the chain."""
         return len(self.timesteps)
 
-    @property
+    @cached_property
     def ratio(self) -> Tensor:
         """(N,) float64: what a step leaves of the state, sqrt(alpha_bar' / alpha_bar)."""
         return (self.after / self.alpha_bar[:-1]).sqrt()
 
-    @property
+    @cached_property
     def after(self) -> Tensor:
         """(N,) float64: alpha_bar where each step lands, alpha_bar' in these formulas."""
         return self.alpha_bar[1:] if self.landing is None else self.landing
 
-    @property
+    @cached_property
     def scale(self) -> Tensor:
         """(N,) float64: what a step adds of eps, sqrt(1 - alpha_bar' - sigma^2) - ratio sqrt(1 - alpha_bar)."""
         direction = (1 - self.after - self.sigma**2).clamp_min(0).sqrt()
@@ -163,11 +164,20 @@ class DDIMChain:
         """The states (B, *dims) one after another, each from the one before. Source: DEQ-DDIM, eq. 3."""
         x = self.x_T
         for j in range(self.steps):
-            eps = self.eps_model(x, self.timesteps[j].expand(len(x)).to(x.device))
-            x = float(self.ratio[j]) * x + float(self.scale[j]) * eps
-            if self.noise is not None:
-                x = x + float(self.noise_scale[j]) * self.noise[:, j]
+            x = self.step(x, j)
             yield x
+
+    def step(self, x: Tensor, j: int) -> Tensor:
+        """The states (B, *dims) after step j from those before it."""
+        eps = self.eps_model(x, self.timesteps[j].expand(len(x)).to(x.device))
+        x = float(self.ratio[j]) * x + float(self.scale[j]) * eps
+        return x if self.noise is None else x + float(self.noise_scale[j]) * self.noise[:, j]
+
+    def unstep(self, x: Tensor, eps: Tensor, j: int) -> Tensor:
+        """The states (B, *dims) before step j from those after it and their eps, which is to be known."""
+        if self.noise is not None:
+            x = x - float(self.noise_scale[j]) * self.noise[:, j]
+        return (x - float(self.scale[j]) * eps) / float(self.ratio[j])
 
 
 def _recur(base: Tensor, rest: Tensor, linear: Tensor) -> Tensor:
