@@ -1,0 +1,58 @@
+"""One job's slice of the config: a rule's params, so that an edit elsewhere in the config reruns nothing."""
+
+from deqbench.jobs.common import DatasetJob, Job, checkpoint, dataset, named, options, place, record
+from deqbench.jobs.comparison import CompareJob, TimeComparedJob, compare, time_compared
+from deqbench.jobs.sampling import (
+    Draw,
+    LatentsJob,
+    SamplesJob,
+    Score,
+    Time,
+    Traced,
+    TraceJob,
+    at_each,
+    draw,
+    latents,
+    samples,
+    score,
+    shard_images,
+    time,
+    trace,
+)
+from deqbench.jobs.studies import CostsJob, CyclesJob, WorkersJob, costs, cycles, workers
+
+__all__ = [
+    "CompareJob",
+    "CostsJob",
+    "CyclesJob",
+    "DatasetJob",
+    "Draw",
+    "Job",
+    "LatentsJob",
+    "SamplesJob",
+    "Score",
+    "Time",
+    "TimeComparedJob",
+    "TraceJob",
+    "Traced",
+    "WorkersJob",
+    "at_each",
+    "checkpoint",
+    "compare",
+    "costs",
+    "cycles",
+    "dataset",
+    "draw",
+    "latents",
+    "named",
+    "options",
+    "place",
+    "record",
+    "samples",
+    "score",
+    "shard_images",
+    "time",
+    "time_compared",
+    "trace",
+    "workers",
+]
