@@ -91,8 +91,12 @@ class Table1(Strict):
         return self.scores[dataset].methods or self.methods
 
     def drawn(self, dataset: str) -> dict[str, list[str]]:
-        """The methods whose images of a data set one job draws, by that job's name."""
-        return {name: [name] for name in self.scored(dataset)}
+        """The methods whose images of a data set one job draws, by that job's name.
+
+        Without shards one job draws all of them: it starts once for many short chains.
+        """
+        names = self.scored(dataset)
+        return {name: [name] for name in names} if self.scores[dataset].shards > 1 else {"every-method": names}
 
     def etas(self, dataset: str) -> list[float]:
         """The eta that every method is walked at; none: each at its own."""
@@ -105,10 +109,6 @@ class Table2(Table1):
     eta: dict[Name, list[Eta]] = Field(
         description="by data set: methods are walked at each, those with an eta of their own at that only"
     )
-
-    def drawn(self, dataset: str) -> dict[str, list[str]]:
-        """One job draws all: it starts once for many short chains."""
-        return {"every-method": self.scored(dataset)}
 
     def etas(self, dataset: str) -> list[float]:
         """As in the config."""

@@ -44,13 +44,17 @@ class Table1:
         drawn = [self.root / (name if m in methods else "accepted") / m / "0.safetensors" for m in METHODS]
         for method, path in zip(METHODS, drawn, strict=True):
             if not path.exists():
-                job = jobs.draw(self.scale, "digits", method, 0).model_dump_json()
-                sampling.draw(method, job, zoo.path("digits"), path)
+                sampling.draw(method, self.settings(method), zoo.path("digits"), path)
         scores, tables = self.root / name / "deq-ddim/table-1/digits/scores.csv", self.root / name / "tables"
         data = (self.root / "digits.safetensors", self.root / "features.safetensors")
         sampling.score(drawn, jobs.score(self.scale, "digits").model_dump_json(), *data, scores)
         report.tables("deq-ddim", [scores], self.root / "config.yaml", tables / "deq-ddim")
         return tables
+
+    def settings(self, method: str) -> str:
+        """Of a job that draws one method's images alone."""
+        job = jobs.draw(self.scale, "digits", "every-method", 0)
+        return job.model_copy(update={"methods": {method: job.methods[method]}}).model_dump_json()
 
     def moved(self, name: str, methods: Iterable[str] = METHODS) -> dict[str, set[str]]:
         """Which metrics of which methods the check names, once the tables are made anew."""
@@ -87,8 +91,7 @@ def test_another_thread_count_is_no_difference(table_1):
     passive = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # read when torch is loaded
     methods = ["ddim", "deq-ddim-paper"]
     for method in methods:
-        settings = jobs.draw(table_1.scale, "digits", method, 0).model_dump_json()
-        options = ["--settings", settings, "--weights", zoo.path("digits"), "--threads", "2"]
+        options = ["--settings", table_1.settings(method), "--weights", zoo.path("digits"), "--threads", "2"]
         out = table_1.root / "threads" / method / "0.safetensors"
         words = [sys.executable, "-m", "deqbench.cli", "sampling", "draw", method, *options, "--out", out]
         subprocess.run(words, env=passive, check=True, stderr=subprocess.DEVNULL)

@@ -21,7 +21,7 @@ def workspace(tmp_path_factory) -> Workspace:
 
 
 def draws(paper: config.DeqDdim) -> int:
-    """How many jobs draw images: one a method and shard for table 1, one a shard for the stochastic tables."""
+    """How many jobs draw images: one a method and shard, or one for all methods where there are no shards."""
     tables = paper.sections(*SCORED).values()
     return sum(len(table.drawn(d)) * scores.shards for table in tables for d, scores in table.scores.items())
 

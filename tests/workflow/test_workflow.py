@@ -114,7 +114,7 @@ def test_a_job_that_fails_shows_its_one_sentence(made, tmp_path):
     broken = Workspace(shutil.copytree(made.root, tmp_path / "broken"))
     weights = broken.root / "results/smoke/checkpoints/digits/diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100_000])
-    target = "results/smoke/deq-ddim/table-1/digits/ddim/0.safetensors"
+    target = "results/smoke/deq-ddim/table-1/digits/every-method/0.safetensors"
     ran = broken.snakemake(*SMOKE, "--force", target)
     assert ran.returncode == 1
     found = [line for line in ran.stdout.splitlines() if line.strip().startswith("deqbench: ")]
