@@ -15,6 +15,7 @@ include: "rules/statistics.smk"
 include: "rules/sampling.smk"
 include: "rules/comparison.smk"
 include: "rules/studies.smk"
+include: "rules/inversion.smk"
 include: "rules/report.smk"
 include: "rules/zoo.smk"
 

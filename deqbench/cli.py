@@ -14,6 +14,7 @@ COMMANDS = {
     "dataset": "a data set with its fixed splits as one safetensors file",
     "statistics": "features of a data set's splits and the floor of its scores",
     "sampling": "DEQ-DDIM and sequential sampling: draw, score, time, trace, latents",
+    "inversion": "DEQ-DDIM inversion: run, time, race",
     "studies": "costs by batch size, long solves, workers",
     "comparison": "all samplers on the same chains: measure, time",
     "report": "tables, claims, figures and pages from records",

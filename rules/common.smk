@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deqbench import jobs, provenance
 from deqbench.config import recipes, validate
-from deqbench.config.sections import LATENT, SAMPLED, SCORED, TRACED
+from deqbench.config.sampling import LATENT, SAMPLED, SCORED, TRACED
 from deqbench.errors import UserError
 from deqbench.workflow import claim_lock, config_source
 

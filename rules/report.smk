@@ -1,15 +1,25 @@
 """Tables, claims, figures and pages: pure functions of the records."""
 
+from deqbench import papers
+from deqbench.report.sources import of_figure, of_table
+
 RECORDS = {
     name: [f"{SAMPLING}/{name}/{dataset}/scores.csv" for dataset in table.scores]
     + [f"{SAMPLING}/{name}/times.csv"] * bool(table.times)
     for name, table in PAPER.sections(*SCORED).items()
 }
-RECORDS |= records(TRACED, ".csv", ".parquet") | records((*LATENT, *SAMPLED), ".safetensors") | STUDIED
-TABLES = [f"{RESULTS}/tables/deq-ddim/{exhibit}.csv" for exhibit in PAPER.sections(*SCORED, *TRACED)]
-FIGURES = [
-    f"{RESULTS}/figures/deq-ddim/{exhibit}/figure.json" for exhibit in PAPER.sections(*TRACED, *LATENT, *SAMPLED)
-]
+RECORDS |= records(TRACED, ".csv", ".parquet") | records((*LATENT, *SAMPLED), ".safetensors") | STUDIED | INVERSION
+MADE = [Path(path) for paths in RECORDS.values() for path in paths]
+EXHIBITS = (*papers.exhibits("deq-ddim"), *papers.studies("deq-ddim"))
+TABULATED = {exhibit.id: of_table(exhibit, MADE) for exhibit in EXHIBITS}
+DRAWN = {exhibit.id: of_figure(exhibit, MADE) for exhibit in EXHIBITS}
+TABLES = [f"{RESULTS}/tables/deq-ddim/{name}.csv" for name, paths in TABULATED.items() if paths]
+FIGURES = [f"{RESULTS}/figures/deq-ddim/{name}/figure.json" for name, paths in DRAWN.items() if paths]
+
+
+def once(paths):
+    """The files of all exhibits, each once."""
+    return sorted({str(path) for files in paths.values() for path in files})
 
 
 rule effective_config:
@@ -31,7 +41,7 @@ rule table:
         "deq-ddim: cells of every exhibit"
     input:
         config=f"{RESULTS}/config.json",
-        records=[path for paths in RECORDS.values() for path in paths if path.endswith(".csv")],
+        records=once(TABULATED),
     output:
         TABLES,
     log:
@@ -65,7 +75,7 @@ rule figure:
     message:
         "deq-ddim: drawings of every figure"
     input:
-        [path for name, paths in RECORDS.items() for path in paths if name.startswith("figure-")],
+        once(DRAWN),
     output:
         FIGURES,
     log:

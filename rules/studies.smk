@@ -1,8 +1,8 @@
-"""Studies beside the paper's exhibits: costs by batch size, long solves, workers."""
+"""Studies beside the paper's exhibits: costs by batch size, long solves, workers; gradients and memory of inversion."""
 
 STUDIED = {
     name: [f"{SAMPLING}/{name}/{dataset}.csv" for dataset in PAPER.experiment(name)]
-    for name in ("costs", "cycles", "workers")
+    for name in ("costs", "cycles", "workers", "gradients", "inversion-memory")
     if PAPER.experiment(name)
 }
 
@@ -76,3 +76,53 @@ rule studies_workers:
         gpu=LIMITS.gpu,
     shell:
         "deqbench studies workers --settings {params.settings:q} --weights {input} --out {output} 2> {log}"
+
+
+rule studies_gradients:
+    message:
+        "deq-ddim/gradients: every gradient beside the exact one on {wildcards.dataset}"
+    input:
+        weights=f"{RESULTS}/checkpoints/{{dataset}}",
+        dataset=f"{RESULTS}/datasets/{{dataset}}.safetensors",
+    output:
+        f"{SAMPLING}/gradients/{{dataset}}.csv",
+    log:
+        f"{LOGS}/deq-ddim/gradients/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/deq-ddim/gradients/{{dataset}}.tsv"
+    params:
+        settings=settings(jobs.gradients, "dataset"),
+        code=code("studies"),
+    threads: LIMITS.threads
+    resources:
+        runtime=LIMITS.runtime,
+        mem_mb=LIMITS.mem_mb,
+        gpu=LIMITS.gpu,
+    shell:
+        "deqbench studies gradients --settings {params.settings:q} --weights {input.weights}"
+        " --dataset {input.dataset} --threads {threads} --out {output} 2> {log}"
+
+
+rule studies_inversion_memory:
+    message:
+        "deq-ddim/inversion-memory: bytes of gradients and inverters on {wildcards.dataset}"
+    input:
+        weights=f"{RESULTS}/checkpoints/{{dataset}}",
+        dataset=f"{RESULTS}/datasets/{{dataset}}.safetensors",
+    output:
+        f"{SAMPLING}/inversion-memory/{{dataset}}.csv",
+    log:
+        f"{LOGS}/deq-ddim/inversion-memory/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/deq-ddim/inversion-memory/{{dataset}}.tsv"
+    params:
+        settings=settings(jobs.inversion_memory, "dataset"),
+        code=code("studies"),
+    threads: LIMITS.threads
+    resources:
+        runtime=LIMITS.runtime,
+        mem_mb=LIMITS.mem_mb,
+        gpu=LIMITS.gpu,
+    shell:
+        "deqbench studies inversion-memory --settings {params.settings:q} --weights {input.weights}"
+        " --dataset {input.dataset} --threads {threads} --out {output} 2> {log}"

@@ -19,10 +19,9 @@ Out = Annotated[Path, typer.Option(help="file or folder to write")]
 
 def _by_exhibit(paper: str, records: list[Path]) -> list[tuple[Exhibit, list[Path]]]:
     """The exhibits of a paper whose specs name some of the records, with these. UserError: one that no spec names."""
-    found = [
-        (exhibit, [path for path in records if any(path.match(pattern) for pattern in exhibit.spec.get("records", ()))])
-        for exhibit in (*papers.exhibits(paper), *papers.studies(paper))
-    ]
+    from deqbench.report.sources import made_from
+
+    found = [(exhibit, made_from(exhibit, records)) for exhibit in (*papers.exhibits(paper), *papers.studies(paper))]
     named = {path for _, mine in found for path in mine}
     for path in records:
         if path not in named:
@@ -32,12 +31,14 @@ def _by_exhibit(paper: str, records: list[Path]) -> list[tuple[Exhibit, list[Pat
 
 @app.command()
 def tables(paper: str, records: Records, config_file: ConfigFile, out: Out) -> None:
-    """The cells of every exhibit of a paper from its records (CSV), as OUT/<exhibit>.csv."""
+    """The cells of every exhibit of a paper from its records (CSV, or traces as Parquet), as OUT/<exhibit>.csv."""
+    from deqbench.report.sources import of_table
     from deqbench.report.tables import cells
 
     settings = config.load(config_file)
-    for exhibit, mine in _by_exhibit(paper, records):
-        write_frame(out / f"{exhibit.id}.csv", cells(exhibit, read_records(mine), settings))
+    for exhibit, _ in _by_exhibit(paper, records):
+        if mine := of_table(exhibit, records):
+            write_frame(out / f"{exhibit.id}.csv", cells(exhibit, read_records(mine), settings))
 
 
 @app.command()
@@ -54,9 +55,11 @@ def claims(paper: str, cells: list[Path], config_file: ConfigFile, out: Out) -> 
 def figures(paper: str, records: Records, out: Out) -> None:
     """The drawings of every figure of a paper from its records, each with its data, in OUT/<exhibit>/."""
     from deqbench.report.figures import draw
+    from deqbench.report.sources import of_figure
 
-    for exhibit, mine in _by_exhibit(paper, records):
-        draw(exhibit, mine, out / exhibit.id)
+    for exhibit, _ in _by_exhibit(paper, records):
+        if mine := of_figure(exhibit, records):
+            draw(exhibit, mine, out / exhibit.id)
 
 
 @app.command()

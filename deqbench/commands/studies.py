@@ -1,4 +1,4 @@
-"""Studies beside the paper's exhibits: costs by batch size, long solves, workers."""
+"""Studies beside the paper's exhibits: costs by batch size, long solves, workers; gradients and memory of inversion."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,7 @@ from deqbench.records import write_records
 app = typer.Typer(no_args_is_help=True)
 Settings = Annotated[str, typer.Option(help="this job's slice of the config, as JSON")]
 Weights = Annotated[Path, typer.Option(help="folder of the checkpoint, in diffusers' format")]
+Data = Annotated[Path, typer.Option(help="the data set's file")]
 Out = Annotated[Path, typer.Option(help="CSV file to write")]
 Threads = Annotated[int, typer.Option(help="torch threads; 0 leaves torch's own choice")]
 
@@ -48,3 +49,26 @@ def workers(settings: Settings, weights: Weights, out: Out) -> None:
     with provenance.recorded(out, "studies workers", job.model_dump(), job.device):
         rows = list(studies.workers(job, weights))
         write_records(out, [jobs.record("workers", job.dataset, row) for row in rows])
+
+
+@app.command()
+def gradients(settings: Settings, weights: Weights, dataset: Data, out: Out, threads: Threads = 0) -> None:
+    """Every gradient of the inversion loss beside the exact one, by T, start and image."""
+    _on_images("gradients", parse_job(jobs.GradientsJob, settings), weights, dataset, out, threads)
+
+
+@app.command()
+def inversion_memory(settings: Settings, weights: Weights, dataset: Data, out: Out, threads: Threads = 0) -> None:
+    """Bytes of gradients and inverters by T, of one image."""
+    _on_images("inversion-memory", parse_job(jobs.InversionMemoryJob, settings), weights, dataset, out, threads)
+
+
+def _on_images(study: str, job: jobs.Job, weights: Path, dataset: Path, out: Path, threads: int) -> None:
+    from deqbench.data import checkpoints, datasets
+    from deqbench.diffusion import inversion_studies
+
+    measure = getattr(inversion_studies, study.replace("-", "_"))
+    provenance.set_threads(threads)
+    with provenance.recorded(out, f"studies {study}", job.model_dump(), job.device):
+        rows = list(measure(checkpoints.load(weights), datasets.load(dataset), job))
+        write_records(out, [jobs.record(study, job.dataset, row) for row in rows])

@@ -3,22 +3,9 @@
 from deqbench.config.methods import modules, presets
 from deqbench.config.reading import load, parse_job, parse_recipe, recipes, validate
 from deqbench.config.recipes import ClassifierRecipe, DiffusionRecipe
-from deqbench.config.sections import (
-    Checkpoint,
-    Config,
-    Dataset,
-    DeqDdim,
-    Figure1,
-    Latents,
-    Limits,
-    Method,
-    Papers,
-    Scores,
-    Source,
-    Strict,
-    Times,
-    Trace,
-)
+from deqbench.config.sampling import Figure1, Latents, Method, Scores, Times, Trace
+from deqbench.config.sections import Checkpoint, Config, Dataset, DeqDdim, Limits, Papers, Source
+from deqbench.config.strict import Strict
 
 __all__ = [
     "Checkpoint",

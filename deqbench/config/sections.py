@@ -1,25 +1,31 @@
 """The sections of a config as types, with what each key means; unknown keys are refused."""
 
 from collections.abc import Container, Iterator
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from deqbench.config import methods
 from deqbench.config.comparison import MIXTURES, Comparison
-from deqbench.config.strict import Name, One, Steps, Strict
-from deqbench.config.studies import Costs, Cycles, Workers
-from deqbench.errors import did_you_mean
+from deqbench.config.inversion import INVERTED, Inversion, Inverter, check
+from deqbench.config.named import one_of, options_fit
+from deqbench.config.sampling import (
+    LATENT,
+    SAMPLED,
+    SCORED,
+    TRACED,
+    Figure1,
+    Figure2,
+    Figure12,
+    Method,
+    Table1,
+    Table2,
+)
+from deqbench.config.strict import Name, Strict
+from deqbench.config.studies import Costs, Cycles, Gradients, InversionMemory, Workers
 
 Source = Literal["digits", "tissue", "cifar10", "folder"]
 Grid = Literal["uniform-released", "uniform-paper", "quadratic-paper", "quadratic-released"]
-Eta = Annotated[float, Field(ge=0, le=1)]
-
-# Experiments of one shape, which share rules and commands.
-SCORED = ("table-1", "table-2", "table-4")
-TRACED = ("figure-1", "figure-11")
-LATENT = ("figure-2", "figure-18")
-SAMPLED = ("figure-12", "figure-13")
 
 
 class Checkpoint(Strict):
@@ -50,117 +56,6 @@ class Dataset(Strict):
         return self
 
 
-class Method(Strict):
-    """A sampler and its settings, and the chain that it walks or solves."""
-
-    sampler: Name = Field(description="a module of deqbench.diffusion.samplers")
-    preset: Name | None = Field(None, description="named settings of the paper: paper, released")
-    eta: Eta = Field(0.0, description="0 is DDIM, 1 is DDPM")
-    variance: Literal["posterior", "large"] = Field("posterior", description="the noise's variance at eta 1")
-    options: dict[str, Any] = Field({}, description="settings of the sampler, over those of the preset")
-
-
-class Scores(Strict):
-    """Which chains are sampled for the scores of one data set."""
-
-    T: Steps = Field(description="steps of the chain")
-    images: int = Field(ge=40, description="images per method and T; intervals are jackknifed over 20 blocks of them")
-    shards: int = Field(1, ge=1, description="jobs that share the images of one method")
-    methods: list[Name] | None = Field(None, min_length=1, description="of the methods scored, those scored here")
-
-
-class Times(Strict):
-    """Which chains are timed for one data set, one image at a time."""
-
-    T: Steps
-    repeats: int = Field(ge=2, description="timed runs per method and T, interleaved, after a warm-up")
-    longest_s: float = Field(10.0, gt=0, description="a method's repeats stop (at three or more) past it")
-
-
-class Table1(Strict):
-    """Scores and times of single-image sampling. Source: DEQ-DDIM, table 1."""
-
-    methods: list[Name] = Field(min_length=1, description="methods scored, the baseline among them")
-    baseline: Name = Field("ddim", description="the method that the others are compared with, pair by pair")
-    timed: list[Name] = Field(min_length=1, description="methods timed")
-    scores: dict[Name, Scores]
-    times: dict[Name, Times]
-
-    def scored(self, dataset: str) -> list[str]:
-        """The methods whose images of a data set are scored."""
-        return self.scores[dataset].methods or self.methods
-
-    def drawn(self, dataset: str) -> dict[str, list[str]]:
-        """The methods whose images of a data set one job draws, by that job's name.
-
-        Without shards one job draws all of them: it starts once for many short chains.
-        """
-        names = self.scored(dataset)
-        return {name: [name] for name in names} if self.scores[dataset].shards > 1 else {"every-method": names}
-
-    def etas(self, dataset: str) -> list[float]:
-        """The eta that every method is walked at; none: each at its own."""
-        return []
-
-
-class Table2(Table1):
-    """The same of stochastic chains, at several eta. Source: DEQ-DDIM, tables 2 and 4."""
-
-    eta: dict[Name, list[Eta]] = Field(
-        description="by data set: methods are walked at each, those with an eta of their own at that only"
-    )
-
-    def etas(self, dataset: str) -> list[float]:
-        """As in the config."""
-        return self.eta[dataset]
-
-
-class Also(Strict):
-    """One more method, traced at its own T and for its own number of rounds."""
-
-    runs: dict[int, Annotated[int, Field(ge=2)]] = Field(min_length=1, description="images by T")
-    rounds: int = Field(ge=1, description="solver steps recorded")
-
-
-class Trace(Strict):
-    """Chains whose joint solve is recorded round by round for one data set."""
-
-    runs: dict[int, Annotated[int, Field(ge=2)]] = Field(min_length=1, description="images by T")
-    also: dict[Name, Also] = Field({}, description="further methods, at some T only")
-
-
-class Figure1(Strict):
-    """The joint residual and the error of x0 over solver steps. Source: DEQ-DDIM, figures 1 and 11."""
-
-    methods: list[Name] = Field(min_length=1)
-    eta: list[Eta] = Field([], description="methods are traced at each; none: at their own")
-    rounds: int = Field(ge=1, description="solver steps recorded")
-    datasets: dict[Name, Trace]
-
-
-class Latents(Strict):
-    """A chain whose states are shown after some rounds."""
-
-    T: int = Field(ge=10)
-    every: int = Field(ge=1, description="every which state is shown, with x_0 to x_4")
-
-
-class Figure2(Strict):
-    """States of the chain after a few solver steps. Source: DEQ-DDIM, figures 2 and 18."""
-
-    method: Name
-    rounds: int = Field(ge=1)
-    datasets: dict[Name, Annotated[list[Latents], One, Field(min_length=1)]]
-
-
-class Figure12(Strict):
-    """Images from one x_T at several eta. Source: DEQ-DDIM, figures 12 and 13."""
-
-    method: Name
-    eta: list[Eta] = Field(min_length=1)
-    datasets: dict[Name, Annotated[int, Field(ge=1)]] = Field(description="T by data set")
-
-
 class DeqDdim(Strict):
     """Experiments of the DEQ-DDIM paper."""
 
@@ -170,14 +65,24 @@ class DeqDdim(Strict):
     figure_2: Figure2 = Field(alias="figure-2")
     table_2: Table2 | None = Field(None, alias="table-2")
     table_4: Table2 | None = Field(None, alias="table-4")
+    figure_10: Figure2 | None = Field(None, alias="figure-10")
     figure_11: Figure1 | None = Field(None, alias="figure-11")
     figure_12: Figure12 | None = Field(None, alias="figure-12")
     figure_13: Figure12 | None = Field(None, alias="figure-13")
     figure_18: Figure2 | None = Field(None, alias="figure-18")
+    inverters: dict[Name, Inverter] = Field({}, description="by name")
+    table_3: Inversion | None = Field(None, alias="table-3")
+    figure_8: Inversion | None = Field(None, alias="figure-8")
+    figure_17: Inversion | None = Field(None, alias="figure-17")
+    ablations: Inversion | None = None
     comparison: Comparison | None = None
     costs: dict[Name, Costs] = Field({}, description="a study, by data set")
     cycles: dict[Name, Cycles] = Field({}, description="a study, by data set")
     workers: dict[Name, Workers] = Field({}, description="a study, by data set")
+    gradients: dict[Name, Gradients] = Field({}, description="a study, by data set")
+    inversion_memory: dict[Name, InversionMemory] = Field(
+        {}, alias="inversion-memory", description="a study, by data set"
+    )
 
     def experiment(self, name: str) -> Any:
         """The section of that name, such as table-1; None where this scale has none."""
@@ -201,6 +106,7 @@ class DeqDdim(Strict):
         for name, figure in self.sections(*TRACED, *LATENT, *SAMPLED).items():
             used = figure.methods if name in TRACED else [figure.method]
             yield from ((f"{name}.method{'s' * (name in TRACED)}", method, self.methods) for method in used)
+            yield from ((f"{name}.also", found.method, self.methods) for found in getattr(figure, "also", ()))
             yield from ((f"{name}.datasets", dataset, datasets) for dataset in figure.datasets)
         for name, figure in self.sections(*TRACED).items():
             for dataset, trace in figure.datasets.items():
@@ -210,6 +116,11 @@ class DeqDdim(Strict):
                 yield name, dataset, datasets
                 used = [study.method] if name == "workers" else study.methods
                 yield from ((f"{name}.{dataset}.methods", method, self.methods) for method in used)
+        for name in ("gradients", "inversion-memory"):
+            yield from ((name, dataset, datasets) for dataset in self.experiment(name))
+        for dataset, memory in self.inversion_memory.items():
+            key = f"inversion-memory.{dataset}.inverters"
+            yield from ((key, inverter, self.inverters) for inverter in memory.inverters)
 
 
 class Papers(Strict):
@@ -242,18 +153,10 @@ class Config(Strict):
     def _names_exist(self) -> "Config":
         paper = self.papers.deq_ddim
         for key, found, known in paper.names(self.datasets):
-            _known(f"papers.deq-ddim.{key}", found, known)
+            one_of(f"papers.deq-ddim.{key}", found, known)
         for name, method in paper.methods.items():
             key = f"papers.deq-ddim.methods.{name}"
-            _known(f"{key}.sampler", method.sampler, methods.modules("diffusion/samplers"))
-            known = methods.presets("deq-ddim")
-            if method.preset:
-                _known(f"{key}.preset", method.preset, known)
-            options = {**known.get(method.preset or "", {}), **method.options}
-            if wrong := methods.wrong_option("diffusion/samplers", method.sampler, options):
-                option, words = wrong.split(": ", 1)
-                place = "options" if option in method.options else f"preset {method.preset}"
-                raise ValueError(f"@{key}.{place}.{option}@{words}")
+            options_fit(key, "diffusion/samplers", method.sampler, method.preset, method.options)
         return self
 
     @model_validator(mode="after")
@@ -276,18 +179,23 @@ class Config(Strict):
         return self
 
     @model_validator(mode="after")
+    def _inversions_fit(self) -> "Config":
+        check(self.papers.deq_ddim.inverters, self.papers.deq_ddim.sections(*INVERTED), self.datasets)
+        return self
+
+    @model_validator(mode="after")
     def _comparison_fits(self) -> "Config":
         paper, compared = self.papers.deq_ddim, self.papers.deq_ddim.comparison
         if compared is None:
             return self
         key = "papers.deq-ddim.comparison"
-        _known(f"{key}.methods", paper.table_1.baseline, compared.methods)
+        one_of(f"{key}.methods", paper.table_1.baseline, compared.methods)
         for name in compared.methods:
-            _known(f"{key}.methods", name, paper.methods)
+            one_of(f"{key}.methods", name, paper.methods)
             if paper.methods[name].eta:
                 raise ValueError(f"@{key}.methods.{name}@expected a method of eta 0; found another")
         for problem in compared.problems:
-            _known(f"{key}.problems", problem, (*self.datasets, *MIXTURES))
+            one_of(f"{key}.problems", problem, (*self.datasets, *MIXTURES))
         presets = methods.presets("deq-ddim")
         for place, name, options in compared.options():
             method = paper.methods[name]
@@ -296,9 +204,3 @@ class Config(Strict):
                 option, words = wrong.split(": ", 1)
                 raise ValueError(f"@papers.deq-ddim.{place}.{option}@{words}")
         return self
-
-
-def _known(key: str, found: str, known: Any) -> None:
-    if found not in known:
-        names = ", ".join(sorted(known))
-        raise ValueError(f"@{key}@expected one of {names}; found '{found}'{did_you_mean(found, known)}")

@@ -1,9 +1,13 @@
-"""Studies beside the paper's exhibits, as sections of the config, by data set: costs, limit cycles, workers."""
+"""Studies beside the paper's exhibits, as sections of the config, by data set.
 
-from typing import Annotated
+Costs, limit cycles and workers of sampling; gradients and memory of inversion.
+"""
 
-from pydantic import Field
+from typing import Annotated, Any, Literal
 
+from pydantic import Field, field_validator
+
+from deqbench.config import methods
 from deqbench.config.strict import Name, Steps, Strict
 
 Count = Annotated[int, Field(ge=1)]
@@ -35,3 +39,81 @@ class Workers(Strict):
     T: Steps
     workers: list[Count] = Field(min_length=2)
     repeats: int = Field(3, ge=2)
+
+
+class Variant(Strict):
+    """A gradient of the inversion loss and its settings."""
+
+    gradient: Name = Field(description="a module of deqbench.diffusion.gradients")
+    options: dict[str, Any] = Field({}, description="settings of the gradient")
+    double: bool = Field(False, description="taken in float64")
+
+
+def _variant(gradient: str, double: bool = False, **options: Any) -> Variant:
+    return Variant(gradient=gradient, options=options, double=double)
+
+
+COMPARED = {
+    "backprop": _variant("backprop"),
+    "released": _variant("released", forward="sequential"),
+    "phantom-1": _variant("phantom"),
+    "phantom-2": _variant("phantom", steps=2),
+    "phantom-5": _variant("phantom", steps=5),
+    "phantom-5-undamped": _variant("phantom", steps=5, tau=1.0),
+    "implicit": _variant("implicit"),
+    "implicit-joint": _variant("implicit", forward="joint"),
+    "implicit-joint-converged": _variant("implicit", double=True, forward="joint", tol=1e-9, max_iter=100),
+    "gmres": _variant("implicit", adjoint="gmres"),
+    "gmres-5": _variant("implicit", adjoint="gmres", adjoint_max_iter=5),
+    "broyden": _variant("implicit", adjoint="broyden"),
+    "broyden-5": _variant("implicit", adjoint="broyden", adjoint_max_iter=5),
+    "broyden-10": _variant("implicit", adjoint="broyden", adjoint_max_iter=10),
+    "neumann-3": _variant("implicit", adjoint="neumann", adjoint_max_iter=3),
+    "neumann-10": _variant("implicit", adjoint="neumann", adjoint_max_iter=10),
+}
+WEIGHED = {  # few rounds and products: how many there are does not change what lives at once, but for GMRES' own basis
+    "backprop": _variant("backprop"),
+    "backprop-checkpointed": _variant("backprop", checkpointing=True),
+    "released": _variant("released", forward="sequential"),
+    "phantom-1": _variant("phantom"),
+    "phantom-1-joint": _variant("phantom", forward="joint", tol=0.0, max_iter=6),
+    "implicit": _variant("implicit"),
+    "gmres": _variant("implicit", adjoint="gmres", adjoint_tol=0.0, adjoint_max_iter=5),
+}
+
+
+def _fitting(variants: dict[str, Variant]) -> dict[str, Variant]:
+    known = methods.modules("diffusion/gradients")
+    for name, variant in variants.items():
+        if variant.gradient not in known:
+            raise ValueError(f"{name}: expected a gradient of {', '.join(known)}; found '{variant.gradient}'")
+        if wrong := methods.wrong_option("diffusion/gradients", variant.gradient, variant.options):
+            raise ValueError(f"{name}: {wrong}")
+    return variants
+
+
+class Gradients(Strict):
+    """Gradients of the inversion loss beside the exact one, at several places of x_T."""
+
+    T: Steps
+    images: Count = 2
+    starts: list[Literal["noise", "encoding", "part-way"]] = Field(
+        ["noise", "encoding", "part-way"],
+        min_length=1,
+        description="x_T: N(0, I), the encoding, on the way of a descent",
+    )
+    epochs: Count = Field(20, description="updates by exact gradients from noise to part-way")
+    lr: float = Field(0.05, gt=0, description="rate of these updates")
+    variants: dict[Name, Variant] = Field(COMPARED, min_length=1, description="by name")
+
+    _fit = field_validator("variants")(_fitting)
+
+
+class InversionMemory(Strict):
+    """Bytes that a gradient, or a whole inversion, of one image takes, against T."""
+
+    T: list[Count] = Field(min_length=2)
+    variants: dict[Name, Variant] = Field(WEIGHED, min_length=1, description="gradients by name")
+    inverters: list[Name] = Field([], description="of the section inverters; of a descent one update")
+
+    _fit = field_validator("variants")(_fitting)

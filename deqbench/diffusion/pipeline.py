@@ -14,6 +14,7 @@ from torch import Tensor
 from deqbench.diffusion.chain import DDIMChain, EpsModel
 from deqbench.diffusion.network import NoisePredictor, Prediction
 from deqbench.diffusion.parallel import DistributedPredictor
+from deqbench.diffusion.pipeline_invert import invert_images
 from deqbench.diffusion.sampled import Round, Sampled
 from deqbench.diffusion.samplers import sample
 from deqbench.diffusion.schedule import Schedule
@@ -120,6 +121,8 @@ class DEQDDIMPipeline(DiffusionPipeline):
             return (images,)
         rounds, nfe = (found.rounds + before).tolist(), (found.nfe + before).tolist()
         return DEQDDIMPipelineOutput(images, rounds, nfe, found.stopped)
+
+    invert = invert_images
 
     def _timesteps(self, steps: int) -> Tensor:
         """(N,) int64 descending: those of the scheduler, which is set to them. UserError: it has none for that N."""

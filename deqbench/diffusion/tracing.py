@@ -109,32 +109,42 @@ def _summed_up(
 
 @torch.inference_mode()
 def latents(network: Network, job: jobs.LatentsJob) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors T<T>.joint, .sequential (n, C, H, W), .indices (n,), .error (n,) of one image's chains, and words.
+    """Of one image's chains after k solves: T<T>.joint (k, n, C, H, W), .sequential (n, C, H, W), .indices (n,) and
+    .error (k, n); and words.
 
     Shown: every so many-th state from x_{T-1} down, and x_4 to x_0.
     """
     eps = predictor(network, job.device, job.max_batch)
     tensors: dict[str, Tensor] = {}
     for shown in job.chains:
-        made = chain(network, eps, job.method, job.grid, shown.T, job.seed, [0])
-        tensors |= {f"T{shown.T}.{name}": tensor for name, tensor in _states(made, shown, job).items()}
-    return tensors, {"rounds": str(job.rounds), "method": job.method_name, "dataset": job.dataset}
+        made = chain(network, eps, job.solves[0].method, job.grid, shown.T, job.seed, [0])
+        tensors |= {f"T{shown.T}.{name}": tensor for name, tensor in _states(made, shown, job.solves).items()}
+    solves = ", ".join(f"{solve.name} {solve.rounds}" for solve in job.solves)
+    return tensors, {"solves": solves, "dataset": job.dataset}
 
 
-def _states(made: DDIMChain, shown: Latents, job: jobs.LatentsJob) -> dict[str, Tensor]:
-    options = {**jobs.options(job.method), "tol": 0.0, "max_iter": job.rounds}
-    joint = sample(job.method.sampler, made, options).states
-    exact = sample("sequential", made, {"keep_states": True}).states
-    if joint is None or exact is None:
-        raise UserError(f"method: expected a method that keeps its states; found {job.method.sampler}")
+def _states(made: DDIMChain, shown: Latents, solves: list[jobs.Solved]) -> dict[str, Tensor]:
     steps = made.steps
     indices = [k for k in range(steps - 1, 4, -1) if k % shown.every == 0] + [4, 3, 2, 1, 0]
     places = torch.tensor([steps - 1 - k for k in indices])  # states[:, 0] is x_{N-1}
+
+    def reached(sampler: str, options: dict[str, Any]) -> Tensor:
+        states = sample(sampler, made, options).states
+        if states is None:
+            raise UserError(f"method: expected a method that keeps its states; found {sampler}")
+        return states[0, places].cpu()
+
+    exact = reached("sequential", {"keep_states": True})
+    joint = [
+        reached(solve.method.sampler, {**jobs.options(solve.method), "tol": 0.0, "max_iter": solve.rounds})
+        for solve in solves
+    ]
+    errors = [relative_error(states, exact) for states in joint]
     return {
-        "joint": joint[0, places].cpu(),
-        "sequential": exact[0, places].cpu(),
+        "joint": torch.stack(joint),
+        "sequential": exact,
         "indices": torch.tensor(indices),
-        "error": relative_error(joint[0, places], exact[0, places]).cpu(),
+        "error": torch.stack(errors),
     }
 
 

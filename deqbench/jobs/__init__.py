@@ -2,11 +2,13 @@
 
 from deqbench.jobs.common import DatasetJob, Job, checkpoint, dataset, named, options, place, record
 from deqbench.jobs.comparison import CompareJob, TimeComparedJob, compare, time_compared
+from deqbench.jobs.inversion import Invert, Race, TimeInversions, invert, race, time_inversions
 from deqbench.jobs.sampling import (
     Draw,
     LatentsJob,
     SamplesJob,
     Score,
+    Solved,
     Time,
     Traced,
     TraceJob,
@@ -19,7 +21,18 @@ from deqbench.jobs.sampling import (
     time,
     trace,
 )
-from deqbench.jobs.studies import CostsJob, CyclesJob, WorkersJob, costs, cycles, workers
+from deqbench.jobs.studies import (
+    CostsJob,
+    CyclesJob,
+    GradientsJob,
+    InversionMemoryJob,
+    WorkersJob,
+    costs,
+    cycles,
+    gradients,
+    inversion_memory,
+    workers,
+)
 
 __all__ = [
     "CompareJob",
@@ -27,12 +40,18 @@ __all__ = [
     "CyclesJob",
     "DatasetJob",
     "Draw",
+    "GradientsJob",
+    "InversionMemoryJob",
+    "Invert",
     "Job",
     "LatentsJob",
+    "Race",
     "SamplesJob",
     "Score",
+    "Solved",
     "Time",
     "TimeComparedJob",
+    "TimeInversions",
     "TraceJob",
     "Traced",
     "WorkersJob",
@@ -43,16 +62,21 @@ __all__ = [
     "cycles",
     "dataset",
     "draw",
+    "gradients",
+    "inversion_memory",
+    "invert",
     "latents",
     "named",
     "options",
     "place",
+    "race",
     "record",
     "samples",
     "score",
     "shard_images",
     "time",
     "time_compared",
+    "time_inversions",
     "trace",
     "workers",
 ]

@@ -5,6 +5,7 @@ from typing import Any
 
 import deqbench.papers
 from deqbench.config import Checkpoint, Config, Method, Strict
+from deqbench.config.inversion import Inverter
 
 ANALYTIC_GRID = "uniform-released"  # of chains without a data set
 
@@ -37,8 +38,8 @@ def checkpoint(config: Config, name: str) -> Checkpoint:
     return config.datasets[name].checkpoint
 
 
-def options(method: Method) -> dict[str, Any]:
-    """The sampler's options: those of the preset, then the method's own over them. UserError: unknown preset."""
+def options(method: Method | Inverter) -> dict[str, Any]:
+    """The method's options: those of the preset, then the method's own over them. UserError: unknown preset."""
     preset = deqbench.papers.preset("deq-ddim", method.preset) if method.preset else {}
     return {**preset, **method.options}
 

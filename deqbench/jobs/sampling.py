@@ -55,13 +55,19 @@ class TraceJob(Job):
     eta: list[float]
 
 
-class LatentsJob(Job):
-    """The states of some chains after some rounds."""
+class Solved(Strict):
+    """A joint solve cut after some rounds."""
 
+    name: str
     method: Method
-    method_name: str
-    chains: list[Latents]
     rounds: int
+
+
+class LatentsJob(Job):
+    """The states of some chains after some rounds of each solve."""
+
+    solves: list[Solved]
+    chains: list[Latents]
 
 
 class SamplesJob(Job):
@@ -132,15 +138,14 @@ def trace(config: Config, dataset: str, experiment: str = "figure-1") -> TraceJo
 
 
 def latents(config: Config, dataset: str, experiment: str = "figure-2") -> LatentsJob:
-    """The slice behind one data set's share of figure 2 or 18."""
-    figure = config.papers.deq_ddim.experiment(experiment)
-    return LatentsJob(
-        **place(config, dataset),
-        method=config.papers.deq_ddim.methods[figure.method],
-        method_name=figure.method,
-        chains=figure.datasets[dataset],
-        rounds=figure.rounds,
-    )
+    """The slice behind one data set's share of figure 2, 10 or 18."""
+    paper = config.papers.deq_ddim
+    figure = paper.experiment(experiment)
+    solves = [
+        Solved(name=solve.method, method=paper.methods[solve.method], rounds=solve.rounds)
+        for solve in (figure, *figure.also)
+    ]
+    return LatentsJob(**place(config, dataset), solves=solves, chains=figure.datasets[dataset])
 
 
 def samples(config: Config, dataset: str, experiment: str = "figure-12") -> SamplesJob:

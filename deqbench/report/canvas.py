@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from deqbench.records import write_text
 
@@ -38,6 +41,14 @@ def canvas(path: Path, shape: tuple[int, int], size: tuple[float, float], **grid
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
         write_text(path, text.getvalue())
+
+
+def picture(ax: Axes, image: NDArray[np.floating[Any]]) -> None:
+    """Draws an image (C, H, W) in [-1, 1], enlarged without smoothing, without axes."""
+    shown = np.clip(image.transpose(1, 2, 0) / 2 + 0.5, 0, 1)  # (H, W, C)
+    ax.imshow(shown.repeat(3, axis=2) if shown.shape[2] == 1 else shown, interpolation="none")
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
 
 
 def pixels(size: tuple[float, float]) -> int:

@@ -19,7 +19,7 @@ from deqbench.errors import UserError, unknown
 
 Verdict = Literal["reproduced", "contradicted", "inconclusive", "not testable at this scale", "not measured yet"]
 KINDS = ("ratio", "difference", "share", "equivalence", "monotone")
-KEYS = ("dataset", "T", "eta")  # of a group of cells; eta where a table has it
+KEYS = ("dataset", "T", "eta", "lr")  # of a group of cells; eta and learning rate where a table has them
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ def _measure(predicate: dict[str, Any], cells: pd.DataFrame, claim: str) -> list
     for values, group in fits.groupby(keys):
         cell = _one(group, predicate["method"], predicate["metric"])
         if cell is None or not cell["n"]:  # this group was not measured for this metric
+            continue
+        if cell["n"] == 1 and pd.isna(cell["low"]):  # one image bears no interval, hence no verdict
             continue
         at = _place(dict(zip(keys, values, strict=True)))
         if not np.isfinite([cell["value"], cell["low"], cell["high"]]).all():

@@ -64,7 +64,8 @@ def _compare_table(name: str, mine: pd.DataFrame, theirs: pd.DataFrame) -> list[
     both = mine.merge(theirs, on=[*KEYS, *further], how="outer", suffixes=("", "_accepted"), indicator="side")
     differences = []
     for _, row in both.iterrows():
-        place = "".join(f" {key}={row[key]:g}" for key in further)
+        keys = {key: row[key] if isinstance(row[key], str) else f"{row[key]:g}" for key in further}
+        place = "".join(f" {key}={value}" for key, value in keys.items())
         cell = f"{name} {row['dataset']} T={row['T']}{place} {row['method']} {row['metric']}"
         if row["side"] != "both":
             what = "new: not in the reference" if row["side"] == "left_only" else "in the reference, missing here"

@@ -74,6 +74,7 @@ class Shown:
     pictures: tuple[Picture, ...] = ()
     facts: tuple[str, ...] = ()
     figure_csv: str | None = None
+    longer: accepted.Accepted | None = None  # accepted cells of longer chains, where the spec asks for them
 
     @property
     def status(self) -> str:
@@ -181,6 +182,7 @@ def _shown(exhibit: Exhibit, config: Config, place: Place, find_trail: FindTrail
     name = f"{exhibit.paper}/{exhibit.id}"
     table = _table(exhibit, place) if behind else {}
     figure = _figure(exhibit, place) if behind else {}
+    asked = exhibit.spec.get("accepted") and behind
     return Shown(
         exhibit=exhibit,
         printed=printed_grid(exhibit),
@@ -189,6 +191,7 @@ def _shown(exhibit: Exhibit, config: Config, place: Place, find_trail: FindTrail
         settings=_settings(config, behind.config_key) if behind else "",
         jobs=tuple(ran.job(record, place.root) for record in behind.records) if behind else (),
         claims=tuple(claim for claim in claims if name in claim.exhibits),
+        longer=accepted.longer(exhibit, table.get("blocks", ()), config.scale, place.root) if asked else None,
         **table,
         **figure,
     )

@@ -112,8 +112,27 @@ def test_samples_share_x_T_and_noises_with_the_chain_walked_step_by_step(smoke, 
 def test_latents_of_several_chains_are_told_apart_by_T(smoke, network):
     job = jobs.latents(smoke, "digits", "figure-18")
     tensors, words = tracing.latents(network, job)
-    assert words == {"rounds": "5", "method": "deq-ddim-paper", "dataset": "digits"}
+    assert words == {"solves": "deq-ddim-paper 5", "dataset": "digits"}
     assert {key.split(".")[0] for key in tensors} == {"T25", "T10"}
     assert tensors["T25.indices"].tolist() == [20, 15, 10, 5, 4, 3, 2, 1, 0]
     assert tensors["T10.indices"].tolist() == [8, 6, 4, 3, 2, 1, 0]
-    assert all(len(tensors[f"T{T}.{kind}"]) == n for T, n in ((25, 9), (10, 7)) for kind in ("joint", "sequential"))
+    assert all(tensors[f"T{T}.joint"].shape[:2] == (1, n) for T, n in ((25, 9), (10, 7)))
+    assert all(len(tensors[f"T{T}.sequential"]) == n for T, n in ((25, 9), (10, 7)))
+
+
+def test_every_solve_starts_and_stops_as_its_own_settings_say(smoke, network):
+    job = jobs.latents(smoke, "digits", "figure-2")
+    tensors, words = tracing.latents(network, job)
+    assert words["solves"] == "deq-ddim-paper 3, deq-ddim-zeros 3, deq-ddim-zeros 9"
+    (shown,) = job.chains
+    with torch.inference_mode():
+        eps = experiments.predictor(network, "cpu", 64)
+        made = experiments.chain(network, eps, job.solves[0].method, job.grid, shown.T, job.seed, [0])
+        z = torch.zeros_like(made.initial())
+        for _ in range(3):
+            z = made(z)
+    places = shown.T - 1 - tensors[f"T{shown.T}.indices"]
+    joint = tensors[f"T{shown.T}.joint"]
+    torch.testing.assert_close(joint[1], z[0, places], atol=1e-4, rtol=1e-4)  # picard from zeros
+    assert not torch.allclose(joint[0], joint[1], atol=0.1)
+    assert (tensors[f"T{shown.T}.error"][2] <= tensors[f"T{shown.T}.error"][1]).all()

@@ -119,8 +119,9 @@ def write_latents(path: Path, channels: int = 3) -> None:
     generator = torch.Generator().manual_seed(0)
     joint = torch.rand(7, channels, 8, 8, generator=generator) * 2 - 1
     indices = torch.tensor([*range(500, 0, -250), 4, 3, 2, 1, 0])
-    tensors = {"joint": joint, "sequential": joint * 0.9, "indices": indices, "error": torch.logspace(0, -4, 7)}
-    about = {"rounds": "15", "method": "deq-ddim", "dataset": path.stem}
+    errors = torch.logspace(0, -4, 7)
+    tensors = {"joint": joint[None], "sequential": joint * 0.9, "indices": indices, "error": errors[None]}
+    about = {"solves": "deq-ddim 15", "dataset": path.stem}
     write_tensors(path, {f"T500.{name}": tensor for name, tensor in tensors.items()}, about)
 
 

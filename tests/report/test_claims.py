@@ -216,6 +216,12 @@ def test_a_cell_that_is_no_number_is_an_error_not_a_verdict(value):
         verdict([SHARE], [row("ours", "m", *value)])
 
 
+def test_a_single_image_bears_no_verdict_unless_it_has_an_interval():
+    alone = row("ours", "m", 0.7, np.nan, np.nan, n=1)
+    assert verdict([SHARE], [alone])[1]["needs"] == ["m of ours"]
+    assert verdict([SHARE], [alone, row("ours", "m", 0.7, 0.7, 0.7, n=1, T=50)])[0] == "reproduced"
+
+
 def test_an_unknown_kind_is_refused_with_the_nearest_known_one():
     with pytest.raises(UserError, match="found 'equivalense' \\(did you mean 'equivalence'\\?\\)"):
         verdict([{**SHARE, "kind": "equivalense"}], [row("ours", "m", 0.7, 0.6, 0.8)])
@@ -253,7 +259,9 @@ PREDICATES = [
 @pytest.mark.parametrize(("claim", "predicate"), PREDICATES)
 def test_every_predicate_of_the_package_can_be_judged(claim, predicate):
     spec = papers.exhibit(predicate["exhibit"]).spec
-    methods = set(DEMO.papers.deq_ddim.methods) | set(spec.get("labels", {})) | SPECIAL
+    methods = (
+        set(DEMO.papers.deq_ddim.methods) | set(DEMO.papers.deq_ddim.inverters) | set(spec.get("labels", {})) | SPECIAL
+    )
     metrics = {metric["id"] for metric in spec["metrics"]}
     assert predicate["kind"] in KINDS
     assert {predicate["metric"], predicate.get("margin_of", predicate)["metric"]} <= metrics
@@ -268,5 +276,5 @@ def test_every_predicate_of_the_package_can_be_judged(claim, predicate):
         assert len({"at_least", "at_most"} & predicate.keys()) == 1
     known = {"kind", "exhibit", "where", "method", "metric", "at_least", "at_most", "along", "optional"}
     assert predicate.keys() <= known | {"margin_share", "margin_of", "control"}
-    assert predicate.get("where", {}).keys() <= set(spec["group"])
+    assert predicate.get("where", {}).keys() <= {*spec["group"], "printed_row"}
     assert all(need.keys() <= {"device", "dataset", "measure"} for need in claim.get("needs", []))

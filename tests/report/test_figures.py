@@ -89,6 +89,22 @@ def test_latents_show_one_column_a_state_with_its_error(tmp_path):
     np.testing.assert_allclose(data["error"], np.logspace(0, -4, 7), rtol=1e-5)
 
 
+def test_several_solves_of_a_chain_are_rows_of_one_drawing(tmp_path):
+    path = tmp_path / "deq-ddim/figure-10/digits.safetensors"
+    write_latents(path)
+    with safe_open(path, framework="np") as file:
+        kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    twice = {name: np.concatenate([kept[name], kept[name] / 2]) for name in ("T500.joint", "T500.error")}
+    save_file(kept | twice, path, {"solves": "deq-ddim 10, deq-ddim-zeros 30", "dataset": "digits"})
+    figures.draw(exhibit("figure-2"), [path], tmp_path / "out")
+    about = json.loads((tmp_path / "out/figure.json").read_text())
+    assert (tmp_path / "out/digits-T500.svg").read_text().count("<image ") == 21
+    assert "deq-ddim-zeros after 30 solver steps" in about["files"][0]["alt"]
+    data = pd.read_csv(tmp_path / "out/data.csv")
+    assert data.groupby("method")["rounds"].unique().map(list).to_dict() == {"deq-ddim": [10], "deq-ddim-zeros": [30]}
+    np.testing.assert_allclose(data["error"][7:], np.logspace(0, -4, 7) / 2, rtol=1e-5)
+
+
 def test_several_chains_of_a_data_set_have_a_drawing_each(tmp_path):
     path = tmp_path / "deq-ddim/figure-18/digits.safetensors"
     write_latents(path)
@@ -143,7 +159,8 @@ def test_no_drawing_fetches_anything_and_none_carries_a_date(tmp_path):
 def test_an_unknown_kind_and_missing_records_are_named(tmp_path):
     with pytest.raises(
         UserError,
-        match=r"kind: expected one of curves, errors, latents, samples; found 'curve' \(did you mean 'curves'\?\)",
+        match=r"kind: expected one of curves, errors, latents, race, samples, triplets, updates; found 'curve' "
+        r"\(did you mean 'curves'\?\)",
     ):
         figures.draw(exhibit("figure-1", kind="curve"), records_under(tmp_path), tmp_path / "out")
     with pytest.raises(UserError, match=r"expected records \(\*\.parquet\) of Figure 1; found none"):

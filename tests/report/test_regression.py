@@ -70,6 +70,16 @@ def test_each_tolerance_passes_inside_and_names_the_cell_outside(tmp_path, metri
         assert words in found
 
 
+def test_a_cell_is_named_by_all_keys_of_its_group_numbers_or_words(tmp_path, monkeypatch):
+    keys = {"spec": {"metrics": METRICS, "group": ["dataset", "T", "eta", "start"]}}
+    monkeypatch.setattr(papers, "exhibit", lambda name: papers.Exhibit(**BARE | keys))
+    for folder, value in (("found", 20.0), ("accepted", 10.0)):
+        path = table(tmp_path / folder, relative=value) / "deq-ddim/table-1.csv"
+        write_frame(path, pd.read_csv(path).assign(eta=0.5, start="noise"))
+    (difference,) = regression.compare(tmp_path / "found", tmp_path / "accepted")
+    assert str(difference).startswith("deq-ddim/table-1 digits T=25 eta=0.5 start=noise ddim relative: ")
+
+
 def test_a_spread_without_an_interval_allows_a_thousandth(tmp_path):
     accepted = table(tmp_path / "accepted")
     path = accepted / "deq-ddim/table-1.csv"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from deqbench import config
-from deqbench.config.sections import LATENT, SAMPLED, SCORED, TRACED
+from deqbench.config.sampling import LATENT, SAMPLED, SCORED, TRACED
 from tests.workflow.workspace import BIN, REPOSITORY, Workspace, planned, sentence
 
 DEMO = {"demo", "digits", "tissue"}

@@ -18,7 +18,14 @@ from tests.command_line import run
 from tests.workflow.workspace import REPOSITORY, Workspace, planned
 
 # Timing claims all cores; here it shares them with other tests, whose threads it would only wait for.
-SMOKE = ("--configfile", "config/smoke.yaml", "--set-threads", "sampling_times=1", "comparison_times=1")
+SMOKE = (
+    "--configfile",
+    "config/smoke.yaml",
+    "--set-threads",
+    "sampling_times=1",
+    "comparison_times=1",
+    "inversion_times=1",
+)
 TIMES = ["time_s", "time_ratio"]
 TABLES = ("table-1", "table-2", "figure-1", "figure-11")
 LEFT_OUT = ("table-4", "figure-13")  # the smoke scale has one data set

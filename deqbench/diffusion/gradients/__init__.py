@@ -30,6 +30,7 @@ class Pulled:
     vjps: Tensor  # (B,) int64, vector-Jacobian products of the network, an image and timestep each
     rounds: Tensor | None = None  # (B,) int64, of the forward solve where it is one
     states: Tensor | None = None  # (B, N, *dims), after each step: where the next solve may start
+    residual: Tensor | None = None  # (B,) float64, relative, of an adjoint that was solved for
 
 
 def loss(x0: Tensor, target: Tensor) -> Tensor:

@@ -1,0 +1,193 @@
+"""What one inverter makes of several images at several rates at once, and the losses of what it finds on the way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from deqbench import jobs
+from deqbench.config.inversion import Inverter
+from deqbench.data.checkpoints import Network
+from deqbench.data.datasets import Dataset
+from deqbench.diffusion import noise
+from deqbench.diffusion.chain import DDIMChain
+from deqbench.diffusion.comparison import CALIBRATION
+from deqbench.diffusion.gradients import loss
+from deqbench.diffusion.inverted import Step, encode, reconstruct
+from deqbench.diffusion.inverters import invert
+from deqbench.diffusion.network import NoisePredictor
+from deqbench.diffusion.schedule import timesteps
+from deqbench.errors import UserError
+
+Pair = tuple[float | None, int]  # a rate, None where there is none, and the place of an image
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is inverted: B targets, and the chains that shall end in them."""
+
+    eps: NoisePredictor
+    chain: DDIMChain  # of B images, from x_T ~ N(0, I)
+    target: Tensor  # (B, *dims)
+
+    def select(self, images: range) -> "Problem":
+        """That of some of the images, by place."""
+        places = torch.tensor(images)
+        return replace(self, chain=self.chain.select(places), target=self.target[places])
+
+    def start(self, kind: str) -> DDIMChain:
+        """The chains from x_T ~ N(0, I), or from the DDIM encoding of the targets."""
+        return replace(self.chain, x_T=encode(self.chain, self.target)) if kind == "encoding" else self.chain
+
+
+def problem(
+    network: Network, eps: NoisePredictor, data: Dataset, grid: str, T: int, eta: float, seed: int, images: list[int]
+) -> Problem:
+    """The chains of images: those below CALIBRATION are of the test split, the others, after them, of the tuning split.
+
+    UserError: a split has fewer.
+    """
+    parts = []
+    for split, own in (("test", range(CALIBRATION)), ("tuning", range(CALIBRATION, 2 * CALIBRATION))):
+        places = [image - own.start for image in images if image in own]
+        if (asked := max(places, default=-1) + 1) > (there := len(getattr(data, split))):
+            raise UserError(f"images: expected at most {there} of the {split} split; found {asked}")
+        parts.append(getattr(data, split)[places])
+    device = next(network.net.parameters()).device
+    x_T = noise.x_T(seed, images, network.shape).to(device)
+    steps = len(timesteps(grid, T, len(network.schedule.alpha_bar)))
+    drawn = noise.step_noise(seed, images, steps, network.shape).to(device) if eta else None
+    chain = DDIMChain.make(eps, network.schedule, grid, T, x_T, eta=eta, noise=drawn)
+    return Problem(eps, chain, torch.cat(parts).to(device))
+
+
+class Recorder:
+    """The `on_step` that keeps x_T after the updates wanted, and the losses that the method sees itself."""
+
+    def __init__(self, wanted: Callable[[int], bool]) -> None:
+        self.wanted = wanted
+        self.kept: dict[int, Tensor] = {}  # (M, *dims), by update
+        self.own: list[Tensor] = []  # (M,) after each update, where the method has a loss
+
+    def __call__(self, step: Step) -> None:
+        if self.wanted(step.number):
+            self.kept[step.number] = step.x_T.clone()
+        if step.loss is not None:
+            self.own.append(step.loss.cpu())
+
+
+@dataclass
+class Attempt:
+    """One image by one method at one rate."""
+
+    x_T: Tensor  # (*dims), what the method returns
+    diverged: bool
+    nfe: float  # of the whole run, or of an update of a descent
+    vjps: float
+    own: list[float]  # the method's own loss after each update, where it has one
+    returned: float = float("nan")  # loss of x_T by the sequential chain
+    losses: dict[int, float] = field(default_factory=dict)  # the same after the updates recorded, the best among them
+    kept: dict[int, Tensor] = field(default_factory=dict)  # x_T after them; of image 0 only
+
+    @property
+    def least(self) -> float:
+        """The smallest loss seen; NaN where none was finite."""
+        return min((value for value in (*self.losses.values(), self.returned) if value == value), default=float("nan"))
+
+    def first_below(self, level: float, never: int) -> int:
+        """Updates until the loss is first at most `level`, of those recorded."""
+        return next((number for number in sorted(self.losses) if self.losses[number] <= level), never)
+
+    def after(self, update: int) -> Tensor:
+        """x_T after an update, of those kept the last until then: a run that ended stays where it was."""
+        return self.kept[max(number for number in self.kept if number <= update)]
+
+
+@torch.no_grad()
+def attempts(
+    found: Problem,
+    inverter: Inverter,
+    rates: list[float],
+    epochs: int,
+    wanted: Callable[[int], bool],
+    shown: int,
+    batch: int,
+) -> dict[Pair, Attempt]:
+    """What a method does with every image at every rate, at most `batch` of these pairs at a time.
+
+    Of the first `shown` images every update wanted is evaluated by the sequential chain, of all what is returned.
+    AssertionError: the method counts other evaluations than the network saw.
+    """
+    chain, options = found.start(inverter.start), jobs.options(inverter)
+    encoded = chain.steps if inverter.start == "encoding" else 0
+    none: list[float | None] = [None]
+    pairs: list[Pair] = list(product(rates or none, range(len(found.target))))
+    done: dict[Pair, Attempt] = {}
+    for part in (pairs[at : at + batch] for at in range(0, len(pairs), batch)):
+        at = torch.tensor([image for _, image in part])
+        if inverter.descends:
+            options |= {"lr": torch.tensor([rate or 0.0 for rate, _ in part]), "epochs": epochs}
+        recorder, before = Recorder(wanted), found.eps.evaluations
+        left = invert(inverter.inverter, chain.select(at), found.target[at], options, recorder)
+        if (seen := found.eps.evaluations - before) != int(left.nfe.sum()):
+            raise AssertionError(f"{inverter.inverter}: NFE {int(left.nfe.sum())}, counted {seen}")
+        # A descent takes a gradient at its start and after each update: its counts are told by gradient.
+        gradients = len(recorder.own) if inverter.descends else 1
+        extra = 0 if inverter.descends else encoded
+        made = [
+            Attempt(
+                left.x_T[k].cpu(),
+                left.stopped[k] == "diverged",
+                (int(left.nfe[k]) + extra) / gradients,
+                int(left.vjps[k]) / gradients,
+                [float(told[k]) for told in recorder.own],
+            )
+            for k in range(len(part))
+        ]
+        done |= dict(zip(part, made, strict=True))
+        _evaluate_all(found, part, made, recorder.kept, shown, batch)
+    return done
+
+
+def _evaluate_all(
+    found: Problem, part: list[Pair], made: list[Attempt], kept: dict[int, Tensor], shown: int, batch: int
+) -> None:
+    """Adds the losses, and x_T of image 0 after the updates kept."""
+    plan: list[tuple[Attempt, int, int | None, Tensor]] = []
+    for k, ((_, image), attempt) in enumerate(zip(part, made, strict=True)):
+        plan.append((attempt, image, None, attempt.x_T))
+        steps = {number: x_T[k].cpu() for number, x_T in kept.items()} if image < shown else {}
+        if attempt.own:  # which update was the best is known afterwards only, and it is what is returned
+            own = torch.tensor(attempt.own, dtype=torch.float64)
+            steps[int(own.nan_to_num(float("inf"), float("inf")).argmin())] = attempt.x_T
+        attempt.kept = steps if image == 0 else {}
+        plan += [(attempt, image, number, x_T) for number, x_T in sorted(steps.items()) if image < shown]
+    _, losses = evaluate(found, [image for _, image, *_ in plan], [x_T for *_, x_T in plan], batch)
+    for (attempt, _, number, _), value in zip(plan, losses, strict=True):
+        if number is None:
+            attempt.returned = value
+        else:
+            attempt.losses[number] = value
+
+
+@torch.no_grad()
+def evaluate(found: Problem, images: list[int], latents: list[Tensor], batch: int) -> tuple[Tensor, list[float]]:
+    """x_0 (M, *dims) and losses of M latents by the sequential chain of the image named for each."""
+    x0, losses = [], []
+    for at in range(0, len(latents), batch):
+        places = torch.tensor(images[at : at + batch])
+        start = torch.stack(latents[at : at + batch]).to(found.target)
+        x0.append(reconstruct(found.chain.select(places), start))
+        losses += loss(x0[-1], found.target[places]).tolist()
+    return torch.cat(x0).cpu(), losses
+
+
+def best_rate(tried: dict[Pair, Attempt]) -> float | None:
+    """The rate of the smallest mean loss; one that is not finite, or of a diverged run, is infinite."""
+    total: dict[float | None, float] = {}
+    for (rate, _), one in tried.items():
+        found = float("inf") if one.diverged or one.least != one.least else one.least
+        total[rate] = total.get(rate, 0.0) + found
+    return min(total, key=lambda rate: total[rate])

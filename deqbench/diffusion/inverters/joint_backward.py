@@ -1,0 +1,90 @@
+"""The whole chain solved backwards from x_0 as one fixed point, by any of the package's solvers."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from deqbench.diffusion.chain import DDIMChain
+from deqbench.diffusion.inverted import Inverted, OnStep, Step
+from deqbench.errors import did_you_mean
+from deqbench.solvers import solve
+
+First = Literal["target", "encoding", "trajectory"]
+
+
+@dataclass(frozen=True)
+class Backwards:
+    """z -> all states (B, N, *dims) before the steps, computed back from target with the eps of z."""
+
+    chain: DDIMChain
+    target: Tensor  # (B, *dims)
+
+    def select(self, indices: Tensor) -> "Backwards":
+        """The map of those samples."""
+        return Backwards(self.chain.select(indices), self.target[indices])
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """(B, N, *dims) -> (B, N, *dims)."""
+        indices = torch.arange(self.chain.steps).repeat(len(z))
+        eps = self.chain.step_terms(z.flatten(0, 1), indices).unflatten(0, z.shape[:2])
+        x, states = self.target, torch.empty_like(z)
+        for j in reversed(range(self.chain.steps)):
+            x = states[:, j] = self.chain.unstep(x, eps[:, j], j)
+        return states
+
+
+def first_states(chain: DDIMChain, target: Tensor, first: First) -> tuple[Tensor, int]:
+    """A guess of the states (B, N, *dims) before the steps, and the evaluations an image it took.
+
+    target: copies of it; encoding: those that DDIM encoding passes; trajectory: those of the chain from its x_T.
+    """
+    known = ("target", "encoding", "trajectory")
+    if first not in known:
+        raise ValueError(f"first: expected one of {', '.join(known)}; found {first!r}{did_you_mean(first, known)}")
+    if first == "target":
+        return target[:, None].expand(-1, chain.steps, *target.shape[1:]).clone(), 0
+    if first == "trajectory":
+        x = chain.x_T.to(target)
+        states = [x, *(replace(chain, x_T=x).walk())]
+        return torch.stack(states[:-1], 1), chain.steps
+    x, states = target, []
+    for j in reversed(range(chain.steps)):
+        eps = chain.eps_model(x, chain.timesteps[j].expand(len(x)).to(x.device))
+        x = chain.unstep(x, eps, j)
+        states.append(x)
+    return torch.stack(states[::-1], 1), chain.steps
+
+
+def invert(
+    chain: DDIMChain,
+    target: Tensor,
+    *,
+    solver: str = "anderson",
+    tol: float = 1e-3,
+    max_iter: int = 30,
+    first: Literal["target", "encoding", "trajectory"] = "target",
+    on_step: OnStep | None = None,
+    **solver_options: Any,
+) -> Inverted:
+    """The x_T of the fixed point of all N states, to a relative residual of tol or what max_iter rounds reach.
+
+    first: the states that it starts from, see first_states; only `trajectory` makes use of chain.x_T. solver_options go
+    to the solver. A round is one batched call of N evaluations an image.
+    """
+    x_T = chain.x_T.to(target).clone()
+    if on_step:
+        on_step(Step(0, x_T))
+    z, before = first_states(chain, target, first)
+
+    def tell(*, k: int, fz: Tensor, indices: Tensor, **_: Any) -> None:
+        x_T[indices] = fz[:, 0]
+        if on_step:
+            on_step(Step(k, x_T))
+
+    made = Backwards(chain, target)
+    found = solve(made, z, solver=solver, tol=tol, max_iter=max_iter, on_round=tell, **solver_options)
+    rounds = found.rounds.cpu()
+    nfe = rounds * chain.steps + before
+    return Inverted(found.z[:, 0].clone(), rounds, nfe, torch.zeros_like(rounds), found.stopped)

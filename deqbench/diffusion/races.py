@@ -1,0 +1,165 @@
+"""Inversions against the clock: seconds of an update or of a whole run, and the loss reached by each second."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from deqbench import jobs
+from deqbench.config.inversion import Inverted, Inverter
+from deqbench.data.checkpoints import Network
+from deqbench.data.datasets import Dataset
+from deqbench.diffusion import comparison, experiments
+from deqbench.diffusion.attempts import Problem, evaluate, problem
+from deqbench.diffusion.comparison import CALIBRATION
+from deqbench.diffusion.inverted import Step
+from deqbench.diffusion.inverters import invert
+
+Row = dict[str, Any]
+
+
+class Stopwatch:
+    """The `on_step` that notes when x_T of one image was at hand after each update."""
+
+    def __init__(self, device: str) -> None:
+        self.now = comparison.Stopwatch(device).now
+        self.seen: list[tuple[float, int, Tensor]] = []
+        self.started = self.now()
+
+    def __call__(self, step: Step) -> None:
+        self.seen.append((self.now() - self.started, step.number, step.x_T[0].cpu().clone()))
+
+
+@torch.no_grad()
+def clocked(
+    found: Problem, inverter: Inverter, rate: float, epochs: int, device: str
+) -> tuple[float, float, Stopwatch]:
+    """Seconds until the start was at hand, seconds in all, and the updates between, of one image."""
+    options = jobs.options(inverter) | ({"lr": rate, "epochs": epochs} if inverter.descends else {})
+    watch = Stopwatch(device)
+    chain = found.start(inverter.start)
+    begun = watch.now() - watch.started
+    invert(inverter.inverter, chain, found.target, options, watch)
+    return begun, watch.now() - watch.started, watch
+
+
+def times(
+    network: Network,
+    data: Dataset,
+    job: jobs.TimeInversions,
+    dataset: str,
+    on_step: Callable[[int], None] | None = None,
+) -> tuple[list[Row], list[Row]]:
+    """Records of seconds, and traces of the methods without updates: step, seconds, loss. One image at a time.
+
+    Methods take turns; a first image at the first T warms up. A descent's update takes the same time whatever the image
+    and the rate, so a few of them are timed; other methods run to their end.
+    """
+    network.net.requires_grad_(False)
+    eps = experiments.predictor(network, job.device, job.max_batch)
+    records: list[Row] = []
+    rows: list[Row] = []
+    done = 0
+    for place, (T, chains) in enumerate(job.chains[dataset].items()):
+        for at, eta in enumerate(job.eta or [0.0]):
+            keys = {"T": T, **({"eta": eta} if job.eta else {})}
+            warm_up = [CALIBRATION] if place == at == 0 else []
+            for image in [*warm_up, *range(max(chains.timed, chains.raced or 0))]:
+                found = problem(network, eps, data, job.grids[dataset], T, eta, job.seed, [image])
+                for name, told in _turn(found, job, chains, image):
+                    if image != CALIBRATION:
+                        about = {"method": name, **keys, "image": image}
+                        (rows if "seconds" in told else records).append(about | told)
+            done += 1
+            if on_step:
+                on_step(done)
+    return records, rows
+
+
+def _turn(found: Problem, job: jobs.TimeInversions, chains: Inverted, image: int) -> Iterator[tuple[str, Row]]:
+    """Method and record, or row of a trace, of one image by each method in turn."""
+    for name in chains.inverters or ():
+        inverter = job.inverters[name]
+        if image != CALIBRATION and image >= ((chains.timed if inverter.descends else chains.raced) or 0):
+            continue
+        epochs = chains.timed_epochs + 1  # the first update warms up
+        begun, total, watch = clocked(found, inverter, job.rate, epochs, job.device)
+        if inverter.descends:
+            seconds = (watch.seen[-1][0] - watch.seen[1][0]) / chains.timed_epochs
+            yield name, {"metric": "epoch_s", "value": seconds, "unit": "s"}
+            if inverter.start == "encoding":
+                yield name, {"metric": "start_s", "value": begun, "unit": "s"}
+            continue
+        yield name, {"metric": "total_s", "value": total, "unit": "s"}
+        _, losses = evaluate(found, [0] * len(watch.seen), [x_T for *_, x_T in watch.seen], job.max_batch)
+        for (at, number, _), value in zip(watch.seen, losses, strict=True):
+            yield name, {"step": number, "seconds": at, "metric": "loss", "value": value, "unit": ""}
+
+
+def race(
+    records: pd.DataFrame, traces: pd.DataFrame, times: pd.DataFrame, steps: pd.DataFrame, job: jobs.Race
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What each method has reached by when, and the loss by second; an image not timed is left out.
+
+    records, traces: of `inversion.run`, at the chosen rate; times, steps: of `times`. A descent reaches what it does
+    after an update at that many times the mean seconds of one.
+    """
+    keys = ["dataset", "T", *(["eta"] if "eta" in records else [])]
+    least = records[records["metric"] == "min_loss"]
+    curves, rows = [], []
+    for place, share in times.groupby(keys):
+        about: dict[str, Any] = dict(zip(keys, place, strict=True))
+        here = [_at(frame, about) for frame in (least, traces, steps)]
+        curve, budgets = _curve(here[1], share, here[2], job)
+        curves.append(curve.assign(**about))
+        finish = {name: here[0][here[0]["method"] == name].set_index("image")["value"] for name in _baselines(job)}
+        for (method, image), line in curve.groupby(["method", "image"], sort=False):
+            found = _reached(line, finish[job.baseline].get(image), "time_to_s", "reached_baseline")
+            if job.baseline_encoded and method in job.encoded:
+                found += _reached(line, finish[job.baseline_encoded].get(image), "time_to_encoded_s", "reached_encoded")
+            if budgets:
+                seconds = min(budgets.values())
+                within = line.loc[line["seconds"] <= seconds, "value"].min()
+                found += [("equal_seconds_loss", within, ""), ("equal_seconds", seconds, "s")]
+            head = {"method": method, **about, "image": image}
+            rows += [{**head, "metric": metric, "value": value, "unit": unit} for metric, value, unit in found]
+    columns = ["method", *keys, "image", "metric", "value", "unit"]
+    drawn = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=[*columns, "seconds"])
+    return pd.DataFrame(rows, columns=columns), drawn
+
+
+def _baselines(job: jobs.Race) -> list[str]:
+    return [job.baseline, *([job.baseline_encoded] if job.baseline_encoded else [])]
+
+
+def _at(frame: pd.DataFrame, about: dict[str, Any]) -> pd.DataFrame:
+    for key, value in about.items() if len(frame) else ():
+        frame = frame[frame[key] == value]
+    return frame
+
+
+def _curve(
+    traces: pd.DataFrame, times: pd.DataFrame, steps: pd.DataFrame, job: jobs.Race
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Method, image, seconds, metric, value (the loss then); and the seconds of budgets as long as the baseline's."""
+    mean = times.groupby(["method", "metric"])["value"].mean()
+    told = traces[traces["chosen"] & (traces["metric"] == "loss") & traces["method"].isin(job.descents)]
+    told = told[told["method"].isin(mean.index.get_level_values("method"))]
+    update = told["method"].map(lambda name: mean[name, "epoch_s"]).astype(float)
+    before = told["method"].map(lambda name: mean.get((name, "start_s"), 0.0)).astype(float)
+    told = told.assign(seconds=before + told["epoch"] * update)
+    columns = ["method", "image", "seconds", "metric", "value", "unit"]
+    curve = pd.concat([told[columns], steps[columns]], ignore_index=True) if len(steps) else told[columns]
+    whole = told.groupby("method")[["epoch", "seconds"]].max()
+    updates = whole["epoch"].get(job.baseline, whole["epoch"].max())
+    return curve, whole.loc[whole["epoch"] == updates, "seconds"].to_dict()
+
+
+def _reached(line: pd.DataFrame, level: float | None, time: str, reached: str) -> list[tuple[str, float, str]]:
+    """Seconds until the loss is first at most `level` and whether it ever is; no row for what there is not."""
+    if level is None or level != level:
+        return []
+    seconds = line.loc[line["value"] <= level, "seconds"]
+    return [(time, seconds.min(), "s")] * bool(len(seconds)) + [(reached, float(len(seconds) > 0), "")]

@@ -1,0 +1,116 @@
+"""What a paper prints beside a group of cells, and what follows from its printed values by arithmetic."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from deqbench import papers
+from deqbench.config import Config
+from deqbench.papers import Exhibit
+
+NOTHING = {"printed": "", "printed_row": "", "relation": ""}
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What the paper prints for a group of cells."""
+
+    dataset: str  # printed data set; empty where the group has none
+    relation: str  # same, stand-in, or empty
+    rows: dict[str, str]  # the printed row by method; "" stands for all other methods
+
+    @classmethod
+    def of(cls, exhibit: Exhibit, config: Config, keys: dict[str, Any]) -> "Printed":
+        """keys: of the group.
+
+        The spec's `printed_rows` are patterns of the keys; its `printed_by` names keys that the printed row must share;
+        without either, rows are data sets.
+        """
+        section, spec = config.datasets.get(keys["dataset"]), exhibit.spec
+        if section is None:  # an analytic chain
+            return cls("", "", {})
+        own = section.printed_as or section.stands_in_for or ""
+        texts = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in keys.items()}
+        if "printed_by" in spec:
+            return cls._by_keys(papers.printed(exhibit), own, bool(section.printed_as), texts, spec["printed_by"])
+        if "printed_rows" not in spec:
+            return cls(own, ("same" if section.printed_as else "stand-in") if own else "", {"": own})
+        (dataset,) = papers.printed(exhibit)["dataset"].unique()
+        rows = {method: pattern.format(**texts) for method, pattern in spec["printed_rows"].items()}
+        return cls(dataset, "same" if section.printed_as == dataset else "stand-in", rows)
+
+    @classmethod
+    def _by_keys(cls, table: pd.DataFrame, own: str, same: bool, texts: dict[str, str], by: list[str]) -> "Printed":
+        """The own data set's row with these keys; for a stand-in also the only row of any data set that has them."""
+        others = [name for name in by if name != "dataset"]
+        fits = table[(table[others] == [texts[name] for name in others]).all(axis=1)]
+        mine = fits[fits["dataset"] == own]
+        if mine.empty and own and not same:
+            mine = fits
+        if mine["row"].nunique() != 1:
+            return cls("", "", {})
+        return cls(mine["dataset"].iloc[0], "same" if same else "stand-in", {"": mine["row"].iloc[0]})
+
+    def cell(self, exhibit: Exhibit, metric: dict[str, Any], method: str, baseline: str) -> dict[str, str]:
+        """printed, printed_row, relation: the printed value of a cell, or of the baseline over it for a ratio."""
+        row = self.rows.get(method) or self.rows.get("")
+        if not row or "printed" not in metric:
+            return NOTHING
+        table = DERIVED.get(metric["printed"], papers.printed)(exhibit)
+        rows = table[(table["row"] == row) & (table["metric"] == metric["printed"])].set_index("method")
+        name, base = (_printed_method(exhibit, found, rows) for found in (method, baseline))
+        if name is None:
+            return NOTHING
+        found = {
+            "printed": _with_spread(rows.loc[name], metric),
+            "printed_row": _row_words(rows.loc[name], row),
+            "relation": self.relation,
+        }
+        if "ratio_of" in metric:
+            known = base not in (None, name)
+            found["printed"] = f"{float(rows.at[base, 'value']) / float(rows.at[name, 'value']):.2f}" if known else ""
+        return found if found["printed"] else NOTHING
+
+
+def _printed_method(exhibit: Exhibit, method: str, rows: pd.DataFrame) -> str | None:
+    """The paper's name of a method in these rows; the spec may give several, as with and without noise."""
+    names = exhibit.spec.get("printed_methods", {}).get(method, [])
+    return next((name for name in ([names] if isinstance(names, str) else names) if name in rows.index), None)
+
+
+def _with_spread(printed: pd.Series, metric: dict[str, Any]) -> str:
+    """The value, with what the paper prints behind a plus-minus sign where the metric's `printed_spread` asks."""
+    spread = printed.get("plus_minus", "") if metric.get("printed_spread") else ""
+    return f"{printed['value']} \N{PLUS-MINUS SIGN} {spread}" if spread else str(printed["value"])
+
+
+def _row_words(printed: pd.Series, row: str) -> str:
+    """The printed row with the chain length it was printed for, a stand-in's being mostly another, and its source."""
+    words = f"{row}, T={printed['T']}" if printed.get("T") and "T=" not in row else row
+    note = printed.get("note", "")
+    return f"{words}, {note}" if note.startswith("derived") else f"{words}, quoted" if "quoted" in note else words
+
+
+def seconds_per_epoch(exhibit: Exhibit) -> pd.DataFrame:
+    """Seconds of an epoch as they follow from the printed minutes and the epochs of the settings; not printed as such.
+
+    Rows as of the printed table, metric `seconds per epoch`, the arithmetic in the note.
+    Source: DEQ-DDIM, table 3 and appendix A.
+    """
+    table, settings = papers.printed(exhibit), papers.settings(exhibit.paper)
+    epochs = settings[settings["name"] == "epochs"].set_index(["experiment", "dataset"])["value"]
+    kinds = {"Baseline": "inversion baseline", "DEQ-DDIM": "inversion DEQ-DDIM"}
+    rows = []
+    for printed in table[table["metric"] == "average time"].to_dict("records"):
+        dataset = {"LSUN Church": "LSUN Outdoor Church"}.get(printed["dataset"], printed["dataset"])
+        places = [(kinds[printed["method"]], name) for name in (f"{dataset}, T={printed['T']}", dataset)]
+        count = next(epochs[place] for place in places if place in epochs)
+        value = f"{60 * float(printed['value']) / int(count):.3g}"
+        note = f"derived: {printed['value']} min / {count} epochs"
+        rows.append({**printed, "metric": "seconds per epoch", "value": value, "plus_minus": "", "note": note})
+    return pd.DataFrame(rows)
+
+
+DERIVED: dict[str, Callable[[Exhibit], pd.DataFrame]] = {"seconds per epoch": seconds_per_epoch}
