@@ -336,3 +336,11 @@ def test_a_section_cannot_be_changed_after_it_was_checked():
     found = config.load(ROOT / "smoke.yaml")
     with pytest.raises(ValueError, match="frozen"):
         found.seed = 3
+
+
+def test_the_config_of_a_run_written_as_json_is_read_back_whole(tmp_path):
+    whole = config.load(ROOT / "demo.yaml")
+    path = tmp_path / "config.json"
+    path.write_text(whole.model_dump_json(by_alias=True), encoding="utf-8")
+    assert "1e-9" in path.read_text(encoding="utf-8")  # which YAML takes for a word
+    assert config.load(path) == whole

@@ -11,6 +11,7 @@ from deqbench.config.recipes import RECIPES, ClassifierRecipe, DiffusionRecipe, 
 from deqbench.config.sections import Config, Strict
 from deqbench.config.sentences import sentence
 from deqbench.errors import UserError
+from deqbench.records import read_json
 
 
 def validate(values: Any, source: str) -> Config:
@@ -19,13 +20,13 @@ def validate(values: Any, source: str) -> Config:
 
 
 def load(path: str | Path) -> Config:
-    """The config in a YAML file. UserError: as for `validate`, and where there is no such file."""
-    return validate(_read_yaml(path), str(path))
+    """The config in a YAML or JSON file. UserError: as for `validate`, and where there is no such file."""
+    return validate(_read(path), str(path))
 
 
 def recipes(path: str | Path) -> dict[str, Recipe]:
     """The zoo's recipes in a YAML file. UserError: as for `validate`."""
-    return _validated(RECIPES, _read_yaml(path), str(path))
+    return _validated(RECIPES, _read(path), str(path))
 
 
 def parse_recipe(text: str, model: str) -> DiffusionRecipe | ClassifierRecipe:
@@ -45,7 +46,9 @@ def _json(text: str, option: str) -> Any:
         raise UserError(f"{option}: expected JSON; found {text[:60]!r} ({error})") from error
 
 
-def _read_yaml(path: str | Path) -> Any:
+def _read(path: str | Path) -> Any:
+    if Path(path).suffix == ".json":  # YAML takes JSON's 1e-9 for a word
+        return read_json(Path(path))
     try:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -63,7 +63,8 @@ def invert_images(
     """Latents x_T from which this pipeline draws `images`: `pipe(latents=found.latents, ...)` gives them again.
 
     images: PIL images, arrays (B, H, W, C) in [0, 1], or a tensor (B, C, H, W) in [-1, 1]. generator: one, or one an
-    image; it draws the starts, and the steps' noises where eta > 0. method: a file in deqbench/diffusion/inverters,
+    image; it draws the starts and then, where eta > 0, the steps' noises: a call that is to draw the images again needs
+    a generator of the same seed from which x_T has been drawn once. method: a file in deqbench/diffusion/inverters,
     `sweeps` unless a gradient is named (a file in deqbench/diffusion/gradients), which is descended by Adam.
     method_options: the method's own settings. start: what x_T starts from, drawn noise or the DDIM encoding of the
     image. threshold: the loss at which an image may stop, for methods that know one. max_seconds: the update under way
@@ -166,10 +167,13 @@ def _run(
     max_seconds: float | None,
     callback: OnUpdate | None,
 ) -> Inverted:
-    """What the inverter finds, or the best latents it had told of when it was ended."""
+    """What the inverter finds. Where it is ended: each image's latents of the least loss told, the last ones told by
+    methods that tell no loss; their nfe is the batch's average, and their vjps, which nobody told, are 0.
+    """
     known = inspect.signature(REGISTRY.named(name)).parameters
     length = next((options.get(key, known[key].default) for key in LENGTHS if key in known), chain.steps)
     started, last, word = time.monotonic(), Step(0, chain.x_T), ""
+    best, least = chain.x_T.clone(), chain.x_T.new_full((len(target),), float("inf"), dtype=torch.float64)
     predictor: Any = chain.eps_model
     evaluations = predictor.evaluations
 
@@ -178,6 +182,10 @@ def _run(
         def tell(step: Step) -> None:
             nonlocal last, word
             last = Step(step.number, step.x_T.clone())
+            better = torch.ones_like(least, dtype=torch.bool) if step.loss is None else step.loss < least
+            best[better] = last.x_T[better]
+            if step.loss is not None:
+                least[better] = step.loss[better]
             bar.update(step.number - bar.n)
             if step.number and callback is not None:
                 callback(pipe, step.number - 1, {"latents": last.x_T})
@@ -194,4 +202,4 @@ def _run(
             B = len(target)
             spent = (predictor.evaluations - evaluations) // max(B, 1)  # of an image, on average
             counts = torch.full((B,), last.number), torch.full((B,), spent), torch.zeros(B, dtype=torch.int64)
-            return Inverted(last.x_T, *counts, (word,) * B)
+            return Inverted(best, *counts, (word,) * B)

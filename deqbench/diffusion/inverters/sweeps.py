@@ -14,9 +14,10 @@ from deqbench.diffusion.inverted import Inverted, OnStep, Step, finite, reconstr
 from deqbench.diffusion.inverters import lbfgs
 from deqbench.diffusion.inverters.joint_backward import first_states
 
-ROUGH, FINE = 1e-2, 1e-8  # ridges on the squared length of each difference: in early rounds close fits are worthless
-FREE = 30.0  # how much longer than the plain part a move may be once the steps are near their solutions
-PATIENCE = 25  # evaluations of one step before the next one has its turn
+ROUGH, FINE = 1e-2, 1e-3  # ridges on the squared length of each difference: in early rounds close fits are worthless
+EARLY = 12  # rounds until fits are trusted
+FREE = 1.5  # how much longer than its plain part a move of a hard step may be from then on
+HARD = 0.3  # a step is hard if it is to blame for this share of what the worst one is
 
 
 @dataclass
@@ -30,59 +31,67 @@ class Sweep:
     led: Tensor  # (b, N, D), where those lead
     dx: Tensor  # (b, N, m, D), differences of states between evaluations
     dy: Tensor  # (b, N, m, D), differences of where they lead
-    seen: Tensor  # (b, N) int64, evaluations of each
+    seen: int = 0  # evaluations of each
 
     @classmethod
     def start(cls, chain: DDIMChain, target: Tensor, states: Tensor, m: int) -> Sweep:
         """Before the first evaluation. states: (B, N, *dims)."""
         x = states.flatten(2)
         window = x.new_zeros(*x.shape[:2], m, x.shape[2])
-        seen = torch.zeros(x.shape[:2], dtype=torch.int64, device=x.device)
-        return cls(chain, target.flatten(1), x, x, x.clone(), window, window.clone(), seen)
+        return cls(chain, target.flatten(1), x, x, x.clone(), window, window.clone())
 
     def select(self, keep: Tensor) -> Sweep:
         """Those images alone."""
-        parts = {name: getattr(self, name)[keep] for name in ("target", "states", "at", "led", "dx", "dy", "seen")}
+        parts = {name: getattr(self, name)[keep] for name in ("target", "states", "at", "led", "dx", "dy")}
         return replace(self, chain=self.chain.select(keep), **parts)
 
-    def evaluate(self, asked: Tensor) -> None:
-        """Where the states asked for, (b, N) bool, lead, by one batched call."""
-        i, j = asked.nonzero(as_tuple=True)
-        x, chain = self.states[i, j], self.chain
-        eps = chain.step_terms(x.view(-1, *chain.x_T.shape[1:]), j.cpu()).flatten(1)
-        led = chain.ratio.to(x)[j, None] * x + chain.scale.to(x)[j, None] * eps
+    def evaluate(self, at_once: int | None) -> None:
+        """Where the states lead, by one batched call, or by calls of at_once images."""
+        x, chain = self.states, self.chain
+        j = torch.arange(x.shape[1]).repeat(len(x))
+        parts = [(x.reshape(-1, *chain.x_T.shape[1:]), j)]
+        if at_once:
+            parts = list(zip(parts[0][0].split(at_once), j.split(at_once), strict=True))
+        led = torch.cat([chain.step_terms(*part) for part in parts]).view_as(x)
+        led = chain.ratio.to(x)[:, None] * x + chain.scale.to(x)[:, None] * led
         if chain.noise is not None:
-            led += chain.noise_scale.to(x)[j, None] * chain.noise[i, j].flatten(1)
-        slot, again = self.seen[i, j] % self.dx.shape[2], (self.seen[i, j] > 0)[:, None]
-        self.dx[i, j, slot] = torch.where(again, x - self.at[i, j], 0)
-        self.dy[i, j, slot] = torch.where(again, led - self.led[i, j], 0)
-        self.at = self.at.index_put((i, j), x)
-        self.led = self.led.index_put((i, j), led)
-        self.seen[i, j] += 1
+            led += chain.noise_scale.to(x)[:, None] * chain.noise.flatten(2)
+        if self.seen:
+            slot = (self.seen - 1) % self.dx.shape[2]
+            self.dx[:, :, slot], self.dy[:, :, slot] = x - self.at, led - self.led
+        self.at, self.led, self.seen = x, led, self.seen + 1
 
     def gaps(self) -> Tensor:
         """(b, N) float64: squared distances between where the states last evaluated lead and what follows them."""
         after = torch.cat([self.states[:, 1:], self.target[:, None]], 1)
         return (after - self.led).double().square().sum(2)
 
-    def move(self, last: Tensor, trust: float, ridge: float) -> None:
-        """New states up to each image's step `last`, (b,), from there back: each is to lead to the one after it."""
-        gram = self.dy @ self.dy.mT
-        tiny = torch.finfo(gram.dtype).tiny
-        gram = gram.double() + torch.diag_embed(ridge * gram.diagonal(dim1=2, dim2=3) + tiny).double()
-        fit = torch.linalg.solve_ex(gram, self.dy.double())[0].to(self.dy)  # (b, N, m, D)
+    def blame(self) -> Tensor:
+        """(b, N) float64: what the gaps add to the loss, as the differences tell.
+
+        The steps after a gap shrink it as much as they have shrunk their own differences, |dy|^2 / |dx|^2.
+        """
+        dx, dy = (d.double().square().sum((2, 3)) for d in (self.dx, self.dy))
+        left = torch.where(dx > 0, dy / dx, 1).clamp_max(1)
+        after = torch.cat([left[:, 1:], torch.ones_like(left[:, :1])], 1)
+        return self.gaps() * after.flip(1).cumprod(1).flip(1)
+
+    def move(self, trust: Tensor, ridge: float) -> None:
+        """New states, from the last back: each is to lead to the one after it. trust: (b, N), see invert."""
+        dy = self.dy.double()
+        gram, tiny = dy @ dy.mT, torch.finfo(self.dy.dtype).tiny
+        gram = gram + torch.diag_embed(ridge * gram.diagonal(dim1=2, dim2=3) + tiny)
+        fit = torch.linalg.solve_ex(gram, dy)[0].to(self.dy)  # (b, N, m, D)
         inverse = (1 / self.chain.ratio).to(self.dx)
         beyond = self.dx - inverse[:, None, None] * self.dy
-        states, y = self.states.clone(), self.target
-        for j in reversed(range(int(last.max()) + 1)):
-            y = states[:, j + 1] if j + 1 < states.shape[1] else self.target
+        states, y = torch.empty_like(self.states), self.target
+        for j in reversed(range(states.shape[1])):
             gap = y - self.led[:, j]
             plain = inverse[j] * gap
             extra = torch.bmm(torch.bmm(fit[:, j], gap[:, :, None]).mT, beyond[:, j])[:, 0]
-            length = extra.norm(dim=1, keepdim=True).clamp_min(tiny)
-            share = (trust * plain.norm(dim=1, keepdim=True) / length).clamp_max(1)
-            moved = self.at[:, j] + plain + share * extra
-            states[:, j] = torch.where((j <= last)[:, None], moved, states[:, j])
+            longest = trust[:, j, None].to(plain) * plain.norm(dim=1, keepdim=True)
+            y = self.at[:, j] + plain + (longest / extra.norm(dim=1, keepdim=True).clamp_min(tiny)).clamp_max(1) * extra
+            states[:, j] = y
         self.states = states
 
 
@@ -92,30 +101,30 @@ def invert(
     *,
     first: Literal["target", "encoding", "trajectory"] = "target",
     tol: float = 1e-4,
-    max_iter: int = 200,
-    joint: int = 12,
+    max_iter: int = 100,
     m: int = 10,
     trust: float = 0.7,
     polish: int = 0,
+    at_once: int | None = None,
     on_step: OnStep | None = None,
 ) -> Inverted:
     """The x_T whose chain, walked step by step, ends within a loss of tol of target, or the best of max_iter rounds.
 
-    Each of the first `joint` rounds evaluates all N states in one batched call, then sweeps back from the target: to
-    lead to y, a state moves by (y - y_now) / ratio, the plain fixed-point step, plus what the differences of its last m
-    rounds say about the inverse of its Jacobian (Anderson's type II, for each step by itself), at most `trust` times as
-    long as the plain part: the early moves are too long for one linear fit. A difference is a fact about one step of
-    the chain, whatever the state after it does meanwhile, so no step waits for another. Later rounds take the steps one
-    after another, each until its gap is small, with the differences known by then: the step at the lowest noise, whose
-    Jacobian is nearly singular, needs most of them. All states before it are moved along, so every round has an x_T.
+    A round evaluates all N states in one batched call, then sweeps back from the target: to lead to y, a state moves by
+    (y - y_now) / ratio, the plain fixed-point step, plus what the differences of its last m rounds say about the
+    inverse of its Jacobian (Anderson's type II, for each step by itself), at most `trust` times as long as the plain
+    part: the early moves are too long for one linear fit. A difference is a fact about one step of the chain, whatever
+    the state after it does meanwhile, so no step waits for another. From round 13 on the steps to blame for most of the
+    loss, those at low noise whose Jacobians are nearly singular, may move by 1.5 times their plain part.
 
     An image is `converged` once the sequential chain from its x_T has passed the check (N evaluations, counted). The
     best x_T that was checked is returned. first: the states it starts from, see first_states; with `trajectory`,
     chain.x_T is where it starts. polish: updates by L-BFGS with exact gradients for images that have not converged:
-    with large eta the target may lie out of reach.
+    with large eta the target may lie out of reach. Held are (2 m + 4) N states an image, and the activations of one
+    call: of N images, or of at most at_once.
     """
-    for name, found, low in (("max_iter", max_iter, 1), ("m", m, 1), ("joint", joint, 0), ("polish", polish, 0)):
-        if found < low:
+    for name, found, low in (("max_iter", max_iter, 1), ("m", m, 1), ("at_once", at_once, 1), ("polish", polish, 0)):
+        if found is not None and found < low:
             raise ValueError(f"{name}: expected at least {low}; found {found}")
     for name, value in (("tol", tol), ("trust", trust)):
         if not value >= 0:
@@ -123,7 +132,7 @@ def invert(
     run = Run(chain, target, tol, on_step)
     states, before = first_states(chain, target, first)
     run.nfe += before
-    run.sweep(states, joint, max_iter, m, trust)
+    run.sweep(states, max_iter, m, trust, at_once)
     run.choose()
     if polish:
         run.polish(polish)
@@ -136,8 +145,8 @@ class Run:
     def __init__(self, chain: DDIMChain, target: Tensor, tol: float, on_step: OnStep | None) -> None:
         self.chain, self.target, self.tol, self.on_step = chain, target, tol, on_step
         self.x_T = chain.x_T.to(target).clone()
-        self.least = self.x_T.new_full((len(target),), float("inf"), dtype=torch.float64)  # sum of squared gaps
-        self.calm = self.x_T.clone()  # x_T of the least gaps
+        self.least = self.x_T.new_full((len(target),), float("inf"), dtype=torch.float64)  # sum of the blames
+        self.calm = self.x_T.clone()  # x_T of the least blames
         self.best = self.x_T.clone()  # of the least loss, of those checked
         self.demand = torch.full_like(self.least, self.tol)
         self.losses = torch.full_like(self.least, float("inf"))
@@ -145,36 +154,26 @@ class Run:
         self.diverged = torch.zeros(len(target), dtype=torch.bool, device=target.device)
         self._tell(0)
 
-    def sweep(self, states: Tensor, joint: int, max_iter: int, m: int, trust: float) -> None:
+    def sweep(self, states: Tensor, max_iter: int, m: int, trust: float, at_once: int | None) -> None:
         """Rounds until every image has converged, diverged, or had max_iter of them."""
-        b, N = states.shape[:2]
         made = Sweep.start(self.chain, self.target, states, m)
-        images = torch.arange(b, device=states.device)
-        last = torch.full_like(images, N - 1)  # the step that an image is at, once it goes step by step
-        tries = torch.zeros_like(images)
-        for number in range(1, max_iter + 1 if b else 1):
-            asked = (torch.arange(N, device=states.device) == last[:, None]) | (number <= joint)
-            made.evaluate(asked)
-            gaps = made.gaps()
-            if number <= joint:
-                self._calmest(images, made.states[:, 0], gaps.sum(1))
-                made.move(last, trust, ROUGH)
-                over = gaps.sum(1) <= self.demand[images]
-            else:
-                made.move(last, FREE, FINE)
-                tries += 1
-                near = gaps.gather(1, last[:, None])[:, 0] <= self.demand[images] / N
-                done = near | (tries >= PATIENCE)
-                last, tries = torch.where(done, last - 1, last), torch.where(done, 0, tries)
-                over = last < 0
-                last = torch.where(over, N - 1, last)
+        images = torch.arange(len(states), device=states.device)
+        for number in range(1, max_iter + 1 if len(states) else 1):
+            made.evaluate(at_once)
+            gaps, blame = made.gaps(), made.blame()
+            self._calmest(images, made.states[:, 0], blame.sum(1))
+            hard = blame >= HARD * blame.amax(1, keepdim=True)
+            late = number > EARLY
+            made.move(torch.where(hard & late, max(trust, FREE), trust), FINE if late else ROUGH)
             self.steps[images.cpu()] = number
-            self.nfe[images.cpu()] += asked.sum(1).cpu()
-            going = self._going(made, images, over)
+            self.nfe[images.cpu()] += states.shape[1]
+            # A hard step's gap may reach the image whole, and a check that fails costs N evaluations.
+            promised = torch.where(hard, gaps, blame).sum(1)
+            going = self._going(made, images, promised <= self.demand[images])
             self._tell(number)
             if not going.all():
                 keep = going.nonzero()[:, 0]
-                made, images, last, tries = made.select(keep), images[keep], last[keep], tries[keep]
+                made, images = made.select(keep), images[keep]
             if not len(images):
                 break
 
