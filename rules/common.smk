@@ -63,5 +63,10 @@ def records(names, *endings):
     }
 
 
+def once(paths):
+    """The files of all exhibits, each once."""
+    return sorted({str(path) for files in paths.values() for path in files})
+
+
 onstart:
     claim_lock()

@@ -17,11 +17,6 @@ TABLES = [f"{RESULTS}/tables/deq-ddim/{name}.csv" for name, paths in TABULATED.i
 FIGURES = [f"{RESULTS}/figures/deq-ddim/{name}/figure.json" for name, paths in DRAWN.items() if paths]
 
 
-def once(paths):
-    """The files of all exhibits, each once."""
-    return sorted({str(path) for files in paths.values() for path in files})
-
-
 rule effective_config:
     message:
         "the config with every override"

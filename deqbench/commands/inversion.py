@@ -73,7 +73,7 @@ def time(
     provenance.set_threads(threads)
     folders, files = {path.name: path for path in weights}, {path.stem: path for path in dataset}
     records, rows = [], []
-    with provenance.recorded(out, "inversion time", job.model_dump(), job.device):
+    with provenance.recorded(traces, "inversion time", job.model_dump(), job.device):
         for name, chains in job.chains.items():
             network, data = checkpoints.load(folders[name]), datasets.load(files[name])
             with steps_bar(f"times on {name}", len(chains) * max(1, len(job.eta))) as on_step:
