@@ -70,6 +70,18 @@ def test_each_tolerance_passes_inside_and_names_the_cell_outside(tmp_path, metri
         assert words in found
 
 
+def test_a_cell_that_hangs_on_the_clock_is_never_a_difference(tmp_path, monkeypatch):
+    keys = {"spec": {"metrics": [{"id": "relative", "label": "", "tolerance": {"clock": 1}}]}}
+    for folder, value in (("found", 20.0), ("accepted", 10.0), ("absent", float("nan"))):
+        path = table(tmp_path / folder, relative=value) / "deq-ddim/table-1.csv"
+        cells = pd.read_csv(path)
+        write_frame(path, cells[cells["metric"] == "relative"])
+    assert regression.compare(tmp_path / "found", tmp_path / "accepted")
+    monkeypatch.setattr(papers, "exhibit", lambda name: papers.Exhibit(**BARE | keys))
+    for folder in ("found", "absent"):
+        assert regression.compare(tmp_path / folder, tmp_path / "accepted") == []
+
+
 def test_a_cell_is_named_by_all_keys_of_its_group_numbers_or_words(tmp_path, monkeypatch):
     keys = {"spec": {"metrics": METRICS, "group": ["dataset", "T", "eta", "start"]}}
     monkeypatch.setattr(papers, "exhibit", lambda name: papers.Exhibit(**BARE | keys))
@@ -175,5 +187,5 @@ def test_every_metric_of_every_spec_has_a_tolerance_of_a_known_kind(exhibit):
     for metric in exhibit.spec["metrics"]:
         kinds = metric["tolerance"].keys()
         assert kinds
-        assert kinds <= {"relative", "absolute", "spread"} or kinds in ({"at_most"}, {"factor"})
+        assert kinds <= {"relative", "absolute", "spread"} or kinds in ({"at_most"}, {"factor"}, {"clock"})
         assert all(limit > 0 for limit in metric["tolerance"].values())
