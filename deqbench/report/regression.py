@@ -92,6 +92,7 @@ def _moved(row: Any, tolerance: dict[str, float] | None) -> str:
     if "factor" in tolerance:
         limit = tolerance["factor"]
         ok = accepted > 0 and 1 / limit <= value / accepted <= limit
+        ok |= abs(value - accepted) <= tolerance.get("absolute", 0)  # rounding has no factor
         return "" if ok else f"accepted {accepted:.6g}, found {value:.6g}, allowed a factor of {limit:g}"
     allowed, moved = _allowed(row, tolerance), abs(value - accepted)
     if moved <= allowed + 1e-12:

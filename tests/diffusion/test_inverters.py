@@ -92,7 +92,7 @@ def test_an_image_that_is_not_finite_diverges_by_itself(name):
         ("encoding", {"tol": 1.0}, "unknown option 'tol'"),
         ("backward-euler", {"max_iter": 0}, "max_iter: expected at least 1"),
         ("backward-euler", {"solver": "andersen"}, "did you mean 'anderson'"),
-        ("joint-backward", {"first": "targets"}, "first: expected one of target, encoding, trajectory"),
+        ("joint-backward", {"first": "targets"}, "first: expected one of target, noised, encoding, trajectory"),
         ("sweeps", {"max_iter": 0}, "max_iter: expected at least 1; found 0"),
         ("sweeps", {"tol": -1.0}, "tol: expected a number of at least 0; found -1.0"),
         ("sweeps", {"first": "nowhere"}, "first: expected one of"),
@@ -115,7 +115,7 @@ def test_solvers_find_the_start_that_the_target_was_sampled_from(name, eta):
     assert relative(found.x_T, end) < 1e-6
 
 
-@pytest.mark.parametrize("first", ["target", "encoding", "trajectory"])
+@pytest.mark.parametrize("first", ["target", "noised", "encoding", "trajectory"])
 @pytest.mark.parametrize("name", ["joint-backward", "sweeps"])
 def test_all_first_states_lead_to_the_same_start(name, first):
     chain, target, end, predictor = case()

@@ -21,6 +21,7 @@ TOLERANCES = {
     "at-most": {"at_most": 12.0},
     "factor": {"factor": 2.0},
     "either": {"relative": 0.1, "absolute": 3.0},
+    "rounding": {"factor": 2.0, "absolute": 8.0},
 }
 METRICS = [{"id": name, "label": name, "tolerance": tolerance} for name, tolerance in TOLERANCES.items()]
 
@@ -58,6 +59,7 @@ def moved(tmp_path, **values):
         ("spread", (9.01, 10.99), (8.99, 11.01), "moved by 1.01, allowed 1 (spread 0.5)"),
         ("at_most", (-5.0, 12.0), (12.01,), "found 12.01, allowed at most 12"),
         ("factor", (5.01, 19.9), (4.99, 20.1), "allowed a factor of 2"),
+        ("rounding", (2.01, 19.9), (1.99, 20.1), "allowed a factor of 2"),
         ("either", (7.01, 12.99), (6.99, 13.01), "moved by 3.01, allowed 3 (relative 0.1, absolute 3)"),
     ],
 )
@@ -179,7 +181,8 @@ def test_a_run_without_tables_is_not_accepted(tmp_path):
     assert "expected tables of a run; found none" in str(found.exception)
 
 
-SPECS = [found for paper in papers.PAPERS for found in papers.exhibits(paper) if found.spec.get("metrics")]
+EXHIBITS = [found for paper in papers.PAPERS for found in (*papers.exhibits(paper), *papers.studies(paper))]
+SPECS = [found for found in EXHIBITS if found.spec.get("metrics")]
 
 
 @pytest.mark.parametrize("exhibit", SPECS, ids=lambda found: f"{found.paper}-{found.id}")
@@ -187,5 +190,10 @@ def test_every_metric_of_every_spec_has_a_tolerance_of_a_known_kind(exhibit):
     for metric in exhibit.spec["metrics"]:
         kinds = metric["tolerance"].keys()
         assert kinds
-        assert kinds <= {"relative", "absolute", "spread"} or kinds in ({"at_most"}, {"factor"}, {"clock"})
+        assert kinds <= {"relative", "absolute", "spread"} or kinds in (
+            {"at_most"},
+            {"factor"},
+            {"factor", "absolute"},
+            {"clock"},
+        )
         assert all(limit > 0 for limit in metric["tolerance"].values())

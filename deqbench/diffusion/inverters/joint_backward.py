@@ -11,7 +11,7 @@ from deqbench.diffusion.inverted import Inverted, OnStep, Step
 from deqbench.errors import did_you_mean
 from deqbench.solvers import solve
 
-First = Literal["target", "encoding", "trajectory"]
+First = Literal["target", "noised", "encoding", "trajectory"]
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,18 @@ class Backwards:
 def first_states(chain: DDIMChain, target: Tensor, first: First) -> tuple[Tensor, int]:
     """A guess of the states (B, N, *dims) before the steps, and the evaluations an image it took.
 
-    target: copies of it; encoding: those that DDIM encoding passes; trajectory: those of the chain from its x_T.
+    target: copies of it; noised: target and chain.x_T mixed as the forward process mixes image and noise; encoding:
+    those that DDIM encoding passes; trajectory: those of the chain from its x_T.
     """
-    known = ("target", "encoding", "trajectory")
+    known = ("target", "noised", "encoding", "trajectory")
     if first not in known:
         raise ValueError(f"first: expected one of {', '.join(known)}; found {first!r}{did_you_mean(first, known)}")
     if first == "target":
         return target[:, None].expand(-1, chain.steps, *target.shape[1:]).clone(), 0
+    if first == "noised":
+        kept = chain.alpha_bar[:-1].view(-1, *[1] * (target.dim() - 1))
+        noise = chain.x_T.to(target)[:, None]
+        return kept.sqrt().to(target) * target[:, None] + (1 - kept).sqrt().to(target) * noise, 0
     if first == "trajectory":
         x = chain.x_T.to(target)
         states = [x, *(replace(chain, x_T=x).walk())]
@@ -64,7 +69,7 @@ def invert(
     solver: str = "anderson",
     tol: float = 1e-3,
     max_iter: int = 30,
-    first: Literal["target", "encoding", "trajectory"] = "target",
+    first: Literal["target", "noised", "encoding", "trajectory"] = "target",
     on_step: OnStep | None = None,
     **solver_options: Any,
 ) -> Inverted:

@@ -99,7 +99,7 @@ def invert(
     chain: DDIMChain,
     target: Tensor,
     *,
-    first: Literal["target", "encoding", "trajectory"] = "target",
+    first: Literal["target", "noised", "encoding", "trajectory"] = "target",
     tol: float = 1e-4,
     max_iter: int = 100,
     m: int = 10,
@@ -118,8 +118,8 @@ def invert(
     loss, those at low noise whose Jacobians are nearly singular, may move by 1.5 times their plain part.
 
     An image is `converged` once the sequential chain from its x_T has passed the check (N evaluations, counted). The
-    best x_T that was checked is returned. first: the states it starts from, see first_states; with `trajectory`,
-    chain.x_T is where it starts. polish: updates by L-BFGS with exact gradients for images that have not converged:
+    best x_T that was checked is returned. first: the states it starts from, see first_states; `noised` and
+    `trajectory` start from chain.x_T. polish: updates by L-BFGS with exact gradients for images that have not converged:
     with large eta the target may lie out of reach. Held are (2 m + 4) N states an image, and the activations of one
     call: of N images, or of at most at_once.
     """
