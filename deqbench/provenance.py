@@ -66,6 +66,8 @@ def _follow(module: str, package: Path, seen: set[Path]) -> None:
 def _follow_file(path: Path, package: Path, seen: set[Path]) -> None:
     text = path.read_text(encoding="utf-8")
     here = path.relative_to(package)
+    if here.as_posix() == "__init__.py":  # what it hands to users, when they ask, no stage uses
+        return
     seen.update(package.glob(DATA.get(here.as_posix(), "no data")))
     if path.name == "__init__.py" and re.search(r"\b(import_module|Registry)\(", text):  # it imports its siblings
         for sibling in path.parent.glob("*.py"):

@@ -120,3 +120,11 @@ def test_a_job_that_fails_leaves_no_sidecar(tmp_path):
 def test_the_checksum_is_that_of_the_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     assert provenance.sha256(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_what_the_package_hands_to_users_belongs_to_no_stage():
+    behind = {
+        path.relative_to(provenance.PACKAGE).as_posix() for path in provenance.code_files("deqbench.commands.dataset")
+    }
+    assert {"__init__.py", "commands/dataset.py", "data/datasets.py"} <= behind
+    assert not any(name.startswith("diffusion/") for name in behind)
