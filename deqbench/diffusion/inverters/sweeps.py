@@ -120,8 +120,8 @@ def invert(
     An image is `converged` once the sequential chain from its x_T has passed the check (N evaluations, counted). The
     best x_T that was checked is returned. first: the states it starts from, see first_states; `noised` and
     `trajectory` start from chain.x_T. polish: updates by L-BFGS with exact gradients for images that have not
-    converged: with large eta the target may lie out of reach. Held are (2 m + 4) N states an image, and the activations of one
-    call: of N images, or of at most at_once.
+    converged: with large eta the target may lie out of reach. Held are (2 m + 4) N states an image, and the activations
+    of one call: of N images, or of at most at_once.
     """
     for name, found, low in (("max_iter", max_iter, 1), ("m", m, 1), ("at_once", at_once, 1), ("polish", polish, 0)):
         if found is not None and found < low:
