@@ -37,7 +37,7 @@ def _key(name: str, method: Method, T: int) -> str:
 
 
 def _records(paper_rows: list[dict[str, Any]], experiment: str, dataset: str) -> list[dict[str, Any]]:
-    return [{"paper": "deq-ddim", "experiment": experiment, "dataset": dataset, **row} for row in paper_rows]
+    return [jobs.record(experiment, dataset, row) for row in paper_rows]
 
 
 @app.command()
