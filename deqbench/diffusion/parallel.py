@@ -1,12 +1,21 @@
 """Network evaluations of a round, split over the ranks of torch.distributed."""
 
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.multiprocessing import ProcessExitedException, spawn
 
 from deqbench.diffusion.chain import EpsModel
+
+STARTS = 3
 
 
 class DistributedPredictor:
@@ -52,3 +61,33 @@ class DistributedPredictor:
         if not all(torch.allclose(other, own, rtol=1e-6, equal_nan=True) for other in found):
             sizes = "; ".join(f"{int(count)} states of norm {norm:.7g}" for count, norm in found)
             raise ValueError(f"ranks: expected the same states on each (seed them alike); found {sizes}")
+
+
+def run_ranks(function: Callable[..., None], ranks: int, *args: Any, limit_s: float = 1800) -> None:
+    """Calls function(*args) in `ranks` new processes of this machine, joined in a group of gloo.
+
+    Both are pickled, so the function stands in a module. An error of a rank is raised here
+    (torch.multiprocessing.ProcessRaisedException); a rank that waits for another longer than limit_s seconds is one.
+    Gloo's own threads abort now and then, on a busy machine, while the ranks find each other (pytorch issue 188266):
+    that is warned of, and the processes start again, up to three times.
+    """
+    for start in range(1, STARTS + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                spawn(_rank, (function, ranks, folder, limit_s, args), nprocs=ranks)
+                return
+            except ProcessExitedException as error:
+                if error.signal_name != "SIGABRT" or start == STARTS:
+                    raise
+                warnings.warn(f"start {start} of {STARTS}: {error}; starting the ranks again", stacklevel=2)
+
+
+def _rank(rank: int, function: Callable[..., None], ranks: int, folder: str, limit_s: float, args: Any) -> None:
+    store = {"init_method": f"file://{folder}/store", "timeout": timedelta(seconds=limit_s)}
+    dist.init_process_group("gloo", rank=rank, world_size=ranks, **store)
+    function(*args)
+    dist.barrier()  # no rank hangs up on one that still listens
+    dist.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # gloo's threads may still hold tensors, which aborts the interpreter's own end (pytorch 179291)

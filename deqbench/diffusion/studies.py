@@ -18,7 +18,7 @@ from deqbench.data import checkpoints
 from deqbench.data.checkpoints import Network
 from deqbench.diffusion.chain import EpsModel
 from deqbench.diffusion.experiments import chain, predictor
-from deqbench.diffusion.parallel import DistributedPredictor
+from deqbench.diffusion.parallel import DistributedPredictor, run_ranks
 from deqbench.diffusion.sampled import Round
 from deqbench.diffusion.samplers import sample
 from deqbench.measure.cost import CostCurve, Plan, Profile, measure, plan
@@ -201,7 +201,7 @@ def workers(job: jobs.WorkersJob, weights: Path) -> Iterator[Row]:
     """
     for count in job.workers.workers:
         with tempfile.TemporaryDirectory() as folder:
-            torch.multiprocessing.spawn(_time_rank, (count, folder, job, weights), nprocs=count)
+            run_ranks(_time_rank, count, Path(folder), job, weights)
             found = np.load(Path(folder) / "seconds.npy", allow_pickle=False)
         for T, seconds in zip(job.workers.T, found, strict=True):
             for repeat, value in enumerate(seconds):
@@ -209,16 +209,14 @@ def workers(job: jobs.WorkersJob, weights: Path) -> Iterator[Row]:
                 yield {"T": T, "method": label, "image": repeat, "metric": "time_s", "value": value, "unit": "s"}
 
 
-def _time_rank(rank: int, count: int, folder: str, job: jobs.WorkersJob, weights: Path) -> None:
+def _time_rank(folder: Path, job: jobs.WorkersJob, weights: Path) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=count)
     network = checkpoints.load(weights)
     seconds = [
         [_time_once(network, job, T, repeat) for repeat in range(-1, job.workers.repeats)] for T in job.workers.T
     ]
-    if rank == 0:
-        np.save(Path(folder) / "seconds.npy", np.array(seconds)[:, 1:])  # the first of each warmed up
-    dist.destroy_process_group()
+    if dist.get_rank() == 0:
+        np.save(folder / "seconds.npy", np.array(seconds)[:, 1:])  # the first of each warmed up
 
 
 @torch.inference_mode()

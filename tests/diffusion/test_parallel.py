@@ -5,17 +5,15 @@ import re
 import socket
 import subprocess
 import sys
-import time
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-from torch import multiprocessing
+from torch.multiprocessing import ProcessRaisedException
 
 from deqbench.diffusion.network import NoisePredictor
-from deqbench.diffusion.parallel import DistributedPredictor
+from deqbench.diffusion.parallel import DistributedPredictor, run_ranks
 from deqbench.diffusion.samplers import sample
 from tests import oracles
 from tests.diffusion.test_chain import make, relative
@@ -63,11 +61,8 @@ def told(wrap):
     return ""
 
 
-def worker(rank, folder):
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+def worker(folder):
     torch.set_num_threads(1)
-    store = {"init_method": f"file://{folder}/store", "timeout": timedelta(seconds=LIMIT_S)}
-    dist.init_process_group("gloo", rank=rank, world_size=RANKS, **store)
     own = NoisePredictor(oracles.ToyEps(3), torch.ones(1))
     predictor = DistributedPredictor(own)
     found = {
@@ -77,22 +72,14 @@ def worker(rank, folder):
         "pipeline": drawn(distributed=True),
         "differ": told(DistributedPredictor),
     }
-    torch.save(found, Path(folder) / f"{rank}.pt")
-    dist.destroy_process_group()
+    torch.save(found, folder / f"{dist.get_rank()}.pt")
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     """What each rank found."""
     folder = tmp_path_factory.mktemp("ranks")
-    started = multiprocessing.start_processes(worker, (str(folder),), RANKS, join=False, start_method="spawn")
-    deadline = time.monotonic() + LIMIT_S
-    try:
-        while not started.join(timeout=1):
-            assert time.monotonic() < deadline, "the ranks wait for each other"
-    finally:
-        for process in started.processes:
-            process.kill()
+    run_ranks(worker, RANKS, folder, limit_s=LIMIT_S)
     return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
 
 
@@ -135,10 +122,34 @@ def test_the_example_runs_on_two_workers():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "2", "--master-port", str(port)]
     command = [sys.executable, *launch, str(ROOT / "examples" / "distributed.py")]
     found = subprocess.run(
         command, capture_output=True, text=True, timeout=LIMIT_S, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
     )
     assert found.returncode == 0, found.stderr
     assert re.search(r"2 workers: 4 images of 200 steps in [\d.]+ s", found.stdout)
+
+
+def aborts(folder, times):
+    """Rank 0 dies as by gloo's threads, the first `times` times."""
+    if dist.get_rank() == 0:
+        (folder / f"start-{len(list(folder.iterdir()))}").touch()
+        if len(list(folder.iterdir())) <= times:
+            os.abort()
+    dist.barrier()
+
+
+def test_ranks_that_gloo_aborted_start_again_up_to_three_times(tmp_path):
+    with pytest.warns(UserWarning, match="start 1 of 3: .*SIGABRT; starting the ranks again"):
+        run_ranks(aborts, RANKS, tmp_path, 1, limit_s=LIMIT_S)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def fails():
+    raise ValueError("T: expected at most 1000, found 2000")
+
+
+def test_a_rank_s_own_error_is_raised_at_once():
+    with pytest.raises(ProcessRaisedException, match="T: expected at most 1000, found 2000"):
+        run_ranks(fails, 1)
