@@ -83,8 +83,8 @@ def run_ranks(function: Callable[..., None], ranks: int, *args: Any, limit_s: fl
 
 
 def _rank(rank: int, function: Callable[..., None], ranks: int, folder: str, limit_s: float, args: Any) -> None:
-    store = {"init_method": f"file://{folder}/store", "timeout": timedelta(seconds=limit_s)}
-    dist.init_process_group("gloo", rank=rank, world_size=ranks, **store)
+    limit = timedelta(seconds=limit_s)
+    dist.init_process_group("gloo", f"file://{folder}/store", limit, ranks, rank)
     function(*args)
     dist.barrier()  # no rank hangs up on one that still listens
     dist.destroy_process_group()
