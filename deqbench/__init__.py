@@ -3,7 +3,7 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["DEQDDIMPipeline", "__version__"]
+__all__ = ["DEQDDIMPipeline", "DecoderInversionResult", "__version__", "invert_decoder"]
 
 
 def __getattr__(name: str) -> Any:
@@ -12,4 +12,8 @@ def __getattr__(name: str) -> Any:
         from deqbench.diffusion.pipeline import DEQDDIMPipeline
 
         return DEQDDIMPipeline
+    if name in ("invert_decoder", "DecoderInversionResult"):
+        from deqbench.decoder_inversion import public
+
+        return getattr(public, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from deqbench import jobs, provenance
+from deqbench import jobs, papers, provenance
 from deqbench.config import recipes, validate
 from deqbench.config.sampling import LATENT, SAMPLED, SCORED, TRACED
 from deqbench.errors import UserError
@@ -26,10 +26,13 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 SAMPLING = f"{RESULTS}/deq-ddim"
 PAPER = CONFIG.papers.deq_ddim
+DECODING = f"{RESULTS}/decoder-inversion"
+DECODERS = CONFIG.papers.decoder_inversion
 
 
 wildcard_constraints:
     dataset="[a-z0-9-]+",
+    network="[a-z0-9-]+",
     method="[a-z0-9-]+",
     shard="[0-9]+",
     model="[a-z0-9-]+",
@@ -61,6 +64,13 @@ def records(names, *endings):
         name: [f"{SAMPLING}/{name}/{dataset}{ending}" for dataset in figure.datasets for ending in endings]
         for name, figure in PAPER.sections(*names).items()
     }
+
+
+def exhibits(paper, made, of):
+    """The records of each exhibit and study of a paper that has some among those made, chosen by `of`."""
+    known = (*papers.exhibits(paper), *papers.studies(paper))
+    found = {exhibit.id: of(exhibit, made[paper]) for exhibit in known}
+    return {name: paths for name, paths in found.items() if paths}
 
 
 def once(paths):

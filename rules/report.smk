@@ -1,6 +1,5 @@
 """Tables, claims, figures and pages: pure functions of the records."""
 
-from deqbench import papers
 from deqbench.report.sources import of_figure, of_table
 
 RECORDS = {
@@ -9,12 +8,18 @@ RECORDS = {
     for name, table in PAPER.sections(*SCORED).items()
 }
 RECORDS |= records(TRACED, ".csv", ".parquet") | records((*LATENT, *SAMPLED), ".safetensors") | STUDIED | INVERSION
-MADE = [Path(path) for paths in RECORDS.values() for path in paths]
-EXHIBITS = (*papers.exhibits("deq-ddim"), *papers.studies("deq-ddim"))
-TABULATED = {exhibit.id: of_table(exhibit, MADE) for exhibit in EXHIBITS}
-DRAWN = {exhibit.id: of_figure(exhibit, MADE) for exhibit in EXHIBITS}
-TABLES = [f"{RESULTS}/tables/deq-ddim/{name}.csv" for name, paths in TABULATED.items() if paths]
-FIGURES = [f"{RESULTS}/figures/deq-ddim/{name}/figure.json" for name, paths in DRAWN.items() if paths]
+MADE = {  # the records of each paper that this scale measures
+    paper: [Path(path) for paths in found.values() for path in paths]
+    for paper, found in {"deq-ddim": RECORDS, "decoder-inversion": SWEPT | CODED | MARKED}.items()
+    if any(found.values())
+}
+TABULATED = {paper: exhibits(paper, MADE, of_table) for paper in MADE}
+DRAWN = {paper: exhibits(paper, MADE, of_figure) for paper in MADE}
+TABLES = {paper: [f"{RESULTS}/tables/{paper}/{name}.csv" for name in found] for paper, found in TABULATED.items()}
+FIGURES = {
+    paper: [f"{RESULTS}/figures/{paper}/{name}/figure.json" for name in found] for paper, found in DRAWN.items()
+}
+VERDICTS = {paper: f"{RESULTS}/claims/{paper}.json" for paper in MADE}
 
 
 rule effective_config:
@@ -36,17 +41,18 @@ rule table:
         "deq-ddim: cells of every exhibit"
     input:
         config=f"{RESULTS}/config.json",
-        records=once(TABULATED),
+        records=once(TABULATED["deq-ddim"]),
     output:
-        TABLES,
+        TABLES["deq-ddim"],
     log:
         f"{LOGS}/tables/deq-ddim.log",
     params:
+        paper="deq-ddim",
         folder=subpath(output[0], parent=True),
         code=code("report"),
     localrule: True
     shell:
-        "deqbench report tables deq-ddim {input.records} --config {input.config} --out {params.folder} 2> {log}"
+        "deqbench report tables {params.paper} {input.records} --config {input.config} --out {params.folder} 2> {log}"
 
 
 rule claims:
@@ -54,43 +60,91 @@ rule claims:
         "deq-ddim: verdicts"
     input:
         config=f"{RESULTS}/config.json",
-        tables=TABLES,
+        tables=TABLES["deq-ddim"],
     output:
-        f"{RESULTS}/claims/deq-ddim.json",
+        VERDICTS["deq-ddim"],
     log:
         f"{LOGS}/claims/deq-ddim.log",
     params:
+        paper="deq-ddim",
         code=code("report"),
     localrule: True
     shell:
-        "deqbench report claims deq-ddim {input.tables} --config {input.config} --out {output} 2> {log}"
+        "deqbench report claims {params.paper} {input.tables} --config {input.config} --out {output} 2> {log}"
 
 
 rule figure:
     message:
         "deq-ddim: drawings of every figure"
     input:
-        once(DRAWN),
+        once(DRAWN["deq-ddim"]),
     output:
-        FIGURES,
+        FIGURES["deq-ddim"],
     log:
         f"{LOGS}/figures/deq-ddim.log",
     params:
+        paper="deq-ddim",
         folder=subpath(output[0], ancestor=2),
         code=code("report"),
     localrule: True
     shell:
-        "deqbench report figures deq-ddim {input} --out {params.folder} 2> {log}"
+        "deqbench report figures {params.paper} {input} --out {params.folder} 2> {log}"
+
+
+if "decoder-inversion" in MADE:
+
+    use rule table as decoder_table with:
+        message:
+            "decoder-inversion: cells of every exhibit"
+        input:
+            config=f"{RESULTS}/config.json",
+            records=once(TABULATED["decoder-inversion"]),
+        output:
+            TABLES["decoder-inversion"],
+        log:
+            f"{LOGS}/tables/decoder-inversion.log",
+        params:
+            paper="decoder-inversion",
+            folder=subpath(output[0], parent=True),
+            code=code("report"),
+
+    use rule claims as decoder_claims with:
+        message:
+            "decoder-inversion: verdicts"
+        input:
+            config=f"{RESULTS}/config.json",
+            tables=TABLES["decoder-inversion"],
+        output:
+            VERDICTS["decoder-inversion"],
+        log:
+            f"{LOGS}/claims/decoder-inversion.log",
+        params:
+            paper="decoder-inversion",
+            code=code("report"),
+
+    use rule figure as decoder_figure with:
+        message:
+            "decoder-inversion: drawings of every figure"
+        input:
+            once(DRAWN["decoder-inversion"]),
+        output:
+            FIGURES["decoder-inversion"],
+        log:
+            f"{LOGS}/figures/decoder-inversion.log",
+        params:
+            paper="decoder-inversion",
+            folder=subpath(output[0], ancestor=2),
+            code=code("report"),
 
 
 rule site:
     message:
         "the report of {CONFIG.scale}"
     input:
-        TABLES,
-        FIGURES,
+        once(TABLES),
+        once(FIGURES),
         COMPARISON_REPORT,
-        f"{RESULTS}/claims/deq-ddim.json",
+        list(VERDICTS.values()),
         config=f"{RESULTS}/config.json",
         templates=[str(path) for name in ("static", "templates") for path in sorted(Path("reports", name).iterdir())],
     output:

@@ -9,9 +9,16 @@ rule zoo:
     localrule: True
 
 
+def built_on(model):
+    """The model that this one is trained on top of, if any."""
+    return getattr(RECIPES[model], "builds_on", None)
+
+
 rule zoo_model:
     message:
         "training {wildcards.model}"
+    input:
+        lambda w: f"results/zoo/{built_on(w.model)}/card.json" if built_on(w.model) else [],
     output:
         "results/zoo/{model}/card.json",
     log:
@@ -20,10 +27,11 @@ rule zoo_model:
         "results/zoo/benchmarks/{model}.tsv"
     params:
         recipe=lambda w: RECIPES[w.model].model_dump_json(),
+        base=lambda w: f"--base results/zoo/{built_on(w.model)}" if built_on(w.model) else "",
     threads: 1
     resources:
         runtime=120,
         mem_mb=4000,
     shell:
         "deqbench zoo train {wildcards.model} --recipe {params.recipe:q} --threads {threads}"
-        " --out results/zoo/{wildcards.model} 2> {log}"
+        " {params.base} --out results/zoo/{wildcards.model} 2> {log}"

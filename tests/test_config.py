@@ -58,7 +58,7 @@ def test_the_recipes_of_the_zoo_are_valid():
         (
             "sede",
             3,
-            "sede: expected one of datasets, limits, papers, scale, seed; found an unknown key (did you mean 'seed'?)",
+            "sede: expected one of datasets, limits, networks, papers, scale, seed; found an unknown key (did you mean 'seed'?)",
         ),
         (
             "papers/deq-ddim/table-1/scores/digits/image",

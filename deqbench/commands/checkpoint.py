@@ -1,7 +1,7 @@
 """A checkpoint in diffusers' format, whole, checked against its checksums, its data set's shape, and loaded once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,18 +18,24 @@ def _group() -> None:
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="the data set whose network it is")],
+    name: Annotated[str, typer.Argument(help="the data set whose network it is, or the network's own name")],
     settings: Annotated[str, typer.Option(help="the checkpoint's section of the config, as JSON")],
-    dataset: Annotated[Path, typer.Option(help="the data set's file, whose image shape the network must take")],
     out: Annotated[Path, typer.Option(help="folder to write")],
+    dataset: Annotated[
+        Path | None, typer.Option(help="the data set's file, whose image shape the network must take [any shape]")
+    ] = None,
 ) -> None:
     """Fetches one checkpoint."""
     checkpoint = config.parse_job(config.Checkpoint, settings)
-    shape = datasets.load(dataset).shape
+    shape = datasets.load(dataset).shape if dataset else None
     with provenance.recorded(out, "checkpoint fetch", checkpoint.model_dump()) as facts:
 
-        def check(network: checkpoints.Network) -> None:
-            checkpoints.check_shape(network, shape, name)
-            facts["parameters"] = sum(p.numel() for p in network.net.parameters())
+        def check(loaded: Any) -> None:
+            net = loaded
+            if isinstance(loaded, checkpoints.Network):
+                net = loaded.net
+                if shape:
+                    checkpoints.check_shape(loaded, shape, name)
+            facts["parameters"] = sum(p.numel() for p in net.parameters())
 
         facts["sha256"] = checkpoints.fetch(checkpoint, out, check)

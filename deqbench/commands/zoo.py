@@ -3,7 +3,7 @@
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -12,9 +12,11 @@ from deqbench import config, provenance, zoo
 from deqbench.data import datasets
 from deqbench.measure.progress import steps_bar
 from deqbench.records import read_json, write_json
-from deqbench.zoo import classifiers, training
+from deqbench.zoo import making
 
 app = typer.Typer(no_args_is_help=True)
+
+PREDICTIONS = {"latent": "epsilon", "one-step": "one-step"}
 
 
 @app.command()
@@ -22,6 +24,7 @@ def train(
     model: Annotated[str, typer.Argument(help="name in config/zoo.yaml")],
     recipe: Annotated[str, typer.Option(help="the model's recipe as JSON")],
     out: Annotated[Path, typer.Option(help="folder to write: config.json, weights in safetensors, card.json")],
+    base: Annotated[Path | None, typer.Option(help="folder of the model that this one builds on [the shipped]")] = None,
     threads: int = 0,
 ) -> None:
     """Trains one model by its recipe; a killed run goes on where it stopped."""
@@ -31,11 +34,9 @@ def train(
     started = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)  # the layers' initial weights are drawn by torch itself
+    base = _base(settings, base)
     with steps_bar(model, settings.steps) as on_step:
-        if isinstance(settings, config.DiffusionRecipe):
-            metrics = _diffusion(settings, dataset, out, on_step)
-        else:
-            metrics = _classifier(settings, dataset, out, on_step)
+        metrics = making.make(settings, dataset, base, out, on_step)
     card = {
         "model": model,
         "data": settings.dataset,
@@ -49,54 +50,17 @@ def train(
         "sha256": {path.name: provenance.sha256(path) for path in sorted(out.glob("*.safetensors"))},
         "packages": provenance.packages(),
     }
+    if base is not None:
+        card["base_sha256"] = read_json(base / "card.json")["sha256"]
+    if settings.kind in PREDICTIONS:
+        card["prediction"] = PREDICTIONS[settings.kind]
     write_json(out / "card.json", card)
 
 
-def _diffusion(recipe: config.DiffusionRecipe, dataset: datasets.Dataset, out: Path, on_step: Any) -> dict[str, float]:
-    from diffusers import DDIMScheduler, UNet2DModel
-
-    scheduler = DDIMScheduler(num_train_timesteps=1000, clip_sample=False, timestep_spacing="leading")
-    net = UNet2DModel(**recipe.unet)
-    state = out.parent / f".{out.name}.progress.safetensors"
-    options = recipe.model_dump(include={"steps", "batch", "lr", "ema_decay", "seed", "bf16"})
-    weights = training.train_diffusion(net, dataset, scheduler.alphas_cumprod, state=state, on_step=on_step, **options)
-    net.load_state_dict(weights)
-    metrics = {"heldout_eps_mse_fp32": heldout_loss(net, dataset, scheduler.alphas_cumprod)}
-    net.half().save_pretrained(out)
-    net = UNet2DModel.from_pretrained(out, torch_dtype=torch.float32, low_cpu_mem_usage=False)
-    metrics["heldout_eps_mse_fp16_storage"] = heldout_loss(net, dataset, scheduler.alphas_cumprod)
-    metrics["parameters"] = sum(p.numel() for p in net.parameters())
-    scheduler.save_config(out)
-    index = {
-        "_class_name": "DDIMPipeline",
-        "scheduler": ["diffusers", "DDIMScheduler"],
-        "unet": ["diffusers", "UNet2DModel"],
-    }
-    write_json(out / "model_index.json", index)
-    state.unlink(missing_ok=True)
-    return metrics
-
-
-@torch.inference_mode()
-def heldout_loss(net: torch.nn.Module, dataset: datasets.Dataset, alpha_bar: torch.Tensor) -> float:
-    """Mean squared error of the predicted noise on 2,048 draws of tuning images."""
-    net.eval()
-    generator = training.step_generator(12345, 0)
-    batches = torch.randint(len(dataset.tuning), (8, 256), generator=generator)
-    losses = [training.diffusion_loss(net, dataset.tuning[chosen], alpha_bar, generator) for chosen in batches]
-    return float(torch.stack(losses).mean())
-
-
-def _classifier(
-    recipe: config.ClassifierRecipe, dataset: datasets.Dataset, out: Path, on_step: Any
-) -> dict[str, float]:
-    from deqbench.records import write_tensors
-
-    options = recipe.model_dump(include={"steps", "batch", "lr", "seed"})
-    net = classifiers.train_classifier(dataset, recipe.task, on_step=on_step, **options)
-    write_json(out / "config.json", {"channels": dataset.shape[0], "classes": net.head.out_features})
-    write_tensors(out / "model.safetensors", net.state_dict())
-    return {"test_accuracy": classifiers.accuracy(net, dataset, recipe.task, recipe.seed)}
+def _base(recipe: config.AnyRecipe, folder: Path | None) -> Path | None:
+    """The folder of the model that the recipe builds on, if it builds on any."""
+    name = getattr(recipe, "builds_on", None)
+    return folder or zoo.path(name) if name else None
 
 
 @app.command()

@@ -2,12 +2,21 @@
 
 from deqbench.config.methods import modules, presets
 from deqbench.config.reading import load, parse_job, parse_recipe, recipes, validate
-from deqbench.config.recipes import ClassifierRecipe, DiffusionRecipe
+from deqbench.config.recipes import (
+    AnyRecipe,
+    AutoencoderRecipe,
+    ClassifierRecipe,
+    DiffusionRecipe,
+    LatentRecipe,
+    OneStepRecipe,
+)
 from deqbench.config.sampling import Figure1, Latents, Method, Scores, Times, Trace
 from deqbench.config.sections import Checkpoint, Config, Dataset, DeqDdim, Limits, Papers, Source
 from deqbench.config.strict import Strict
 
 __all__ = [
+    "AnyRecipe",
+    "AutoencoderRecipe",
     "Checkpoint",
     "ClassifierRecipe",
     "Config",
@@ -15,9 +24,11 @@ __all__ = [
     "DeqDdim",
     "DiffusionRecipe",
     "Figure1",
+    "LatentRecipe",
     "Latents",
     "Limits",
     "Method",
+    "OneStepRecipe",
     "Papers",
     "Scores",
     "Source",

@@ -14,9 +14,12 @@ def one_of(key: str, found: str, names: Any) -> None:
 
 
 def options_fit(key: str, folder: str, name: str, preset: str | None, options: dict[str, Any]) -> None:
-    """ValueError, as one sentence with its key, for an unknown method, preset, or option of either."""
+    """ValueError, as one sentence with its key, for an unknown method, preset, or option of either.
+
+    key: `papers.<paper>...`, whose presets are meant.
+    """
     one_of(f"{key}.{folder.rsplit('/', 1)[-1].removesuffix('s')}", name, methods.modules(folder))
-    presets = methods.presets("deq-ddim")
+    presets = methods.presets(key.split(".")[1])
     if preset:
         one_of(f"{key}.preset", preset, presets)
     if wrong := methods.wrong_option(folder, name, {**presets.get(preset or "", {}), **options}):

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from deqbench.config.recipes import RECIPES, ClassifierRecipe, DiffusionRecipe, Recipe
+from deqbench.config.recipes import RECIPES, AnyRecipe, Recipe
 from deqbench.config.sections import Config, Strict
 from deqbench.config.sentences import sentence
 from deqbench.errors import UserError
@@ -29,7 +29,7 @@ def recipes(path: str | Path) -> dict[str, Recipe]:
     return _validated(RECIPES, _read(path), str(path))
 
 
-def parse_recipe(text: str, model: str) -> DiffusionRecipe | ClassifierRecipe:
+def parse_recipe(text: str, model: str) -> AnyRecipe:
     """One recipe given as JSON on the command line. UserError: as for `validate`."""
     return _validated(TypeAdapter(Recipe), _json(text, "--recipe"), f"--recipe of {model}")
 

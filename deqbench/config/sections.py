@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from deqbench.config import methods
 from deqbench.config.comparison import MIXTURES, Comparison
+from deqbench.config.decoder import DecoderInversion, Model
 from deqbench.config.inversion import INVERTED, Inversion, Inverter, check
 from deqbench.config.named import one_of, options_fit
 from deqbench.config.sampling import (
@@ -24,13 +25,16 @@ from deqbench.config.sampling import (
 from deqbench.config.strict import Name, Strict
 from deqbench.config.studies import Costs, Cycles, Gradients, InversionMemory, Workers
 
-Source = Literal["digits", "tissue", "cifar10", "folder"]
+Source = Literal["digits", "tissue", "patches", "cifar10", "folder"]
 Grid = Literal["uniform-released", "uniform-paper", "quadratic-paper", "quadratic-released"]
 
 
 class Checkpoint(Strict):
-    """Where a noise-prediction network in diffusers' format comes from."""
+    """Where a network in diffusers' format comes from."""
 
+    form: Literal["denoiser", "autoencoder"] = Field(
+        "denoiser", description="a noise-prediction network, or an encoder and a decoder"
+    )
     source: Literal["zoo", "folder", "hub"] = Field(description="shipped model, local folder, or a hub's repository")
     name: str = Field(description="zoo model, path of the folder, or repository id such as google/ddpm-cifar10-32")
     revision: str | None = Field(None, description="commit or tag of the repository")
@@ -84,6 +88,11 @@ class DeqDdim(Strict):
         {}, alias="inversion-memory", description="a study, by data set"
     )
 
+    @property
+    def baseline(self) -> str:
+        """The method that others are compared with where an experiment names none of its own."""
+        return self.table_1.baseline
+
     def experiment(self, name: str) -> Any:
         """The section of that name, such as table-1; None where this scale has none."""
         return getattr(self, name.replace("-", "_"), None)
@@ -127,6 +136,11 @@ class Papers(Strict):
     """Experiments by paper."""
 
     deq_ddim: DeqDdim = Field(alias="deq-ddim")
+    decoder_inversion: DecoderInversion | None = Field(None, alias="decoder-inversion")
+
+    def of(self, paper: str) -> Any:
+        """The section of a paper by its id; None where this scale has none."""
+        return getattr(self, paper.replace("-", "_"), None)
 
 
 class Limits(Strict):
@@ -147,7 +161,14 @@ class Config(Strict):
     seed: int = Field(ge=0, description="every random draw follows from it")
     limits: Limits = Limits()
     datasets: dict[Name, Dataset]
+    networks: dict[Name, Checkpoint] = Field({}, description="autoencoders and latent models, by name")
     papers: Papers
+
+    @property
+    def subjects(self) -> dict[str, Dataset | Model]:
+        """What records name as their data set: the data sets, then the latent models."""
+        decoders = self.papers.decoder_inversion
+        return {**self.datasets, **(decoders.models if decoders else {})}
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
@@ -157,6 +178,12 @@ class Config(Strict):
         for name, method in paper.methods.items():
             key = f"papers.deq-ddim.methods.{name}"
             options_fit(key, "diffusion/samplers", method.sampler, method.preset, method.options)
+        return self
+
+    @model_validator(mode="after")
+    def _decoders_fit(self) -> "Config":
+        if self.papers.decoder_inversion is not None:
+            self.papers.decoder_inversion.check(self.networks)
         return self
 
     @model_validator(mode="after")

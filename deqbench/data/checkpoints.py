@@ -1,4 +1,4 @@
-"""Noise-prediction networks in diffusers' format: from the zoo, a folder or a hub, checked before they are used."""
+"""Networks in diffusers' format: from the zoo, a folder or a hub, checked before they are used."""
 
 import json
 import shutil
@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
 from torch import nn
 
 from deqbench import config, provenance, zoo
+from deqbench.data import autoencoders, stored
 from deqbench.diffusion.network import Prediction
 from deqbench.diffusion.schedule import Schedule
 from deqbench.errors import UserError, unknown
 from deqbench.records import read_json, write_json
 
-LOCAL = {"local_files_only": True, "low_cpu_mem_usage": False}
 WANTED = ("*.json", "*.safetensors")  # never a pickle
 
 
@@ -32,11 +31,12 @@ class Network:
     shape: tuple[int, int, int]  # (C, H, W)
 
 
-def fetch(checkpoint: config.Checkpoint, out: Path, check: Callable[[Network], object] | None = None) -> dict[str, str]:
+def fetch(checkpoint: config.Checkpoint, out: Path, check: Callable[[Any], object] | None = None) -> dict[str, str]:
     """Puts the checkpoint into the folder `out`, whole and loaded once, or not at all; its weights' checksums by file.
 
-    check: called with the network before anything reaches `out`, and may raise. UserError: unknown zoo model, no such
-    folder or repository, no safetensors in it, a checksum that differs, or as for `load`.
+    check: called with what `load`, or for an autoencoder `autoencoders.load`, made of it before anything reaches `out`,
+    and may raise. UserError: unknown zoo model, no such folder or repository, no safetensors in it, a checksum that
+    differs, or as for `load`.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
@@ -52,9 +52,10 @@ def fetch(checkpoint: config.Checkpoint, out: Path, check: Callable[[Network], o
             _download(checkpoint, folder)
         found = _checksums(folder, pinned, checkpoint.name)
         write_json(folder / "checkpoint.json", {**checkpoint.model_dump(), "sha256": found})
-        network = load(folder, called=checkpoint.name)
+        loader = autoencoders.load if checkpoint.form == "autoencoder" else load
+        loaded = loader(folder, called=checkpoint.name)
         if check:
-            check(network)
+            check(loaded)
         if out.exists():
             out.rename(Path(temporary) / "before")
         folder.rename(out)
@@ -76,11 +77,13 @@ def _download(checkpoint: config.Checkpoint, folder: Path) -> None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError
 
-    api = HfApi()
+    api, wanted = HfApi(), list(WANTED)
+    if checkpoint.form == "autoencoder" and checkpoint.subfolder:  # a pipeline's other networks can be gigabytes
+        wanted = [f"{checkpoint.subfolder}/{pattern}" for pattern in WANTED]
     try:
         revision = api.model_info(checkpoint.name, revision=checkpoint.revision).sha
         api.snapshot_download(
-            checkpoint.name, revision=revision, local_dir=folder, allow_patterns=list(WANTED), tqdm_class=_patience()
+            checkpoint.name, revision=revision, local_dir=folder, allow_patterns=wanted, tqdm_class=_patience()
         )
         listed = api.verify_repo_checksums(checkpoint.name, revision=revision, local_dir=folder)
     except (HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
@@ -130,25 +133,17 @@ def load(folder: Path, subfolder: str | None = None, *, called: str | None = Non
 
     subfolder: where the network lies, unless `fetch` wrote it down or it is `unet`. called: the name in errors.
     """
+    from diffusers import UNet2DModel
+
     folder = Path(folder)
-    if (folder / "checkpoint.json").is_file():
-        subfolder = subfolder or read_json(folder / "checkpoint.json").get("subfolder")
-    subfolder = subfolder or ("unet" if (folder / "unet").is_dir() else None)
-    place = folder / (subfolder or "")
-    name = "/".join(filter(None, (called or str(folder), subfolder)))
-    weights = place / "diffusion_pytorch_model.safetensors"
-    if missing := [path.name for path in (place / "config.json", weights) if not path.is_file()]:
-        raise UserError(f"{name}: expected config.json and {weights.name}; found no {' and no '.join(missing)}")
-    _check_form(weights, name)
-    net = _network(place, f"{name}/{weights.name}")
-    if not all(p.isfinite().all() for p in net.parameters()):
-        raise UserError(f"{name}/{weights.name}: expected finite weights; found NaN or infinity")
+    place, name = stored.locate(folder, subfolder, called, "unet")
+    net = stored.network(UNet2DModel, place, name)
     size = net.config["sample_size"]
     if size is None:
         raise UserError(f"{name}/config.json: sample_size: expected the width of an image; found none")
     height, width = (size, size) if isinstance(size, int) else size
     scheduler = _scheduler(folder, called or str(folder))
-    return Network(net.eval(), Schedule.of(scheduler), scheduler, (net.config["in_channels"], height, width))
+    return Network(net, Schedule.of(scheduler), scheduler, (net.config["in_channels"], height, width))
 
 
 def _scheduler(folder: Path, name: str) -> Any:
@@ -171,35 +166,6 @@ def _scheduler(folder: Path, name: str) -> Any:
     if kind not in get_args(Prediction):
         raise unknown(f"{name}/{inner}: prediction_type", kind, get_args(Prediction))
     return scheduler
-
-
-def _network(place: Path, name: str) -> Any:
-    """The network whose every weight comes from the file. UserError as for `load`."""
-    from diffusers import UNet2DModel
-
-    options = {"use_safetensors": True, "local_files_only": True, "low_cpu_mem_usage": False}
-    try:
-        net, info = UNet2DModel.from_pretrained(place, torch_dtype=torch.float32, output_loading_info=True, **options)
-    except (OSError, ValueError, RuntimeError, TypeError, AttributeError, KeyError) as error:
-        reason = " ".join(str(error).replace(f"{place}", name).split())[:300]
-        raise UserError(f"{name}: expected the weights of the network in config.json; found: {reason}") from error
-    for kind in ("missing_keys", "unexpected_keys"):  # diffusers would draw what is missing at random
-        if info[kind]:
-            first = sorted(info[kind])[0]
-            words = f"{len(info[kind])} {kind.replace('_keys', '')}, such as {first}"
-            raise UserError(f"{name}: expected the weights of the network in config.json; found {words}")
-    return net
-
-
-def _check_form(weights: Path, name: str) -> None:
-    """Reads the header and the length only, so that a file cut short is named as such. UserError as for `load`."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(weights, framework="pt"):
-            return
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{name}/{weights.name}: expected a whole safetensors file; found: {error}") from error
 
 
 def check_shape(network: Network, shape: tuple[int, ...], name: str) -> None:

@@ -78,6 +78,25 @@ def tissue() -> Dataset:
     return Dataset(train, tuning, test, symmetric=True)
 
 
+def patches() -> Dataset:
+    """Colour patches 64x64 of nine photographs, labelled by the photograph; regions as in `deqbench.data.patches`."""
+    from deqbench.data.patches import labelled
+
+    images: dict[str, list[Tensor]] = {split: [] for split in SPLITS}
+    labels: dict[str, list[Tensor]] = {split: [] for split in SPLITS}
+    for split, found, label in labelled():
+        images[split].append(found)
+        labels[split].append(label)
+    return Dataset(
+        torch.cat(images["train"]),
+        torch.cat(images["tuning"]),
+        torch.cat(images["test"]),
+        symmetric=True,
+        train_labels=torch.cat(labels["train"]),
+        test_labels=torch.cat(labels["test"]),
+    )
+
+
 def cifar10(root: str) -> Dataset:
     """CIFAR-10 from torchvision under `root`, downloaded when absent; its last 5,000 training images are for tuning."""
     from torchvision.datasets import CIFAR10
@@ -122,11 +141,17 @@ def folder(root: str, size: int) -> Dataset:
     return Dataset(images[:first], images[first:second], images[second:], symmetric=False)
 
 
-DATASETS: dict[str, Callable[..., Dataset]] = {"digits": digits, "tissue": tissue, "cifar10": cifar10, "folder": folder}
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "digits": digits,
+    "tissue": tissue,
+    "patches": patches,
+    "cifar10": cifar10,
+    "folder": folder,
+}
 
 
 def build(source: str, **options: object) -> Dataset:
-    """The data set of that source (`digits`, `tissue`, `cifar10`, `folder`). UserError: unknown source or option."""
+    """The data set of that source, a name in `DATASETS`. UserError: unknown source or option."""
     if source not in DATASETS:
         raise unknown("dataset source", source, DATASETS)
     try:

@@ -1,6 +1,7 @@
 """One job's slice of the config: a rule's params, so that an edit elsewhere in the config reruns nothing."""
 
-from deqbench.jobs.common import DatasetJob, Job, checkpoint, dataset, named, options, place, record
+from deqbench.jobs import decoder
+from deqbench.jobs.common import DatasetJob, Job, checkpoint, dataset, named, network, options, place, record
 from deqbench.jobs.comparison import CompareJob, TimeComparedJob, compare, time_compared
 from deqbench.jobs.inversion import Invert, Race, TimeInversions, invert, race, time_inversions
 from deqbench.jobs.sampling import (
@@ -61,12 +62,14 @@ __all__ = [
     "costs",
     "cycles",
     "dataset",
+    "decoder",
     "draw",
     "gradients",
     "inversion_memory",
     "invert",
     "latents",
     "named",
+    "network",
     "options",
     "place",
     "race",

@@ -38,15 +38,20 @@ def checkpoint(config: Config, name: str) -> Checkpoint:
     return config.datasets[name].checkpoint
 
 
+def network(config: Config, name: str) -> Checkpoint:
+    """The slice behind an autoencoder or a latent model."""
+    return config.networks[name]
+
+
 def options(method: Method | Inverter) -> dict[str, Any]:
     """The method's options: those of the preset, then the method's own over them. UserError: unknown preset."""
     preset = deqbench.papers.preset("deq-ddim", method.preset) if method.preset else {}
     return {**preset, **method.options}
 
 
-def record(experiment: str, dataset: str, row: dict[str, Any]) -> dict[str, Any]:
-    """A row as a record of the paper."""
-    return {"paper": "deq-ddim", "experiment": experiment, "dataset": dataset, **row}
+def record(experiment: str, dataset: str, row: dict[str, Any], paper: str = "deq-ddim") -> dict[str, Any]:
+    """A row as a record of a paper."""
+    return {"paper": paper, "experiment": experiment, "dataset": dataset, **row}
 
 
 def place(config: Config, dataset: str) -> dict[str, Any]:

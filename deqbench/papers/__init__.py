@@ -32,6 +32,7 @@ class Exhibit:
     title: str
     caption: str
     printed: str | None  # file with the printed values, relative to the paper's folder; None where none are printed
+    no_numbers: bool = False  # words, ticks or a sketch: nothing in it can be measured
     notes: tuple[str, ...] = ()  # misprints, conflicts and gaps a reader must know
     spec: dict[str, Any] = field(default_factory=dict, hash=False)  # which records fill it; {} if not declared
 

@@ -14,12 +14,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from deqbench import papers
 from deqbench.config import Config
 from deqbench.errors import UserError, unknown
 
 Verdict = Literal["reproduced", "contradicted", "inconclusive", "not testable at this scale", "not measured yet"]
 KINDS = ("ratio", "difference", "share", "equivalence", "monotone")
-KEYS = ("dataset", "T", "eta", "lr")  # of a group of cells; eta and learning rate where a table has them
+KEYS = ("dataset", "T", "eta", "lr")  # of a group of cells, with those that the spec of an exhibit adds
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _together(verdicts: list[Verdict]) -> Verdict:
 
 def _lacking(needs: list[dict[str, str]], config: Config) -> list[str]:
     """Of what a claim cannot do without, what this scale has not: a device, a data set; a measure, which none has."""
-    datasets = {section.printed_as for section in config.datasets.values()}
+    datasets = {section.printed_as for section in config.subjects.values()}
     have: dict[str, set[str | None]] = {"device": {config.limits.device}, "dataset": datasets, "measure": set()}
     words = {"device": "a device of kind ", "dataset": "the data set ", "measure": "a measure of "}
     return [f"{words[kind]}{name}" for need in needs for kind, name in need.items() if name not in have[kind]]
@@ -101,7 +102,8 @@ def _measure(predicate: dict[str, Any], cells: pd.DataFrame, claim: str) -> list
         if key not in fits:  # no exhibit of this scale has such groups
             return []
         fits = fits[fits[key].isin(value if isinstance(value, list) else [value])]
-    keys = [key for key in KEYS if key in fits and fits[key].notna().any()]
+    further = (key for key in papers.exhibit(predicate["exhibit"]).spec.get("group", ()) if key not in KEYS)
+    keys = [key for key in (*KEYS, *further) if key in fits and fits[key].notna().any()]
     measured = []
     for values, group in fits.groupby(keys):
         cell = _one(group, predicate["method"], predicate["metric"])
@@ -121,7 +123,8 @@ def _measure(predicate: dict[str, Any], cells: pd.DataFrame, claim: str) -> list
 def _place(keys: dict[str, Any]) -> str:
     """A group in words: digits, T=20, eta=0.2."""
     dataset, *rest = keys.items()
-    return ", ".join((str(dataset[1]), *(f"{name}={value:g}" for name, value in rest)))
+    words = (f"{name}={value if isinstance(value, str) else format(value, 'g')}" for name, value in rest)
+    return ", ".join((str(dataset[1]), *words))
 
 
 def _judged(predicate: dict[str, Any], cell: Any, group: pd.DataFrame, at: str) -> Measured:

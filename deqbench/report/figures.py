@@ -13,10 +13,13 @@ from deqbench.records import write_frame, write_json
 from deqbench.report.blocks import number
 from deqbench.report.canvas import canvas, picture, pixels
 from deqbench.report.curves import draw_curves, quantity
+from deqbench.report.pareto import draw_pareto
 from deqbench.report.performance import draw_errors
 from deqbench.report.pictures import draw_triplets, draw_updates
 from deqbench.report.race import draw_race
+from deqbench.report.scatter import draw_scatter
 from deqbench.report.sources import of_kind, tensors
+from deqbench.report.watermarks import draw_confusion, draw_edits, draw_rings
 
 UNDER = "The number under an image is its relative difference to the sequential chain's."
 
@@ -33,9 +36,14 @@ def draw(exhibit: Exhibit, records: Sequence[Path], out: Path) -> None:
         "latents": _latents,
         "samples": _samples,
         "errors": draw_errors,
+        "pareto": draw_pareto,
         "race": draw_race,
+        "scatter": draw_scatter,
         "triplets": draw_triplets,
         "updates": draw_updates,
+        "confusion": draw_confusion,
+        "rings": draw_rings,
+        "edits": draw_edits,
     }
     kind = str(exhibit.spec.get("kind"))
     if kind not in kinds:

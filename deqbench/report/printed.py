@@ -1,7 +1,7 @@
 """What a paper prints beside a group of cells, and what follows from its printed values by arithmetic."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -20,15 +20,17 @@ class Printed:
     dataset: str  # printed data set; empty where the group has none
     relation: str  # same, stand-in, or empty
     rows: dict[str, str]  # the printed row by method; "" stands for all other methods
+    at: dict[str, str] = field(default_factory=dict)  # further columns of the printed row, and what they must hold
 
     @classmethod
     def of(cls, exhibit: Exhibit, config: Config, keys: dict[str, Any]) -> "Printed":
         """keys: of the group.
 
-        The spec's `printed_rows` are patterns of the keys; its `printed_by` names keys that the printed row must share;
+        The spec's `printed_rows` are patterns of the keys, its `printed_at` columns that must hold a key where a row is
+        printed several times; its `printed_by` names keys that the printed row must share;
         without either, rows are data sets.
         """
-        section, spec = config.datasets.get(keys["dataset"]), exhibit.spec
+        section, spec = config.subjects.get(keys["dataset"]), exhibit.spec
         if section is None:  # an analytic chain
             return cls("", "", {})
         own = section.printed_as or section.stands_in_for or ""
@@ -39,7 +41,8 @@ class Printed:
             return cls(own, ("same" if section.printed_as else "stand-in") if own else "", {"": own})
         (dataset,) = papers.printed(exhibit)["dataset"].unique()
         rows = {method: pattern.format(**texts) for method, pattern in spec["printed_rows"].items()}
-        return cls(dataset, "same" if section.printed_as == dataset else "stand-in", rows)
+        at = {column: texts[key] for column, key in spec.get("printed_at", {}).items()}
+        return cls(dataset, "same" if section.printed_as == dataset else "stand-in", rows, at)
 
     @classmethod
     def _by_keys(cls, table: pd.DataFrame, own: str, same: bool, texts: dict[str, str], by: list[str]) -> "Printed":
@@ -59,7 +62,8 @@ class Printed:
         if not row or "printed" not in metric:
             return NOTHING
         table = DERIVED.get(metric["printed"], papers.printed)(exhibit)
-        rows = table[(table["row"] == row) & (table["metric"] == metric["printed"])].set_index("method")
+        rows = table[(table["row"] == row) & (table["metric"] == metric["printed"])]
+        rows = rows[(rows[list(self.at)] == list(self.at.values())).all(axis=1)].set_index("method")
         name, base = (_printed_method(exhibit, found, rows) for found in (method, baseline))
         if name is None:
             return NOTHING

@@ -12,7 +12,7 @@ from deqbench.errors import UserError
 from deqbench.records import read_frame
 from deqbench.report import ran
 
-KEYS = ["dataset", "T", "method", "metric"]
+GROUP = ["dataset", "T"]  # of cells, where a spec has no `group`
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ def compare(found: Path, accepted: Path) -> list[Difference]:
 def _compare_table(name: str, mine: pd.DataFrame, theirs: pd.DataFrame) -> list[Difference]:
     spec = papers.exhibit(name).spec
     tolerances = {metric["id"]: metric["tolerance"] for metric in spec["metrics"]}
-    further = [key for key in spec.get("group", ()) if key not in KEYS]  # such as eta
-    both = mine.merge(theirs, on=[*KEYS, *further], how="outer", suffixes=("", "_accepted"), indicator="side")
+    group = spec.get("group", GROUP)
+    keys = [*group, "method", "metric"]
+    both = mine.merge(theirs, on=keys, how="outer", suffixes=("", "_accepted"), indicator="side")
     differences = []
     for _, row in both.iterrows():
-        keys = {key: row[key] if isinstance(row[key], str) else f"{row[key]:g}" for key in further}
-        place = "".join(f" {key}={value}" for key, value in keys.items())
-        cell = f"{name} {row['dataset']} T={row['T']}{place} {row['method']} {row['metric']}"
+        words = (f"{key}={row[key] if isinstance(row[key], str) else format(row[key], 'g')}" for key in group[1:])
+        cell = f"{name} {' '.join((row['dataset'], *words))} {row['method']} {row['metric']}"
         if row["side"] != "both":
             what = "new: not in the reference" if row["side"] == "left_only" else "in the reference, missing here"
             differences.append(Difference(cell, what))

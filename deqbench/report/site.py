@@ -23,6 +23,8 @@ from deqbench.report.ran import Job
 from deqbench.trail import Trail, trail
 
 FindTrail = Callable[[Exhibit, Config], Trail | None]
+EMPTY = dict.fromkeys(("source", "targets", "checkpoint", "extractor", "autoencoder", "denoiser"))
+PERFORMANCE = "deq-ddim"  # the paper whose studies have a page of their own
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ class Shown:
 
     @property
     def status(self) -> str:
-        """Whether the run left its cells or its picture."""
+        """Whether the run left its cells or its picture, or the exhibit has nothing that could be measured."""
+        if self.exhibit.no_numbers:
+            return "no numbers"
         return "measured" if self.cells_csv or self.pictures else "not measured yet"
 
     @property
@@ -94,6 +98,7 @@ class Paper:
     id: str
     about: dict[str, Any]
     shown: tuple[Shown, ...]
+    studies: tuple[Shown, ...]  # beside its exhibits; none where they have a page of their own
     claims: tuple[Claim, ...]
     counts: dict[str, int]
     jobs: tuple[Job, ...]
@@ -123,9 +128,11 @@ def build(config: Config, config_file: str, root: Path = Path("."), *, find_trai
     common["exhibit_pages"] = {
         f"{e.paper}/{e.id}": f"{e.paper}.html#{e.id}" for p in papers.PAPERS for e in papers.exhibits(p)
     }
-    studies = tuple(_shown(study, config, place, find_trail, ()) for p in papers.PAPERS for study in papers.studies(p))
+    studies = tuple(_shown(study, config, place, find_trail, ()) for study in papers.studies(PERFORMANCE))
     common["exhibit_pages"] |= {
-        f"{found.exhibit.paper}/{found.exhibit.id}": f"performance.html#{found.exhibit.id}" for found in studies
+        f"{p}/{study.id}": f"{'performance' if p == PERFORMANCE else p}.html#{study.id}"
+        for p in papers.PAPERS
+        for study in papers.studies(p)
     }
     pages = _templates(root / "reports" / "templates")
     others = (accepted.longer(found.exhibit, found.blocks, config.scale, root) for found in studies)
@@ -173,8 +180,10 @@ def _by_first_key(blocks: Iterable[Block]) -> list[tuple[tuple[str, str] | None,
 def _paper(paper: str, config: Config, place: Place, find_trail: FindTrail) -> Paper:
     claims = ledger.claims(paper, place.results)
     shown = tuple(_shown(exhibit, config, place, find_trail, claims) for exhibit in papers.exhibits(paper))
+    own = papers.studies(paper) if paper != PERFORMANCE else ()
+    studies = tuple(_shown(study, config, place, find_trail, claims) for study in own)
     jobs = ran.jobs(place.results / paper, place.root)
-    return Paper(paper, papers.about(paper), shown, claims, ledger.counts(claims), jobs)
+    return Paper(paper, papers.about(paper), shown, studies, claims, ledger.counts(claims), jobs)
 
 
 def _shown(exhibit: Exhibit, config: Config, place: Place, find_trail: FindTrail, claims: Iterable[Claim]) -> Shown:
@@ -241,11 +250,12 @@ def _settings(config: Config, key: str) -> str:
 
 
 def _datasets(config: Config, shown: Iterable[Paper]) -> list[dict[str, Any]]:
-    """The data sets of the config, each with the largest n behind one measured value."""
+    """The data sets and latent models of the config, each with the largest n behind one measured value."""
     sizes: dict[str, list[int]] = {}
     for exhibit in (exhibit for paper in shown for exhibit in paper.shown):
         for name, n in exhibit.sizes.items():
             sizes.setdefault(name, []).append(n)
     return [
-        {"name": name, **data.model_dump(), "n": max(sizes.get(name, [0]))} for name, data in config.datasets.items()
+        {**EMPTY, "name": name, **data.model_dump(), "n": max(sizes.get(name, [0]))}
+        for name, data in config.subjects.items()
     ]

@@ -24,6 +24,7 @@ def write(path: Path, scale: str, shown: Sequence["Paper"], studies: Sequence["S
         lines += ["", f"## {_text(paper.about['short'])}", ""]
         lines += [f"{len(measured)} of {len(paper.shown)} exhibits are measured."]
         lines += _exhibits(measured)
+        lines += _exhibits([study for study in paper.studies if study.status == "measured"])
     lines += ["", "## Performance", "", *_exhibits([study for study in studies if study.status == "measured"])]
     write_text(path, "\n".join(lines) + "\n")
 

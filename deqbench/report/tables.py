@@ -29,13 +29,15 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
         raise UserError(
             f"{exhibit.paper}/{exhibit.id}: expected a spec with metrics in {exhibit.kind}s.yaml; found none"
         )
-    section = config.papers.deq_ddim.experiment(spec["experiment"])
+    paper = config.papers.of(exhibit.paper)
+    section = paper.experiment(spec["experiment"])
     if records.empty:
         raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records of {spec['experiment']}; found none")
-    baseline = str(spec.get("baseline") or getattr(section, "baseline", config.papers.deq_ddim.table_1.baseline))
+    baseline = str(spec.get("baseline") or getattr(section, "baseline", None) or getattr(paper, "baseline", ""))
     by = spec.get("group", ["dataset", "T"])
     at = COLUMNS.index("method")
     columns = [*COLUMNS[:at], *(key for key in by if key not in COLUMNS), *COLUMNS[at:]]
+    columns = [name for name in columns if name != "T" or name in by]
     if "reduce" in spec:
         if spec["reduce"] not in REDUCED:
             raise unknown(f"{exhibit.paper}/{exhibit.id}: reduce", spec["reduce"], REDUCED)
@@ -46,7 +48,7 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
     for key, group in records.groupby(by, sort=False):
         keys = dict(zip(by, key, strict=True))
         printed = Printed.of(exhibit, config, keys)
-        for method in _in_order(group["method"].unique(), config):
+        for method in _in_order(group["method"].unique(), paper):
             mine = group[group["method"] == method]
             for metric in spec["metrics"]:
                 rows.append(
@@ -68,12 +70,11 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
                     }
                 )
     found = pd.DataFrame(rows, columns=columns)
-    order = {name: place for place, name in enumerate(config.datasets)}
+    order = {name: place for place, name in enumerate(config.subjects)}
     found["place"] = found["dataset"].map(order)
     return found.sort_values(["place", *by[1:]], kind="stable").drop(columns="place").reset_index(drop=True)
 
 
-def _in_order(methods: Any, config: Config) -> list[str]:
-    paper = config.papers.deq_ddim
-    known = [*paper.methods, *getattr(paper, "inverters", {})]
+def _in_order(methods: Any, paper: Any) -> list[str]:
+    known = [*getattr(paper, "methods", {}), *getattr(paper, "inverters", {})]
     return sorted(methods, key=lambda name: (known.index(name) if name in known else len(known), name))

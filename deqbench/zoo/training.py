@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -35,12 +36,17 @@ class Averaged:
             self.weights[name].lerp_(p, 1 - keep)
 
 
-def diffusion_loss(net: nn.Module, x0: Tensor, alpha_bar: Tensor, generator: torch.Generator) -> Tensor:
-    """Mean squared error of the predicted noise, timesteps drawn uniformly. x0: (B, C, H, W). Source: DDPM, eq. 14."""
+def diffusion_loss(
+    net: nn.Module, x0: Tensor, alpha_bar: Tensor, generator: torch.Generator, labels: Tensor | None = None
+) -> Tensor:
+    """Mean squared error of the predicted noise, timesteps drawn uniformly. Source: DDPM, eq. 14.
+
+    x0: (B, C, H, W); labels: (B,) int64, for a network that wants them.
+    """
     t = torch.randint(len(alpha_bar), (len(x0),), generator=generator)
     eps = torch.randn(x0.shape, generator=generator)
     a = alpha_bar[t].view(-1, 1, 1, 1)
-    return nn.functional.mse_loss(net(a.sqrt() * x0 + (1 - a).sqrt() * eps, t).sample.float(), eps)
+    return nn.functional.mse_loss(net(a.sqrt() * x0 + (1 - a).sqrt() * eps, t, labels).sample.float(), eps)
 
 
 def train_diffusion(
@@ -48,8 +54,36 @@ def train_diffusion(
     dataset: Dataset,
     alpha_bar: Tensor,
     *,
-    steps: int,
     batch: int,
+    bf16: bool,
+    state: Path | None = None,
+    on_step: OnStep | None = None,
+    **options: Any,
+) -> dict[str, Tensor]:
+    """The averaged weights of a noise-prediction network. Further arguments as for `train`."""
+
+    def loss(generator: torch.Generator) -> Tensor:
+        return diffusion_loss(net, draw(dataset, batch, generator)[0], alpha_bar, generator)
+
+    about = (batch, tuple(dataset.train.shape))
+    return train(net, loss, about=about, bf16=bf16, state=state, on_step=on_step, **options)
+
+
+def draw(dataset: Dataset, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Training images (batch, C, H, W), turned and mirrored if those are as likely, and their numbers (batch,)."""
+    chosen = torch.randint(len(dataset.train), (batch,), generator=generator)
+    images = dataset.train[chosen]
+    if dataset.symmetric:
+        images = dihedral(images, torch.randint(8, (batch,), generator=generator))
+    return images, chosen
+
+
+def train(
+    net: nn.Module,
+    loss: Callable[[torch.Generator], Tensor],
+    *,
+    about: tuple[object, ...],
+    steps: int,
     lr: float,
     ema_decay: float,
     seed: int,
@@ -59,7 +93,9 @@ def train_diffusion(
 ) -> dict[str, Tensor]:
     """The averaged weights after `steps` of Adam with a cosine schedule (5 % warm-up).
 
-    state: where progress is kept every KEEP_EVERY steps; a run that finds that of its own settings goes on from there.
+    loss: of the step whose generator it is given, computed under autocast to bfloat16 where `bf16`. state: where
+    progress is kept every KEEP_EVERY steps; a run that finds that of its own settings, of which `about` are those that
+    only the loss knows, goes on from there.
     """
     from diffusers.optimization import get_cosine_schedule_with_warmup
 
@@ -67,7 +103,7 @@ def train_diffusion(
     schedule = get_cosine_schedule_with_warmup(optimizer, steps // 20, steps)
     average = Averaged(net, ema_decay)
     shapes = [(name, tuple(p.shape)) for name, p in net.named_parameters()]
-    settings = repr((steps, batch, lr, ema_decay, seed, bf16, tuple(dataset.train.shape), shapes))
+    settings = repr((steps, lr, ema_decay, seed, bf16, about, shapes))
     first = _resume(state, settings, net, average, optimizer) if state and state.exists() else 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch expects the optimizer to step in between
@@ -75,23 +111,29 @@ def train_diffusion(
             schedule.step()
     net.train()
     for step in range(first, steps):
-        generator = step_generator(seed, step)
-        images = dataset.train[torch.randint(len(dataset.train), (batch,), generator=generator)]
-        if dataset.symmetric:
-            images = dihedral(images, torch.randint(8, (batch,), generator=generator))
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = diffusion_loss(net, images, alpha_bar, generator)
+            found = loss(step_generator(seed, step))
         optimizer.zero_grad()
-        loss.backward()
+        found.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         average.update(net, step)
         if on_step:
-            on_step(step + 1, float(loss.detach()))
+            on_step(step + 1, float(found.detach()))
         if state and (step + 1) % KEEP_EVERY == 0:
             _keep(state, settings, step + 1, net, average, optimizer)
     return average.weights
+
+
+@torch.inference_mode()
+def heldout_loss(net: nn.Module, dataset: Dataset, alpha_bar: Tensor) -> float:
+    """Mean squared error of the predicted noise on 2,048 draws of tuning images."""
+    net.eval()
+    generator = step_generator(12345, 0)
+    batches = torch.randint(len(dataset.tuning), (8, 256), generator=generator)
+    losses = [diffusion_loss(net, dataset.tuning[chosen], alpha_bar, generator) for chosen in batches]
+    return float(torch.stack(losses).mean())
 
 
 def _keep(

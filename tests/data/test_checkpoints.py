@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from deqbench import provenance, zoo
 from deqbench.config import Checkpoint
-from deqbench.data import checkpoints, datasets
+from deqbench.data import autoencoders, checkpoints, datasets
 from deqbench.errors import UserError
 from tests.command_line import Ran, run
 from tests.hub import COMMIT, Hub
@@ -29,6 +29,13 @@ def unet(**changes):
     down, up = ("DownBlock2D", "DownBlock2D"), ("UpBlock2D", "UpBlock2D")
     blocks = {"down_block_types": down, "up_block_types": up, "layers_per_block": 1, "attention_head_dim": 4}
     return UNet2DModel(**{**sizes, **blocks, **changes})
+
+
+def autoencoder():
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(0)
+    return AutoencoderKL(block_out_channels=(4,), norm_num_groups=2)
 
 
 @pytest.fixture(scope="session")
@@ -296,6 +303,11 @@ def hub(saved, tmp_path_factory):
         served.repositories[f"lab/{name.replace(' ', '-')}"] = shutil.copytree(saved, folder / name)
         served.faults[f"lab/{name.replace(' ', '-')}"] = name
     (folder / "good" / "diffusion_pytorch_model.bin").write_bytes(b"a pickle")
+    place = folder / "pipeline" / "vae"
+    place.mkdir(parents=True)
+    autoencoder().save_pretrained(place)
+    shutil.copytree(saved, folder / "pipeline" / "unet")
+    served.repositories["lab/pipeline"] = folder / "pipeline"
     (folder / "pickles" / WEIGHTS).rename(folder / "pickles" / "diffusion_pytorch_model.bin")
     yield served
     served.close()
@@ -324,6 +336,9 @@ def fetched(hub, saved, tmp_path_factory) -> tuple[dict[str, Ran], Path]:
             "none": {},
         }.items()
     }
+    vae = {"form": "autoencoder", "source": "hub", "name": "lab/pipeline", "subfolder": "vae"}
+    out = folder / "autoencoder" / "vae"
+    cases["autoencoder"] = ["checkpoint", "fetch", "vae", "--settings", json.dumps(vae), "--out", str(out)]
     cases["revision"] = words(folder, folder / "revision" / "digits", source="hub", name="lab/good", revision="v1")
     (folder / "cases.json").write_text(json.dumps(cases))
     command = [sys.executable, "-m", "tests.hub", str(folder / "cases.json"), str(folder / "ran.json")]
@@ -349,6 +364,17 @@ def test_a_revision_is_asked_for_and_the_files_are_those_of_its_commit(fetched, 
     assert "GET api/models/lab/good/revision/v1" in hub.requests
     resolved = [request.split("/resolve/")[1].split("/")[0] for request in hub.requests if "/resolve/" in request]
     assert resolved and set(resolved) == {COMMIT}
+
+
+def test_an_autoencoder_is_downloaded_from_its_subfolder_without_the_pipeline_s_other_networks(fetched, hub):
+    ran, folder = fetched
+    assert ran["autoencoder"].code == 0, ran["autoencoder"].err
+    found = folder / "autoencoder" / "vae"
+    net, stored = autoencoders.load(found), autoencoder()
+    assert all(torch.equal(p, q) for p, q in zip(net.parameters(), stored.parameters(), strict=True))
+    assert sorted(path.name for path in found.rglob("*.*")) == ["checkpoint.json", "config.json", WEIGHTS]
+    asked = [request.split("/resolve/")[1] for request in hub.requests if "lab/pipeline/resolve/" in request]
+    assert asked and all("/vae/" in path for path in asked)
 
 
 def test_no_pickle_is_ever_asked_for(fetched, hub):

@@ -250,7 +250,7 @@ def test_cifar10_keeps_its_last_5000_training_images_for_tuning(tmp_path, offlin
         (
             "digts",
             {},
-            "source: expected one of cifar10, digits, folder, tissue; found 'digts' (did you mean 'digits'?)",
+            "source: expected one of cifar10, digits, folder, patches, tissue; found 'digts' (did you mean 'digits'?)",
         ),
         ("folder", {"root": "x"}, "dataset source folder: missing 1 required positional argument: 'size'"),
         ("digits", {"root": "x"}, "dataset source digits: got an unexpected keyword argument 'root'"),

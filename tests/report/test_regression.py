@@ -197,3 +197,22 @@ def test_every_metric_of_every_spec_has_a_tolerance_of_a_known_kind(exhibit):
             {"clock"},
         )
         assert all(limit > 0 for limit in metric["tolerance"].values())
+
+
+def test_cells_are_told_apart_by_the_groups_that_the_spec_names(tmp_path, monkeypatch):
+    exhibit = papers.exhibit("decoder-inversion/table-s2b")
+    spec = {"group": ["dataset", "precision", "iterations"], "metrics": METRICS}
+    monkeypatch.setattr(papers, "exhibit", lambda name: replace(exhibit, spec=spec))
+    keys = {"dataset": "latent", "method": "adam", "metric": "relative", "low": 8.0, "high": 12.0}
+    rows = [
+        {**keys, "precision": precision, "iterations": iterations, "value": 10.0}
+        for precision in ("bf16", "fp32")
+        for iterations in (20, 50)
+    ]
+    for name in ("found", "accepted"):
+        write_frame(tmp_path / name / "decoder-inversion/table-s2b.csv", pd.DataFrame(rows))
+        rows[2]["value"] = 20.0
+    (found,) = regression.compare(tmp_path / "found", tmp_path / "accepted")
+    assert str(found).startswith(
+        "decoder-inversion/table-s2b latent precision=fp32 iterations=20 adam relative: accepted 20, found 10"
+    )

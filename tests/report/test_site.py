@@ -74,6 +74,11 @@ def test_what_is_not_measured_still_shows_what_the_paper_prints(run):
     assert "15.74 ± 8.7" in found
 
 
+def test_a_table_of_words_is_not_said_to_wait_for_a_measurement(run):
+    found = section(run, "table-1", "decoder-inversion.html")
+    assert "no numbers" in found and "not measured yet" not in found
+
+
 def test_every_link_leads_to_a_file_and_a_place_that_exist(run, pages):
     for name, page in pages.items():
         for link in page.links:

@@ -74,7 +74,7 @@ def test_a_value_on_the_command_line_wins_over_the_demo(workspace):
 def test_an_unknown_key_on_the_command_line_is_named_with_the_known_ones(workspace):
     found = sentence(workspace.snakemake("--dry-run", "--config", "sede=3"))
     assert found.startswith("config/demo.yaml: sede: ")
-    assert "datasets, limits, papers, scale, seed" in found
+    assert "datasets, limits, networks, papers, scale, seed" in found
 
 
 def test_an_unknown_method_is_answered_with_the_nearest_and_its_file_by_its_name_here(workspace):

@@ -1,5 +1,6 @@
 """The shipped checkpoints are what their cards say, and their training is repeatable, resumable and does learn."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -8,22 +9,35 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel
 
 from deqbench import config, provenance, zoo
-from deqbench.commands.zoo import heldout_loss
-from deqbench.data import checkpoints, datasets
+from deqbench.data import autoencoders, checkpoints, datasets
 from deqbench.errors import UserError
 from deqbench.metrics.features import load_classifier
-from deqbench.zoo import classifiers, training
+from deqbench.zoo import classifiers, latents, one_step, training
+from deqbench.zoo.autoencoders import codes, quality
+from deqbench.zoo.training import heldout_loss
 
 RECIPES = config.recipes(Path(__file__).parents[2] / "config" / "zoo.yaml")
-DIFFUSION = sorted(name for name, recipe in RECIPES.items() if recipe.kind == "diffusion")
-CLASSIFIERS = sorted(RECIPES.keys() - set(DIFFUSION))
+
+
+def of_kind(*kinds: str) -> list[str]:
+    return sorted(name for name, recipe in RECIPES.items() if recipe.kind in kinds)
+
+
+DIFFUSION, CLASSIFIERS, AUTOENCODERS = of_kind("diffusion"), of_kind("classifier"), of_kind("autoencoder")
+DECODERS = of_kind("autoencoder", "latent", "one-step")
 FILES = {
     "diffusion": {"config.json", "scheduler_config.json", "model_index.json", "diffusion_pytorch_model.safetensors"},
     "classifier": {"config.json", "model.safetensors"},
+    "autoencoder": {"config.json", "diffusion_pytorch_model.safetensors"},
+    "latent": {"config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors"},
+    "one-step": {"config.json", "diffusion_pytorch_model.safetensors"},
 }
 ALPHA_BAR = DDIMScheduler(num_train_timesteps=1000).alphas_cumprod
 
 each_model = pytest.mark.parametrize("model", sorted(RECIPES))
+
+
+build = functools.cache(datasets.build)
 
 
 def card(model: str) -> dict:
@@ -42,7 +56,7 @@ def test_a_model_is_its_weights_in_safetensors_its_config_and_its_card_and_no_mo
 
 @each_model
 def test_a_card_tells_where_the_data_and_the_model_come_from(model):
-    found, dataset = card(model), datasets.build(RECIPES[model].dataset)
+    found, dataset = card(model), build(RECIPES[model].dataset)
     assert found["model"] == model and found["data"] == RECIPES[model].dataset
     assert found["data_licence"] == RECIPES[model].data_licence and found["licence"] == "MIT"
     assert found["command"] == "snakemake --cores all zoo" and found["training_s"] > 0
@@ -61,9 +75,16 @@ def test_a_card_s_checksums_are_those_of_the_weights(model):
     assert card(model)["sha256"] == {path.name: provenance.sha256(path) for path in weights}
 
 
-def test_all_diffusion_models_together_are_at_most_4_mb():
-    sizes = [path.stat().st_size for model in DIFFUSION for path in zoo.path(model).rglob("*") if path.is_file()]
-    assert 0 < sum(sizes) <= 4_000_000
+@pytest.mark.parametrize(("models", "most"), [(DIFFUSION, 4_000_000), (DECODERS, 6_000_000)])
+def test_all_models_of_a_paper_together_are_at_most_so_many_bytes(models, most):
+    sizes = [path.stat().st_size for model in models for path in zoo.path(model).rglob("*") if path.is_file()]
+    assert 0 < sum(sizes) <= most
+
+
+@pytest.mark.parametrize("model", of_kind("latent", "one-step"))
+def test_a_card_names_the_very_weights_that_its_model_builds_on(model):
+    assert card(model)["base_sha256"] == card(RECIPES[model].builds_on)["sha256"]
+    assert card(model)["prediction"] == {"latent": "epsilon", "one-step": "one-step"}[RECIPES[model].kind]
 
 
 def test_an_unknown_model_is_answered_with_the_nearest_one():
@@ -79,11 +100,42 @@ def test_storage_in_half_precision_moves_the_held_out_loss_by_less_than_a_hundre
 
 @pytest.mark.parametrize("model", DIFFUSION)
 def test_a_diffusion_model_predicts_held_out_noise_as_well_as_its_card_says(model):
-    network, dataset = checkpoints.load(zoo.path(model)), datasets.build(RECIPES[model].dataset)
+    network, dataset = checkpoints.load(zoo.path(model)), build(RECIPES[model].dataset)
     assert sum(p.numel() for p in network.net.parameters()) == card(model)["metrics"]["parameters"]
     loss = heldout_loss(network.net, dataset, network.schedule.alpha_bar.float())
     assert loss == pytest.approx(card(model)["metrics"]["heldout_eps_mse_fp16_storage"], rel=1e-3)
     assert loss < 0.5  # a network that predicts nothing has 1
+
+
+@pytest.mark.parametrize("model", AUTOENCODERS)
+def test_an_autoencoder_undoes_itself_as_well_as_its_card_says_and_its_codes_are_scaled_to_one(model):
+    net, metrics = autoencoders.load(zoo.path(model)), card(model)["metrics"]
+    found = quality(net, build("patches").test)
+    for name in ("psnr_db", "cycle_nmse_db"):
+        assert found[name] == pytest.approx(metrics[f"{name}_fp16_storage"], abs=0.01)
+        assert metrics[f"{name}_fp16_storage"] == pytest.approx(metrics[f"{name}_fp32"], abs=0.1)
+    assert found["psnr_db"] >= 24 and found["cycle_nmse_db"] <= -15
+    scaled = codes(net, build("patches").tuning) * net.config["scaling_factor"]
+    assert float(scaled.std()) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("model", of_kind("latent"))
+def test_a_latent_model_predicts_the_noise_of_test_codes_as_well_as_its_card_says(model):
+    network, vae, dataset = checkpoints.load(zoo.path(model)), zoo.path(RECIPES[model].builds_on), build("patches")
+    z, labels = latents.latent_codes(autoencoders.load(vae), dataset.test, dataset.test_labels, symmetric=False)
+    found = datasets.Dataset(z, z, z, symmetric=False, test_labels=labels)
+    loss = latents.heldout_loss(network.net, found, network.schedule.alpha_bar.float())
+    assert loss == pytest.approx(card(model)["metrics"]["heldout_eps_mse_fp16_storage"], rel=1e-3)
+    assert loss < 0.5
+
+
+@pytest.mark.parametrize("model", of_kind("one-step"))
+def test_a_one_step_generator_is_as_near_to_its_teacher_as_its_card_says(model):
+    net, teacher = checkpoints.load(zoo.path(model)).net, checkpoints.load(zoo.path(RECIPES[model].builds_on))
+    pairs = one_step.heldout_pairs(teacher.net, teacher.scheduler, RECIPES[model].teacher_steps)
+    found = one_step.teacher_error(net, pairs)
+    assert found == pytest.approx(card(model)["metrics"]["heldout_teacher_nmse_db_fp16_storage"], abs=0.01)
+    assert found < -3  # a generator of zeros has 0 dB
 
 
 @pytest.mark.parametrize("model", CLASSIFIERS)

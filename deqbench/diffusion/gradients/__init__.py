@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.registry import Registry
+from deqbench.registry import Registry
 
-REGISTRY = Registry("gradient", "gradient")
+REGISTRY = Registry("gradient", "gradient", "diffusion/gradients")
 
 gradients = REGISTRY.names
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.inverted import Inverted, OnStep
-from deqbench.diffusion.registry import Registry
+from deqbench.registry import Registry
 
-REGISTRY = Registry("inverter", "invert")
+REGISTRY = Registry("inverter", "invert", "diffusion/inverters")
 
 inverters = REGISTRY.names
 

@@ -9,10 +9,10 @@ under `papers.deq-ddim.methods` in a config and it gets a row in every table.
 from typing import Any
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.registry import Registry
 from deqbench.diffusion.sampled import OnRound, Sampled
+from deqbench.registry import Registry
 
-REGISTRY = Registry("sampler", "sample")
+REGISTRY = Registry("sampler", "sample", "diffusion/samplers")
 
 samplers = REGISTRY.names
 sampler = REGISTRY.named

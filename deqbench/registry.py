@@ -13,15 +13,11 @@ from deqbench.errors import UserError, did_you_mean, unknown
 
 @dataclass(frozen=True)
 class Registry:
-    """The methods in a folder of deqbench.diffusion; a module may say REQUIRES = "package", an optional extra."""
+    """The methods in a folder of the package; a module may say REQUIRES = "package", an optional extra."""
 
     kind: str  # what errors call them: sampler
     function: str  # what every module defines: sample
-
-    @property
-    def folder(self) -> str:
-        """Relative to the package."""
-        return f"diffusion/{self.kind}s"
+    folder: str  # relative to the package: diffusion/samplers
 
     def names(self) -> tuple[str, ...]:
         """Names of the methods, sorted."""

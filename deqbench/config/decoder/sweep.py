@@ -1,0 +1,60 @@
+"""Sweeps over methods, iterations, rates and precisions, as sections of the config."""
+
+from collections.abc import Container, Iterator
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from deqbench.config.strict import Name, Steps, Strict
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Swept(Strict):
+    """The inversions of one model's targets."""
+
+    inverters: list[Name] = Field(min_length=1, description="methods, the encoder among them")
+    budgets: Steps = Field(description="iterations that errors are reported at")
+    limits: dict[Name, Steps] = Field({}, description="budgets by method, where they are others")
+    all_rates: bool = Field(False, description="test targets at every rate tried, for figure 3")
+    timed: int = Field(0, ge=0, description="test images that every method is timed on, one at a time, in turn")
+
+    def named(self, name: str) -> list[int]:
+        """The budgets of a method, rising."""
+        return sorted(self.limits.get(name, self.budgets))
+
+
+class Ladder(Strict):
+    """Seconds to each level of error, and against baselines."""
+
+    baselines: list[Name] = Field(min_length=1, description="gradient-based methods, run to their plateaus where told")
+    step: float = Field(1.0, gt=0, description="dB between two levels")
+    plateau: float = Field(0.05, gt=0, description="dB: a run that improves by less has reached its plateau")
+    within: Count = Field(50, description="iterations within which that is asked")
+
+
+class Sweep(Strict):
+    """Error against iterations and seconds. Source: figures 1b and 3, tables S1a to S1c, S2a and S2b."""
+
+    models: dict[Name, Swept] = Field(min_length=1)
+    ladder: Ladder
+    dense: int = Field(20, ge=0, description="iterations until which each one is traced")
+    record_every: int = Field(10, ge=1, description="every which iteration is traced, after those")
+    timed_iterations: Steps = Field([1, 4], description="budgets timed; between and beyond them times are linear")
+    timed_more: dict[Name, Steps] = Field({}, description="by method, where the cost of an iteration changes")
+
+    @model_validator(mode="after")
+    def _timed_twice(self) -> "Sweep":
+        for name, found in (("all methods", self.timed_iterations), *self.timed_more.items()):
+            if len(set(found)) < 2:
+                raise ValueError(f"expected two timed budgets of {name} at least; found {found}")
+        return self
+
+    def names(self, models: Container[str], inverters: Container[str]) -> Iterator[tuple[str, str, Container[str]]]:
+        """Key, name found and names known of everything that the section refers to."""
+        for model, swept in self.models.items():
+            yield "models", model, models
+            yield from ((f"models.{model}.inverters", name, inverters) for name in swept.inverters)
+            yield from ((f"models.{model}.limits", name, swept.inverters) for name in swept.limits)
+        yield from (("ladder.baselines", name, inverters) for name in self.ladder.baselines)
+        yield from (("timed_more", name, inverters) for name in self.timed_more)

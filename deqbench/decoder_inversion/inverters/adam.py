@@ -1,0 +1,48 @@
+"""Adam fed with the residual E(D(z)) - E(x) as if it were a gradient. Source: section 4 and appendix A.2."""
+
+import torch
+from torch import Tensor
+
+from deqbench.decoder_inversion.codec import Codec
+from deqbench.decoder_inversion.inverters import OnStep
+from deqbench.decoder_inversion.residual import descend
+from deqbench.decoder_inversion.schedules import rates
+
+HALF_EPS = 1e-4  # of the released code, where the state is float16: 1e-8 would round to 0
+
+
+def invert(
+    codec: Codec,
+    x: Tensor,
+    z: Tensor | None,
+    *,
+    iterations: int,
+    on_step: OnStep | None = None,
+    lr: float = 0.01,
+    schedule: str = "fixed",
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float | None = None,
+    hold_after: int | None = None,
+) -> Tensor:
+    """The z after `iterations` steps.
+
+    schedule: fixed, or warmup-cosine, whose rates depend on `iterations` (deqbench.decoder_inversion.schedules).
+    eps None: 1e-8, or 1e-4 for a float16 state. Adam is elementwise: images of a batch do not touch each other.
+    """
+    planned = rates(lr, schedule, iterations, hold_after)
+    moved = torch.zeros(0)
+    small = eps if eps is not None else HALF_EPS if codec.state == torch.float16 else 1e-8
+    adam: torch.optim.Adam | None = None
+
+    def update(k: int, z: Tensor, residual: Tensor) -> Tensor:
+        nonlocal adam, moved
+        if adam is None:
+            moved = z
+            adam = torch.optim.Adam([moved], lr=lr, betas=(beta1, beta2), eps=small)
+        moved.grad = residual
+        adam.param_groups[0]["lr"] = planned[k]
+        adam.step()
+        return moved
+
+    return descend(codec, x, z, update, iterations=iterations, on_step=on_step)

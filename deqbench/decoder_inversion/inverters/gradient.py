@@ -1,0 +1,136 @@
+"""Gradient-based inversion: the squared pixel error of D(z), lowered by Adam or L-BFGS. Source: Eq. 3, appendix A.2."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from deqbench.decoder_inversion.codec import Codec
+from deqbench.decoder_inversion.inverters import OnStep, Step
+from deqbench.decoder_inversion.residual import told
+from deqbench.decoder_inversion.schedules import rates
+
+OPTIMIZERS = ("adam", "lbfgs")
+
+
+def invert(
+    codec: Codec,
+    x: Tensor,
+    z: Tensor | None,
+    *,
+    iterations: int,
+    on_step: OnStep | None = None,
+    optimizer: str = "adam",
+    lr: float = 0.1,
+    schedule: str = "fixed",
+    hold_after: int | None = None,
+    m: int = 10,
+    checkpointing: bool = False,
+    tiling: int | None = None,
+    loss_scale: float = 1.0,
+) -> Tensor:
+    """The z after `iterations` steps down the summed squared error.
+
+    optimizer: adam, or lbfgs, which keeps m pairs for each image by itself and searches its line by the strong Wolfe
+    rules, so that a step may take several gradients. checkpointing: the decoder's blocks are evaluated again in the
+    backward pass instead of kept. tiling: D and E work on overlapping tiles of so many pixels. loss_scale: the loss is
+    multiplied by it before the backward pass and the gradient divided after it, which keeps float16 from underflow.
+    """
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer: expected one of {', '.join(OPTIMIZERS)}; found '{optimizer}'")
+    if not loss_scale > 0:
+        raise ValueError(f"loss_scale: expected a positive number; found {loss_scale}")
+    with saving(codec, checkpointing, tiling):
+        with torch.no_grad():
+            z = codec.encode(x).clone() if z is None else z.detach().to(codec.state).clone()
+        if optimizer == "lbfgs":
+            return _lbfgs(codec, x, z, iterations, on_step, lr, m)
+        return _adam(codec, x, z, rates(lr, schedule, iterations, hold_after), on_step, loss_scale)
+
+
+def pixel_gradient(codec: Codec, x: Tensor, z: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+    """(B,) float32, the squared error of D(z) summed over pixels, and its gradient at z, (B, c, h, w) in z's dtype.
+
+    scale: the loss is multiplied by it on its way back; the gradient is as without it.
+    """
+    with torch.enable_grad():
+        leaf = z.detach().requires_grad_()
+        loss = (codec.decode(leaf).float() - x.float()).square().flatten(1).sum(1)
+        (gradient,) = torch.autograd.grad(loss.sum() * scale, leaf)
+    gradient = gradient.contiguous()  # the decoder may leave it in another memory format
+    return loss.detach(), gradient if scale == 1 else gradient / scale
+
+
+def _adam(
+    codec: Codec, x: Tensor, z: Tensor, planned: list[float], on_step: OnStep | None, loss_scale: float
+) -> Tensor:
+    adam = torch.optim.Adam([z], lr=1.0)
+    for k, rate in enumerate(planned):
+        loss, z.grad = pixel_gradient(codec, x, z, loss_scale)
+        if told(on_step, Step(k, z, loss=loss)):
+            return z
+        adam.param_groups[0]["lr"] = rate
+        adam.step()
+    told(on_step, Step(len(planned), z))
+    return z
+
+
+class Line:
+    """One image's descent, with an optimiser of its own."""
+
+    def __init__(self, codec: Codec, x: Tensor, z: Tensor, lr: float, m: int) -> None:
+        self.codec, self.x, self.z = codec, x, z.clone()
+        # max_eval bounds a line search too, and its default for one step would end it at its first point
+        self.optimizer = torch.optim.LBFGS(
+            [self.z], lr=lr, max_iter=1, max_eval=25, history_size=m, line_search_fn="strong_wolfe"
+        )
+        self.loss, self.stopped = torch.full((1,), float("nan")), False
+
+    def _closure(self) -> Tensor:
+        loss, self.z.grad = pixel_gradient(self.codec, self.x, self.z)
+        return loss[0]
+
+    def advance(self) -> None:
+        """One step with its line search; it stays where no better point is found, or where nothing is finite."""
+        before = self.z.clone()
+        first = self.optimizer.step(self._closure)  # type: ignore[arg-type]
+        self.stopped = not torch.isfinite(torch.as_tensor(first)) or torch.equal(before, self.z)
+
+
+def _lbfgs(codec: Codec, x: Tensor, z: Tensor, iterations: int, on_step: OnStep | None, lr: float, m: int) -> Tensor:
+    lines = [Line(codec, x[i : i + 1], z[i : i + 1], lr, m) for i in range(len(z))]
+    for k in range(iterations + 1):
+        z = torch.cat([line.z for line in lines]) if lines else z
+        if told(on_step, Step(k, z)) or k == iterations:
+            break
+        for line in lines:
+            if not line.stopped:
+                line.advance()
+    return z
+
+
+@contextmanager
+def saving(codec: Codec, checkpointing: bool, tiling: int | None) -> Iterator[None]:
+    """The autoencoder with diffusers' checkpoints and tiles switched on inside the block."""
+    if tiling is None and not checkpointing:
+        yield
+        return
+    vae = codec.vae
+    sizes = ("tile_sample_min_size", "tile_latent_min_size", "use_tiling")
+    kept = {name: getattr(vae, name) for name in sizes if hasattr(vae, name)}
+    if tiling is not None:
+        if tiling < 1 or not kept:
+            raise ValueError(f"tiling: expected at least 1 pixel and an autoencoder with tiles; found {tiling}")
+        factor = vae.tile_sample_min_size // vae.tile_latent_min_size
+        vae.enable_tiling()
+        vae.tile_sample_min_size, vae.tile_latent_min_size = tiling, max(1, tiling // factor)
+    if checkpointing:
+        vae.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        if checkpointing:
+            vae.disable_gradient_checkpointing()
+        for name, value in kept.items():
+            setattr(vae, name, value)

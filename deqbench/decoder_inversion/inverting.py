@@ -1,0 +1,167 @@
+"""The driver of every inverter: the clock, the trace, early stops, budgets and the best iterate."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from deqbench.decoder_inversion.codec import Codec, nmse
+from deqbench.decoder_inversion.inverters import Step, invert
+
+Stop = Literal["converged", "max_iter", "max_seconds", "diverged"]
+Keep = Literal["last", "best"]
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """The latents of B images after n iterations, and what they took."""
+
+    z: Tensor  # (B, c, h, w); frames alike
+    residuals: Tensor  # (n + 1, B) float64, ||E(D(z)) - E(x)|| / ||E(x)|| by iteration; NaN where it was not looked at
+    losses: Tensor  # (n + 1, B) float64, squared pixel error, summed; NaN where the method does not see it
+    nmse: Tensor  # (n + 1, B) float64, against the true latents; NaN where they were not given
+    seconds: Tensor  # (n + 1,) float64, since the start, until this iterate was at hand
+    iterations: Tensor  # (B,) int64, the iterate that z is
+    stopped: tuple[Stop, ...]  # B words
+
+
+@torch.no_grad()
+def relative_residual(reference: Codec, z: Tensor, code: Tensor) -> Tensor:
+    """(B,) float64, ||E(D(z)) - code|| / ||code||, by the reference codec. z and code: (B, c, h, w)."""
+    apart = (reference.again(z).double() - code.double()).flatten(1).norm(dim=1)
+    return apart / code.double().flatten(1).norm(dim=1)
+
+
+def run(
+    name: str,
+    codec: Codec,
+    x: Tensor,
+    options: dict[str, Any],
+    iterations: int,
+    *,
+    start: Tensor | None = None,
+    z_true: Tensor | None = None,
+    tol: float = 0.0,
+    max_seconds: float | None = None,
+    keep: Keep = "last",
+    reference: Codec | None = None,
+    every: int = 1,
+    on_progress: Callable[[int], object] | None = None,
+) -> Inverted:
+    """Inverts images x (B, 3, H, W), or frames, by the named inverter from `start` (None: E(x)).
+
+    tol: an image stops once its relative residual is at most this (0: never). keep "best": z is the iterate of the
+    smallest residual among those looked at, the start among them, so that it is never worse than E(x); "last": the last
+    one, finite or not. reference: the codec that residuals are evaluated by, in float32 and without sampling, where the
+    method's own are not (None: `codec`); `every`: how many iterations apart. Residuals that a rule needs (tol, best)
+    count in the seconds, those that are only watched do not. z_true is for the trace alone: no method sees it.
+
+    UserError: unknown inverter or option. ValueError: a number out of range.
+    """
+    if iterations < 0 or every < 1 or not tol >= 0:
+        raise ValueError(f"iterations, every, tol: expected at least 0, 1 and 0; found {iterations}, {every} and {tol}")
+    watch = Watch(codec, reference or codec, x, z_true, tol, max_seconds, keep, every, iterations, on_progress)
+    last = invert(name, codec, x, start, options, iterations=iterations, on_step=watch)
+    return watch.result(last)
+
+
+@dataclass
+class Watch:
+    """The `on_step` that keeps the trace and decides when to stop."""
+
+    codec: Codec
+    reference: Codec
+    x: Tensor
+    z_true: Tensor | None
+    tol: float
+    max_seconds: float | None
+    keep: Keep
+    every: int
+    iterations: int
+    on_progress: Callable[[int], object] | None
+    traces: dict[str, list[Tensor]] = field(default_factory=lambda: {"residuals": [], "losses": [], "nmse": []})
+    seconds: list[float] = field(default_factory=list)
+    word: Stop = "max_iter"
+
+    def __post_init__(self) -> None:
+        count, self.device = len(self.x), self.x.device
+        self.best, self.least = torch.empty(0), torch.full((count,), float("inf"), dtype=torch.float64)
+        self.at = torch.zeros(count, dtype=torch.int64)
+        self.converged, self.finite = torch.zeros(count, dtype=torch.bool), torch.ones(count, dtype=torch.bool)
+        self.needed = self.tol > 0 or self.keep == "best"
+        self.exact = self.codec.exact  # whether the method's own residuals are the reference's
+        self.paused = 0.0
+        self.started = self._now()
+        with torch.no_grad():
+            self.code = self.reference.encode(self.x)
+        if not self.needed:
+            self.paused = self._now() - self.started
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    @torch.no_grad()
+    def __call__(self, step: Step) -> bool:
+        """Takes the step down; True where the run is over."""
+        arrived = self._now()
+        residual = self._residual(step)
+        if self.needed:
+            self._keep(step, residual)
+            arrived = self._now()
+        self.seconds.append(arrived - self.started - self.paused)
+        self._trace(step, residual)
+        if self.on_progress:
+            self.on_progress(step.number)
+        over = self._over(step)
+        self.paused += self._now() - arrived
+        return over
+
+    def _residual(self, step: Step) -> Tensor:
+        if step.residual is not None and self.exact:
+            return step.residual.double().cpu() / self.code.double().flatten(1).norm(dim=1).cpu()
+        if step.number % self.every and step.number != self.iterations:
+            return torch.full((len(self.x),), float("nan"), dtype=torch.float64)
+        return relative_residual(self.reference, step.z, self.code).cpu()
+
+    def _keep(self, step: Step, residual: Tensor) -> None:
+        """The best iterate of each image, and which ones have met the tolerance: those stay as they are."""
+        if not len(self.best):
+            self.best = step.z.clone()
+        better = ~self.converged & (residual < self.least) if self.keep == "best" else ~self.converged
+        self.best[better], self.at[better] = step.z[better], step.number
+        self.least = torch.where(better, residual, self.least)
+        self.converged |= residual <= self.tol if self.tol > 0 else torch.zeros_like(self.converged)
+
+    def _trace(self, step: Step, residual: Tensor) -> None:
+        nothing = torch.full((len(self.x),), float("nan"), dtype=torch.float64)
+        self.traces["residuals"].append(residual)
+        self.traces["losses"].append(nothing if step.loss is None else step.loss.double().cpu())
+        self.traces["nmse"].append(nothing if self.z_true is None else nmse(step.z, self.z_true).cpu())
+        self.finite = step.z.flatten(1).isfinite().all(1).cpu()
+        self.reached = step.number
+
+    def _over(self, step: Step) -> bool:
+        if not (self.finite & ~self.converged).any():
+            return True
+        if self.max_seconds is not None and self.seconds[-1] >= self.max_seconds and step.number < self.iterations:
+            self.word = "max_seconds"
+            return True
+        return False
+
+    def result(self, last: Tensor) -> Inverted:
+        """What the run has found."""
+        z = self.best if self.needed else last
+        at = self.at if self.needed else torch.full_like(self.at, self.reached)
+        words: list[Stop] = [
+            "converged" if met else "diverged" if not finite else self.word
+            for met, finite in zip(self.converged.tolist(), self.finite.tolist(), strict=True)
+        ]
+        traces = {name: torch.stack(rows) for name, rows in self.traces.items()}
+        return Inverted(
+            z=z, seconds=torch.tensor(self.seconds, dtype=torch.float64), iterations=at, stopped=tuple(words), **traces
+        )

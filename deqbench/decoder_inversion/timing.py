@@ -1,0 +1,64 @@
+"""Seconds of decoder inversions, one image at a time, methods in turn; and what a budget takes by them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import nn
+
+from deqbench import jobs
+from deqbench.decoder_inversion.codec import Codec
+from deqbench.decoder_inversion.sweep import Method, Row
+from deqbench.decoder_inversion.targets import Targets
+
+
+def times(
+    model: str,
+    vae: nn.Module,
+    targets: Targets,
+    job: jobs.decoder.TimeSweep,
+    on_step: Callable[[int], None] | None = None,
+) -> list[Row]:
+    """Records of run_s: seconds of a whole run of each timed budget, from the image on, by image; the first warms up.
+
+    The released variants include the copies that their code makes; measuring is not part of it.
+    """
+    about = job.models[model]
+    vae = vae.to(about.device).eval()
+    methods = [Method(name, job.inverters[name], vae, about.seed, about.max_batch) for name in job.methods[model]]
+    x = targets.images(about.model.quantised).to(about.device)
+    reference = Codec(vae, max_batch=about.max_batch)
+    rows: list[Row] = []
+    for turn in range(-1, min(job.images[model], len(x))):
+        for method in methods:
+            for budget in job.budgets[method.name]:
+                image = x[max(turn, 0) : max(turn, 0) + 1]
+                found = method.invert(image, method.rates[0], budget, reference, budget, None)
+                if turn >= 0:
+                    at = {"method": method.name, "iterations": budget, "image": turn}
+                    rows.append({**at, "metric": "run_s", "value": float(found.seconds[-1]), "unit": "s"})
+        if on_step:
+            on_step(turn + 2)
+    return rows
+
+
+def seconds(times: pd.DataFrame, method: str, iterations: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Seconds of a run of so many iterations (n,), by the medians over images of the timed budgets.
+
+    Linear between timed budgets and beyond the last one; below the first as if the first two went on.
+    times: rows method, iterations, value. ValueError: the method was not timed at two budgets.
+    """
+    medians = times[times["method"] == method].groupby("iterations")["value"].median()
+    if len(medians) < 2:
+        raise ValueError(f"times: expected two timed budgets of {method}; found {len(medians)}")
+    return extended(medians.index.to_numpy(dtype=float), medians.to_numpy(dtype=float), iterations)
+
+
+def extended(x: NDArray[np.float64], y: NDArray[np.float64], at: NDArray[np.int64]) -> NDArray[np.float64]:
+    """y (n,) at the places `at`, linear between the x (n,), rising, and beyond them with the slopes at the ends."""
+    found = np.interp(at, x, y)
+    first, last = (y[1] - y[0]) / (x[1] - x[0]), (y[-1] - y[-2]) / (x[-1] - x[-2])
+    found = np.where(at < x[0], y[0] + first * (at - x[0]), found)
+    found = np.where(at > x[-1], y[-1] + last * (at - x[-1]), found)
+    return np.asarray(np.maximum(found, 0.0))

@@ -1,0 +1,144 @@
+"""Figures of watermarks and edits: confusion matrices, recovered rings, edited images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deqbench.papers import Exhibit
+from deqbench.records import write_frame
+from deqbench.report.blocks import number
+from deqbench.report.canvas import canvas, picture, pixels
+from deqbench.report.sources import of_kind, tensors
+
+Tensors = dict[str, np.ndarray]
+KEYS = "Keys are numbered from 1."
+DISTANCE = "The number under a pattern is its mean distance to the true key's coefficients; a cross marks a wrong key."
+WRONG = " \N{MULTIPLICATION SIGN}"
+BACKGROUND = "The number under an image is the NMSE of its background, outside the frame, in dB."
+
+
+def draw_confusion(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
+    """An SVG file a model: for each method of the spec's `rows` the images by true key (row) and found key (column)."""
+    files, data = [], []
+    for source in of_kind(exhibit, records, ".safetensors"):
+        found, about = tensors(source)
+        drawn = {label: found[f"{name}/confusion"] for name, label in _rows(exhibit, found, "confusion")}
+        size = (1.95 * len(drawn) + 0.5, 2.35)
+        with canvas(out / f"{source.stem}.svg", (1, len(drawn)), size) as (_, axes):
+            for ax, (label, counts) in zip(axes[0], drawn.items(), strict=True):
+                _matrix(ax, counts, f"{label}\n{counts.trace()} of {counts.sum()}")
+        title = about["dataset"]
+        words = "; ".join(f"{label} {counts.trace()} of {counts.sum()}" for label, counts in drawn.items())
+        alt = f"Confusion matrices of {title}, right on the diagonal: {words}."
+        files.append({"file": f"{source.stem}.svg", "title": title, "alt": alt, "width": pixels(size)})
+        data += [
+            {"dataset": title, "method": label, "key": at[0] + 1, "found": _found(at[1], counts), "images": int(count)}
+            for label, counts in drawn.items()
+            for at, count in np.ndenumerate(counts)
+        ]
+    write_frame(out / "data.csv", pd.DataFrame(data))
+    return {"files": files, "facts": [KEYS, *exhibit.spec.get("facts", ())]}
+
+
+def _found(column: int, counts: np.ndarray) -> str:
+    return str(column + 1) if column < len(counts) else "none"
+
+
+def _matrix(ax: Any, counts: np.ndarray, title: str) -> None:
+    """Draws counts (K, K + 1), the last column only where an image has no key at all."""
+    shown = counts if counts[:, -1].any() else counts[:, :-1]
+    ax.imshow(shown, cmap="Blues", vmin=0, vmax=counts.sum(1).max())
+    for (row, column), count in np.ndenumerate(shown):
+        dark = count > 0.6 * counts.sum(1).max()
+        ax.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
+    names = [_found(column, counts) for column in range(shown.shape[1])]
+    ax.set(xticks=range(len(names)), xticklabels=names, yticks=range(len(counts)), yticklabels=names[: len(counts)])
+    ax.set(xlabel="key found", ylabel="true key")
+    ax.set_title(title)
+
+
+def draw_rings(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
+    """An SVG file a model: a row an image, the key's rings and what each method of the spec's `rows` recovers."""
+    files, data = [], []
+    for source in of_kind(exhibit, records, ".safetensors"):
+        found, about = tensors(source)
+        if "key" not in found or not len(found["key"]):
+            continue
+        methods = _rows(exhibit, found, "rings")
+        heads = ["key", *(label for _, label in methods)]
+        size = (1.15 * len(heads) + 0.7, 1.3 * len(found["key"]) + 0.45)
+        limit = float(np.nanmax(np.abs(found["key"])))
+        with canvas(out / f"{source.stem}.svg", (len(found["key"]), len(heads)), size) as (_, axes):
+            for image, line in enumerate(axes):
+                key = int(found["which"][image])
+                line[0].set_ylabel(f"key {key + 1}", rotation=0, ha="right", va="center")
+                _pattern(line[0], found["key"][image], limit, "")
+                for ax, (name, label) in zip(line[1:], methods, strict=True):
+                    distance, right = found[f"{name}/distance"][image], found[f"{name}/predicted"][image] == key
+                    below = number(float(distance), ".2f") + ("" if right else WRONG)
+                    _pattern(ax, found[f"{name}/rings"][image], limit, below)
+                    about_cell = {"dataset": about["dataset"], "image": image, "key": key + 1, "method": label}
+                    data.append({**about_cell, "distance": f"{distance:.6g}", "right": int(right)})
+            for ax, head in zip(axes[0], heads, strict=True):
+                ax.set_title(head.replace(", ", ",\n"))
+        alt = f"Fourier patterns of {about['dataset']}, one row an image: {', '.join(heads)}."
+        files.append({"file": f"{source.stem}.svg", "title": about["dataset"], "alt": alt, "width": pixels(size)})
+    write_frame(out / "data.csv", pd.DataFrame(data))
+    return {"files": files, "facts": [KEYS, DISTANCE, *exhibit.spec.get("facts", ())]}
+
+
+def _pattern(ax: Any, values: np.ndarray, limit: float, below: str) -> None:
+    ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    ax.set(xticks=[], yticks=[])
+    ax.set_xlabel(below, fontsize=7.5)
+    ax.spines[:].set_visible(False)
+
+
+def draw_edits(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
+    """An SVG file a model: a row for the originals, framed where they are edited, and one for each of `rows`."""
+    files, data = [], []
+    for source in of_kind(exhibit, records, ".safetensors"):
+        found, about = tensors(source)
+        originals, frame = found["original"], _frame(found["mask"], found["original"].shape[-1])
+        methods = _rows(exhibit, found, "background")
+        if not len(originals):
+            continue
+        size = (1.15 * len(originals) + 1.6, 1.3 * (len(methods) + 1) + 0.2)
+        with canvas(out / f"{source.stem}.svg", (len(methods) + 1, len(originals)), size) as (_, axes):
+            for line, (name, label) in zip(axes, [("original", "original"), *methods], strict=True):
+                line[0].set_ylabel(label.replace(", ", ",\n"), rotation=0, ha="right", va="center")
+                for image, ax in enumerate(line):
+                    picture(ax, found[name][image])
+                    if name == "original":
+                        left, top, width, height = frame
+                        ax.plot(*_corners(left, top, width, height), color="#de8f05", linewidth=1)
+                        continue
+                    value = float(found[f"{name}/background"][image])
+                    ax.set_xlabel(number(value, ".1f"), fontsize=7.5)
+                    keys = {"dataset": about["dataset"], "method": label, "image": image}
+                    data.append({**keys, "background_nmse_db": f"{value:.6g}"})
+        words = ", ".join(label for _, label in methods)
+        alt = f"Images of {about['dataset']}, the middle edited: a row each for the originals, {words}."
+        files.append({"file": f"{source.stem}.svg", "title": about["dataset"], "alt": alt, "width": pixels(size)})
+    write_frame(out / "data.csv", pd.DataFrame(data))
+    return {"files": files, "facts": [BACKGROUND, *exhibit.spec.get("facts", ())]}
+
+
+def _rows(exhibit: Exhibit, found: Tensors, part: str) -> list[tuple[str, str]]:
+    """Name and label of the spec's `rows` that the file holds."""
+    return [(name, label) for name, label in exhibit.spec["rows"].items() if f"{name}/{part}" in found]
+
+
+def _frame(mask: np.ndarray, width: int) -> tuple[float, float, float, float]:
+    """Left, top, width and height of the mask's box, in pixels of an image that wide."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) * (width // mask.shape[-1]) for axis in (1, 0))
+    step = width // mask.shape[-1]
+    return float(columns[0]), float(rows[0]), float(np.ptp(columns) + step), float(np.ptp(rows) + step)
+
+
+def _corners(left: float, top: float, width: float, height: float) -> tuple[list[float], list[float]]:
+    x, y = left - 0.5, top - 0.5
+    return [x, x + width, x + width, x, x], [y, y, y + height, y + height, y]

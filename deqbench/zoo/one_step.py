@@ -1,0 +1,62 @@
+"""Training of a generator of one call on the pairs of noise and code that a diffusion model makes.
+
+Source: InstaFlow's second stage, with the teacher's DDIM chain in the place of the reflowed one.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deqbench.zoo.latents import sampled
+from deqbench.zoo.training import step_generator, train
+
+Pairs = tuple[Tensor, Tensor, Tensor]  # x_T (N, C, h, w), classes (N,), z_0 (N, C, h, w)
+LAST = 999  # the timestep that the network is told, that of pure noise in a chain of 1,000
+
+
+def drawn(count: int, classes: int, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Noise x_T (count, C, h, w) and classes (count,) int64, every class as likely as the others."""
+    return torch.randn(count, *shape, generator=generator), torch.randint(classes, (count,), generator=generator)
+
+
+def teacher_pairs(
+    teacher: nn.Module, scheduler: Any, count: int, *, steps: int, generator: torch.Generator, batch: int = 256
+) -> Pairs:
+    """Noise x_T, classes and what the teacher makes of them without guidance: (count, C, h, w), (count,), as x_T."""
+    form: Any = teacher.config
+    shape = (form["in_channels"], form["sample_size"], form["sample_size"])
+    x_T, labels = drawn(count, form["num_class_embeds"], shape, generator)
+    parts = zip(x_T.split(batch), labels.split(batch), strict=True)
+    return x_T, labels, torch.cat([sampled(teacher, scheduler, x, k, steps) for x, k in parts])
+
+
+def generated(net: nn.Module, x_T: Tensor, labels: Tensor) -> Tensor:
+    """z_0 = x_T - v(x_T, 999, class) in one call. x_T: (B, C, h, w); labels: (B,)."""
+    v: Tensor = net(x_T, torch.full_like(labels, LAST), labels).sample
+    return x_T - v.float()
+
+
+def train_one_step(net: nn.Module, pairs: Pairs, *, batch: int, **options: Any) -> dict[str, Tensor]:
+    """The averaged weights, by the mean squared error of z_0 on pairs. Further arguments as for `train`."""
+    x_T, labels, z_0 = pairs
+
+    def loss(generator: torch.Generator) -> Tensor:
+        k = torch.randint(len(x_T), (batch,), generator=generator)
+        return nn.functional.mse_loss(generated(net, x_T[k], labels[k]), z_0[k])
+
+    return train(net, loss, about=(batch, tuple(x_T.shape), float(z_0.double().sum())), **options)
+
+
+@torch.inference_mode()
+def teacher_error(net: nn.Module, pairs: Pairs) -> float:
+    """||z_0 - teacher's z_0||^2 / ||teacher's z_0||^2 over all pairs, in dB."""
+    x_T, labels, z_0 = pairs
+    net.eval()
+    error = generated(net, x_T, labels) - z_0
+    return float(10 * torch.log10(error.square().sum() / z_0.square().sum()))
+
+
+def heldout_pairs(teacher: nn.Module, scheduler: Any, steps: int) -> Pairs:
+    """512 pairs that no training sees."""
+    return teacher_pairs(teacher, scheduler, 512, steps=steps, generator=step_generator(12345, 0))

@@ -1,0 +1,139 @@
+"""Bytes of iterations counted by hand, and frames that fit a budget."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from deqbench.decoder_inversion.codec import Codec
+from deqbench.decoder_inversion.codec_memory import KINDS, codec_for, iteration, memory, pair, peak_bytes, process_bytes
+from deqbench.decoder_inversion.frames import Line, chunks, frames, frames_that_fit
+from deqbench.errors import UserError
+from tests.decoder_inversion import tiny
+
+PICTURE = 3 * 8 * 8 * 4  # bytes of an image 8x8 in float32
+
+
+class Chain(nn.Module):
+    """D: `depth` times tanh, of images as latents; E: one negation. Every layer makes a tensor of the input's size."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(5))
+        self.depth = depth
+        self.config = {"latent_channels": 3, "block_out_channels": (1,)}
+
+    def decode(self, z):
+        for _ in range(self.depth):
+            z = z.tanh()
+        return SimpleNamespace(sample=z)
+
+    def encode(self, x):
+        return SimpleNamespace(latents=-x)
+
+
+def bytes_of(depth: int, family: str, frames: int = 1) -> dict[str, int]:
+    codec = Codec(Chain(depth))
+    x, z = pair(codec.vae, 8, frames, torch.Generator().manual_seed(0))
+    return peak_bytes(lambda: iteration(codec, family, x, z), [*codec.vae.parameters()])
+
+
+def test_without_a_graph_a_chain_holds_the_same_at_any_depth():
+    assert bytes_of(3, "free") == bytes_of(12, "free")
+    assert bytes_of(12, "free")["saved"] == 0
+
+
+@pytest.mark.parametrize("depth", [3, 12])
+def test_with_a_graph_a_chain_holds_a_tensor_for_every_layer(depth):
+    found = bytes_of(depth, "gradient")
+    # tanh keeps its result; the squared error keeps the difference
+    assert found["saved"] == pytest.approx((depth + 1) * PICTURE, abs=16)
+    assert bytes_of(depth + 1, "gradient")["peak"] - found["peak"] == PICTURE
+
+
+def test_bytes_grow_by_frames_as_a_line():
+    one, two, five = (bytes_of(4, "gradient", frames)["peak"] for frames in (1, 2, 5))
+    line = Line.through([1, 2], [one, two])
+    assert line.at(5) == pytest.approx(five, rel=1e-6)
+
+
+def test_a_line_holds_as_many_frames_as_its_bytes():
+    line = Line.through([1, 2, 3], [110, 120, 130])
+    assert (line.fixed, line.per_frame) == pytest.approx((100, 10))
+    assert [line.fitting(budget) for budget in (99, 110, 149, 150)] == [0, 1, 4, 5]
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_chunks_fit_and_one_more_frame_would_not(gradient):
+    codec = Codec(Chain(6))
+    x = torch.rand(11, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    family = "gradient" if gradient else "free"
+
+    def needed(count: int) -> int:
+        return peak_bytes(lambda: iteration(codec, family, x[:count], x[:count]), [])["peak"]
+
+    budget = needed(4)
+    most = frames_that_fit(codec, x, budget, gradient=gradient)
+    assert most == 4 and needed(most) <= budget < needed(most + 1)
+    parts = chunks(codec, x, budget, gradient=gradient)
+    assert torch.equal(torch.cat([x[part] for part in parts]), x)
+    assert [part.stop - part.start for part in parts] == [3, 4, 4]
+
+
+def test_a_video_that_fits_is_not_cut():
+    codec = Codec(Chain(2))
+    assert chunks(codec, torch.zeros(3, 3, 8, 8), 1 << 30) == [slice(0, 3)]
+    assert chunks(codec, torch.zeros(1, 3, 8, 8), 1) == [slice(0, 1)]
+
+
+@pytest.mark.parametrize(("count", "words"), [(3, "budget: expected at least"), (0, "frames: expected at least one")])
+def test_a_budget_below_one_frame_is_refused(count, words):
+    with pytest.raises(UserError, match=words):
+        chunks(Codec(Chain(2)), torch.zeros(count, 3, 8, 8), 10)
+
+
+def test_half_precision_takes_half_the_bytes():
+    rows = list(memory(tiny.vae(), [16], [2], torch.Generator().manual_seed(0)))
+    peak = {(row["method"], row["batch"]): row["value"] for row in rows if row["metric"] == "peak_bytes"}
+    assert peak["free", 1] / peak["free-bf16", 1] == pytest.approx(2, rel=0.1)
+    assert peak["free", 2] / peak["free", 1] == pytest.approx(2, rel=0.1)
+    assert peak["gradient", 1] > 2 * peak["free", 1]
+    assert peak["gradient-checkpointed", 1] < peak["gradient", 1]
+
+
+def test_ratios_are_those_of_the_bytes_beside_them():
+    found = {
+        (row["method"], row["metric"]): row["value"]
+        for row in memory(tiny.vae(), [16], [], torch.Generator().manual_seed(0))
+    }
+    gradient, mine = found["gradient", "peak_bytes"], found["free-bf16", "peak_bytes"]
+    assert found["free-bf16", "mixed_ratio"] == gradient / mine
+    assert found["free-bf16", "mixed_saving"] == pytest.approx(1 - mine / gradient)
+    assert found["free-bf16", "equal_ratio"] == found["gradient-bf16", "peak_bytes"] / mine
+    weights = sum(p.numel() for p in tiny.vae().parameters())
+    assert found["free", "with_weights"] - found["free", "peak_bytes"] == 4 * weights
+    assert found["free-bf16", "with_weights"] - found["free-bf16", "peak_bytes"] == 2 * weights
+
+
+@pytest.mark.parametrize("form", ["gradient-checkpointed", "gradient-tiled"])
+def test_checkpointed_and_tiled_iterations_give_the_same_gradient(form):
+    net = tiny.vae()
+    x, z = pair(net, 16, 1, torch.Generator().manual_seed(0))
+    plain = iteration(codec_for(net, KINDS["gradient"]), "gradient", x, z)
+    torch.testing.assert_close(iteration(codec_for(net, KINDS[form]), "gradient", x, z), plain, rtol=1e-4, atol=1e-5)
+
+
+def test_the_process_s_peak_grows_by_what_is_touched():
+    found = process_bytes(lambda: torch.ones(16 << 20))  # 64 MiB
+    if found is None:
+        pytest.skip("the peak cannot be reset here")
+    assert found == pytest.approx(64 << 20, rel=0.25)
+
+
+def test_frames_are_predicted_where_bytes_are_linear():
+    rows = list(frames(tiny.vae(), 16, [1, 2, 3], 7, 1 << 26, torch.Generator().manual_seed(0)))
+    found = {(row["method"], row["metric"]): row["value"] for row in rows}
+    assert found["free", "prediction"] == pytest.approx(1, abs=0.02)
+    assert found["gradient", "frames_at_4"] == 4 < found["free", "frames_at_4"]
+    assert found["gradient", "frames"] < found["gradient-bf16", "frames"] < found["free-bf16", "frames"]
