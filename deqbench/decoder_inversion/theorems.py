@@ -53,11 +53,11 @@ def measures(
 
     zero: (B, c, h, w), a zero of T, or what stands for one. It may not be the run's own last iterate: Eq. 9 would then
     find beta = step at the iterate before, whatever T is. floor: (B,) the length of T below which a state is as near as
-    the zero is known. beta: the largest that fits the states above the floor at which T was evaluated (NaN where none is). allowed:
-    the largest step over the step taken, 0 where beta is not positive. within: 1 where the condition holds.
+    the zero is known. beta: the largest that fits the states above the floor at which T was evaluated (NaN: none is).
+    allowed: the largest step over the step taken, 0 where beta is not positive. within: 1 where the condition holds.
     residual_left: ||T|| at the end over that at the start. bound_share: sum_k ||T y^k||^2 over its bound, NaN where
-    none is promised.
-    rate_share: the same for n min_k ||T y^k||^2. rate_trend: n min over all n states, over that of the first half.
+    none is promised. rate_share: the same for n min_k ||T y^k||^2. rate_trend: n min over all n states, over that of
+    the first half.
     """
     T = run.asked_again.double() - run.encoded.double()  # (M, B, c, h, w)
     squared = T.flatten(2).square().sum(2)  # (M, B)
@@ -83,7 +83,8 @@ def measures(
 def rows(method: str, run: Trajectory, zero: Trajectory, step: float, alpha: float) -> Iterator[Row]:
     """Rows of one method, an instance and metric each; zero: a run whose last iterate stands for the zero.
 
-    `within` beside each, 1 where the theorem's condition holds."""
+    `within` beside each: 1 where the theorem's condition holds, UNKNOWN where that cannot be told.
+    """
     left = (zero.limit_again.double() - zero.encoded.double()).flatten(1).norm(dim=1)  # of T at the zero
     found = measures(run, zero.limit, step, alpha, TOLD * left)
     within = torch.where(found["beta"].isnan(), UNKNOWN, found["within"]).tolist()
