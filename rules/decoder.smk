@@ -4,9 +4,7 @@ SWEEP = DECODERS.sweep if DECODERS else None
 SWEEP_MODELS = list(SWEEP.models) if SWEEP else []
 SWEEP_TIMED = [name for name in SWEEP_MODELS if SWEEP.models[name].timed]
 SWEPT = {
-    "sweep": [
-        f"{DECODING}/sweep/{model}/{file}" for model in SWEEP_MODELS for file in ("errors.csv", "traces.parquet")
-    ]
+    "sweep": [f"{DECODING}/sweep/{model}/{file}" for model in SWEEP_MODELS for file in ("errors.csv", "traces.parquet")]
     + [
         f"{DECODING}/sweep/{model}/{file}"
         for model in SWEEP_TIMED

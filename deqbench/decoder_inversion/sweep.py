@@ -197,7 +197,11 @@ def _errors(at: pd.DataFrame) -> Iterator[Row]:
         yield {**about, "metric": "diverged", "value": float(not np.isfinite(row["nmse"])), "unit": ""}
         yield {**about, "metric": "rate", "value": row["rate"], "unit": ""}
     values = at["nmse"].to_numpy(dtype=float)
+    low, high = t_interval(values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean, low, high = (10 * np.log10(np.maximum(value, 0.0)) for value in (values.mean(), *t_interval(values)))
-    about = {"metric": "nmse_mean_db", "unit": "dB", "low": low, "high": high, "n": len(values)}
+        mean = 10 * np.log10(values.mean())
+        reach = (
+            10 / np.log(10) * (high - low) / 2 / values.mean()
+        )  # to first order: the interval itself may reach below 0
+    about = {"metric": "nmse_mean_db", "unit": "dB", "low": mean - reach, "high": mean + reach, "n": len(values)}
     yield {"value": mean, **about}

@@ -46,7 +46,7 @@ def times(
 def seconds(times: pd.DataFrame, method: str, iterations: NDArray[np.int64]) -> NDArray[np.float64]:
     """Seconds of a run of so many iterations (n,), by the medians over images of the timed budgets.
 
-    Linear between timed budgets and beyond the last one; below the first as if the first two went on.
+    Linear between timed budgets, of which 0 is one, and beyond the last.
     times: rows method, iterations, value. ValueError: the method was not timed at two budgets.
     """
     medians = times[times["method"] == method].groupby("iterations")["value"].median()
@@ -56,9 +56,9 @@ def seconds(times: pd.DataFrame, method: str, iterations: NDArray[np.int64]) -> 
 
 
 def extended(x: NDArray[np.float64], y: NDArray[np.float64], at: NDArray[np.int64]) -> NDArray[np.float64]:
-    """y (n,) at the places `at`, linear between the x (n,), rising, and beyond them with the slopes at the ends."""
-    found = np.interp(at, x, y)
-    first, last = (y[1] - y[0]) / (x[1] - x[0]), (y[-1] - y[-2]) / (x[-1] - x[-2])
-    found = np.where(at < x[0], y[0] + first * (at - x[0]), found)
-    found = np.where(at > x[-1], y[-1] + last * (at - x[-1]), found)
-    return np.asarray(np.maximum(found, 0.0))
+    """y (n,) at the places `at`, linear between the x (n,), rising, and beyond the last with the slope before it.
+
+    A slope that noise has made negative counts as 0. Below the first x y stays what it is there.
+    """
+    slope = max(0.0, float((y[-1] - y[-2]) / (x[-1] - x[-2])))
+    return np.asarray(np.interp(at, x, y) + slope * np.maximum(at - x[-1], 0))

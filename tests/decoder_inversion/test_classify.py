@@ -78,7 +78,9 @@ def test_the_oracle_is_always_right_where_the_inversion_is_exact() -> None:
     assert gain["method"].tolist() == ["gradient"]
     assert gain["value"].item() == pytest.approx(share["gradient"] - share["encoder"])
     predicted = records[records["metric"] == "predicted"].set_index(["method", "guidance", "inversion", "image"])
-    right = records.query("metric == 'correct' and method != 'chance'").set_index(["method", "guidance", "inversion", "image"])
+    right = records.query("metric == 'correct' and method != 'chance'").set_index(
+        ["method", "guidance", "inversion", "image"]
+    )
     assert ((predicted["value"] == predicted["key"]) == (right["value"] == 1)).all()
 
 

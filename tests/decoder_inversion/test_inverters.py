@@ -7,6 +7,7 @@ from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import Step, invert, inverters
+from deqbench.decoder_inversion.inverters.gradient import pixel_gradient
 from deqbench.errors import UserError
 from tests.decoder_inversion.linear import SHAPE, diagonal, latents
 
@@ -141,11 +142,25 @@ def test_tiles_larger_than_the_image_change_nothing_and_smaller_ones_little(vae,
     assert not vae.use_tiling
 
 
-def test_a_loss_scale_leaves_the_gradient_as_it_is(vae, images):
+def test_a_loss_scale_leaves_loss_and_gradient_as_they_are(vae, images):
+    z = Codec(vae).encode(images).detach()
+    loss, gradient = pixel_gradient(Codec(vae), images, z)
+    scaled_loss, scaled = pixel_gradient(Codec(vae), images, z, 1024.0)
+    torch.testing.assert_close(scaled, gradient, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(scaled_loss, loss)
+    plain = invert("gradient", Codec(vae), images, None, {"lr": 0.05}, iterations=2)
+    told = invert("gradient", Codec(vae), images, None, {"lr": 0.05, "loss_scale": 1024.0}, iterations=2)
+    torch.testing.assert_close(plain, told, rtol=1e-4, atol=1e-5)
+
+
+def test_an_image_that_is_not_finite_does_not_disturb_the_mixing_of_the_others(vae, images):
     codec = Codec(vae)
-    plain = invert("gradient", codec, images, None, {}, iterations=3)
-    scaled = invert("gradient", codec, images, None, {"loss_scale": 1024.0}, iterations=3)
-    torch.testing.assert_close(plain, scaled, rtol=1e-5, atol=1e-6)
+    start = codec.encode(images).detach() + 0.1
+    alone = invert("anderson", codec, images[1:], start[1:], {"rho": 0.5}, iterations=5)
+    start[0] = float("nan")
+    whole = invert("anderson", codec, images, start, {"rho": 0.5}, iterations=5)
+    torch.testing.assert_close(whole[1:], alone, rtol=1e-3, atol=1e-4)
+    assert not whole[0].isfinite().any()
 
 
 def test_anderson_solves_a_linear_pair_of_six_dimensions_in_seven_steps():
@@ -222,3 +237,25 @@ def test_bad_settings_are_told_in_one_sentence(vae, images):
         (option,) = options
         with pytest.raises(UserError, match=f"inverter {name}: {option}: expected .* found"):
             invert(name, Codec(vae), images, None, options, iterations=2)
+
+
+def test_ours_with_a_single_iterate_is_the_forward_step_and_without_limits_mixes_by_least_squares(vae):
+    codec, truth = diagonal(*EIGENVALUES), latents(2)
+    x = codec.decode(truth)
+    plain = invert("ours", codec, x, None, {"m": 1, "rho": 0.5, "cut": False}, iterations=3)
+    torch.testing.assert_close(plain, invert("forward", codec, x, None, {"rho": 0.5}, iterations=3))
+    errors = [float((step.z - truth).norm()) for step in steps("ours", codec, x, None, 8, m=8, ridge=0.0, cut=False)]
+    assert errors[7] < 1e-4 * errors[0]
+
+
+def test_ours_takes_cut_pixels_for_what_they_are():
+    codec, truth = diagonal(1.0, 1.0, 1.0, 1.0, 1.0, 1.0), 4 * latents(2)
+    x = codec.decode(truth).clamp(-1, 1)
+    assert (x.abs() == 1).any()
+    start = truth + 0.01 * latents(2, seed=9)
+
+    def error(**options) -> float:
+        return float((invert("ours", codec, x, start, options, iterations=6) - truth).norm())
+
+    # E D is the identity: without cutting, the first step already goes to E of what is left of the image
+    assert error(cut=True, m=1) < 0.1 * error(cut=False, m=1)

@@ -131,8 +131,8 @@ def test_times_hold_every_method_budget_and_image_and_reach_beyond_by_lines(vae,
     rows = pd.DataFrame(timing.times("m", vae, targets["test"], timed))
     assert len(rows) == 2 * 2 * 2
     assert (rows["value"] > 0).all()
-    known = pd.DataFrame({"method": "a", "iterations": [1, 3, 3], "value": [2.0, 5.0, 7.0]})
-    np.testing.assert_allclose(timing.seconds(known, "a", np.array([0, 1, 2, 3, 10])), [0, 2, 4, 6, 20])
+    known = pd.DataFrame({"method": "a", "iterations": [0, 1, 3, 3], "value": [1.0, 2.0, 5.0, 7.0]})
+    np.testing.assert_allclose(timing.seconds(known, "a", np.array([0, 1, 2, 3, 10])), [1, 2, 4, 6, 20])
     with pytest.raises(ValueError, match="two timed budgets of b"):
         timing.seconds(known, "b", np.array([1]))
 
@@ -158,7 +158,7 @@ TIMES = pd.DataFrame(
     [
         {"method": m, "iterations": k, "image": 0, "value": v * k}
         for m, v in (("gradient", 2.0), ("ours", 1.0))
-        for k in (1, 2)
+        for k in (0, 1, 2)
     ]
 )
 

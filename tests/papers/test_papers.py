@@ -56,7 +56,7 @@ def number(text: str) -> float:
 @each_paper
 @pytest.mark.parametrize("name", LISTS)
 def test_every_exhibit_has_its_keys_and_no_unknown_ones(paper, name):
-    required, optional = {"id", "number", "title", "caption", "printed"}, {"notes", "spec"}
+    required, optional = {"id", "number", "title", "caption", "printed"}, {"notes", "spec", "no_numbers"}
     for entry in entries(paper, name):
         assert required <= set(entry) <= required | optional, entry["id"]
         assert all(isinstance(entry[key], str) and entry[key].strip() for key in required - {"printed"}), entry["id"]

@@ -25,7 +25,7 @@ class TimeSweep(Strict):
     models: dict[str, DecoderJob]
     inverters: dict[str, DecoderInverter]
     methods: dict[str, list[str]]  # by model
-    budgets: dict[str, list[int]]  # timed ones, by method
+    budgets: dict[str, list[int]]  # timed ones, by method, the start alone (0) among them
     images: dict[str, int]  # by model
 
 
@@ -76,7 +76,7 @@ def time_sweep(config: Config) -> TimeSweep:
         models={name: DecoderJob(**place(config, name)) for name in timed},
         inverters={name: known[name] for name in names},
         methods=methods,
-        budgets={name: sorted(set(found.timed_more.get(name, found.timed_iterations))) for name in names},
+        budgets={name: sorted({0, *found.timed_more.get(name, found.timed_iterations)}) for name in names},
         images={name: share.timed for name, share in timed.items()},
     )
 
