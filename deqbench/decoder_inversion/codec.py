@@ -39,7 +39,7 @@ class Codec:
                 raise UserError(f"precision: expected one of {', '.join(get_args(Precision))}; found '{name}'")
         self.dtype, self.state = DTYPES[precision], DTYPES[state]
         same = next(vae.parameters()).dtype == self.dtype
-        self.vae: Any = vae if same else copy.deepcopy(vae).to(self.dtype)
+        self.vae: Any = vae if same else nn.Module.to(copy.deepcopy(vae), self.dtype)  # without diffusers' warning
         config: Any = self.vae.config
         self.scale = float(config.get("scaling_factor") or 1.0)
         self.shift = float(config.get("shift_factor") or 0.0)

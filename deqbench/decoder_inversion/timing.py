@@ -34,7 +34,7 @@ def times(
         for method in methods:
             for budget in job.budgets[method.name]:
                 image = x[max(turn, 0) : max(turn, 0) + 1]
-                found = method.invert(image, method.rates[0], budget, reference, budget, None)
+                found = method.invert(image, method.rates[0], budget, reference, max(budget, 1), None)
                 if turn >= 0:
                     at = {"method": method.name, "iterations": budget, "image": turn}
                     rows.append({**at, "metric": "run_s", "value": float(found.seconds[-1]), "unit": "s"})

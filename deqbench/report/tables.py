@@ -21,8 +21,8 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
     """One row a cell of an exhibit whose spec names its records, in the order of groups and methods.
 
     Columns: COLUMNS, and further keys of a group where the spec's `group` names more than data set and T. A cell that
-    no record fills has value NaN and a note saying why. A spec's `reduce` names what makes the records from traces
-    (deqbench.report.losses). UserError: the exhibit has no spec, or no records.
+    no record fills has value NaN and a note saying why. A spec's `only` keeps records by column and values; its `reduce`
+    names what makes the records from traces (deqbench.report.losses). UserError: the exhibit has no spec, or no records.
     """
     spec = exhibit.spec
     if not spec.get("metrics"):
@@ -33,6 +33,8 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
     section = paper.experiment(spec["experiment"])
     if records.empty:
         raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records of {spec['experiment']}; found none")
+    for key, values in spec.get("only", {}).items():
+        records = records[records[key].isin(values)]
     baseline = str(spec.get("baseline") or getattr(section, "baseline", None) or getattr(paper, "baseline", ""))
     by = spec.get("group", ["dataset", "T"])
     at = COLUMNS.index("method")
