@@ -58,7 +58,8 @@ def test_the_recipes_of_the_zoo_are_valid():
         (
             "sede",
             3,
-            "sede: expected one of datasets, limits, networks, papers, scale, seed; found an unknown key (did you mean 'seed'?)",
+            "sede: expected one of datasets, limits, networks, papers, scale, seed;"
+            " found an unknown key (did you mean 'seed'?)",
         ),
         (
             "papers/deq-ddim/table-1/scores/digits/image",
@@ -73,7 +74,11 @@ def test_the_recipes_of_the_zoo_are_valid():
             " found an unknown key (did you mean 'options'?)",
         ),
         ("papers/deq-ddim/table_1", {}, "found an unknown key (did you mean 'table-1'?)"),
-        ("papers/deq-dim", {}, "expected one of deq-ddim; found an unknown key (did you mean 'deq-ddim'?)"),
+        (
+            "papers/deq-dim",
+            {},
+            "expected one of decoder-inversion, deq-ddim; found an unknown key (did you mean 'deq-ddim'?)",
+        ),
     ],
 )
 def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_one(place, value, sentence):

@@ -21,8 +21,10 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
     """One row a cell of an exhibit whose spec names its records, in the order of groups and methods.
 
     Columns: COLUMNS, and further keys of a group where the spec's `group` names more than data set and T. A cell that
-    no record fills has value NaN and a note saying why. A spec's `only` keeps records by column and values; its `reduce`
-    names what makes the records from traces (deqbench.report.losses). UserError: the exhibit has no spec, or no records.
+    no record fills has value NaN and a note saying why. A spec's `only` keeps records by column and values, its
+    `reduce` names what makes them from traces (deqbench.report.losses).
+
+    UserError: the exhibit has no spec, or no records.
     """
     spec = exhibit.spec
     if not spec.get("metrics"):
