@@ -9,18 +9,13 @@ STUDY_FILES = [f"{DECODING}/{path}" for path in codec.study_files(DECODERS, "{mo
 BYTES_FILES = [f"{DECODING}/{path}" for path in codec.bytes_files(DECODERS, "{model}")]
 
 
-def codec_of(w):
-    """The folder of a model's autoencoder."""
-    return f"{RESULTS}/networks/{DECODERS.models[w.model].autoencoder}"
-
-
 if STUDY_FILES:
 
     rule codec_study:
         message:
             "decoder-inversion: cocoercivity, theorems and precision on {wildcards.model}"
         input:
-            autoencoder=codec_of,
+            autoencoder=lambda w: autoencoder(w.model),
             targets=f"{DECODING}/targets/{{model}}.safetensors",
         output:
             STUDY_FILES,
@@ -48,7 +43,7 @@ if BYTES_FILES:
         message:
             "decoder-inversion: bytes and frames of {wildcards.model}"
         input:
-            codec_of,
+            lambda w: autoencoder(w.model),
         output:
             BYTES_FILES,
         log:

@@ -66,6 +66,33 @@ def records(names, *endings):
     }
 
 
+def built_on(model):
+    """The model of the zoo that this one is trained on top of, if any."""
+    return getattr(RECIPES[model], "builds_on", None)
+
+
+def autoencoder(model):
+    """The folder of a latent model's autoencoder."""
+    return networks_named(model)["autoencoder"]
+
+
+def networks_named(model):
+    """The autoencoder of a model and, unless its targets are codes, the network that makes its latents."""
+    found = DECODERS.models[model]
+    names = {"autoencoder": found.autoencoder, "denoiser": found.denoiser}
+    return {part: f"{RESULTS}/networks/{name}" for part, name in names.items() if name is not None}
+
+
+def networks_of(w):
+    """The same for a job's model."""
+    return networks_named(w.model)
+
+
+def networks_given(w, input):
+    """The same as options of a command."""
+    return " ".join(f"--{part} {path}" for part, path in input.items())
+
+
 def exhibits(paper, made, of):
     """The records of each exhibit and study of a paper that has some among those made, chosen by `of`."""
     known = (*papers.exhibits(paper), *papers.studies(paper))

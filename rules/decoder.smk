@@ -13,11 +13,6 @@ SWEPT = {
 }
 
 
-def autoencoder(model):
-    """The folder of a model's autoencoder."""
-    return f"{RESULTS}/networks/{DECODERS.models[model].autoencoder}"
-
-
 rule decoder_sweep:
     message:
         "decoder-inversion/sweep: every method on {wildcards.model}"

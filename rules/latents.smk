@@ -3,23 +3,6 @@
 TARGETS = [f"{DECODING}/targets/{name}.safetensors" for name in (DECODERS.models if DECODERS else ())]
 
 
-def networks_named(model):
-    """The autoencoder of a model and, unless its targets are codes, the network that makes its latents."""
-    found = DECODERS.models[model]
-    names = {"autoencoder": found.autoencoder, "denoiser": found.denoiser}
-    return {part: f"{RESULTS}/networks/{name}" for part, name in names.items() if name is not None}
-
-
-def networks_of(w):
-    """The same for a job's model."""
-    return networks_named(w.model)
-
-
-def networks_given(w, input):
-    """The same as options of a command."""
-    return " ".join(f"--{part} {path}" for part, path in input.items())
-
-
 rule latents_targets:
     message:
         "decoder-inversion: latents and images of all models"

@@ -16,9 +16,7 @@ MADE = {  # the records of each paper that this scale measures
 TABULATED = {paper: exhibits(paper, MADE, of_table) for paper in MADE}
 DRAWN = {paper: exhibits(paper, MADE, of_figure) for paper in MADE}
 TABLES = {paper: [f"{RESULTS}/tables/{paper}/{name}.csv" for name in found] for paper, found in TABULATED.items()}
-FIGURES = {
-    paper: [f"{RESULTS}/figures/{paper}/{name}/figure.json" for name in found] for paper, found in DRAWN.items()
-}
+FIGURES = {paper: [f"{RESULTS}/figures/{paper}/{name}/figure.json" for name in found] for paper, found in DRAWN.items()}
 VERDICTS = {paper: f"{RESULTS}/claims/{paper}.json" for paper in MADE}
 
 

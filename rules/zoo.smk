@@ -9,11 +9,6 @@ rule zoo:
     localrule: True
 
 
-def built_on(model):
-    """The model that this one is trained on top of, if any."""
-    return getattr(RECIPES[model], "builds_on", None)
-
-
 rule zoo_model:
     message:
         "training {wildcards.model}"
