@@ -44,13 +44,15 @@ def trail(exhibit: Exhibit, config: Config, config_file: str = "", root: Path = 
 
 def _rule_file(rule: str, root: Path) -> str:
     for path in sorted((root / "rules").glob("*.smk")):
-        if re.search(rf"^rule {rule}:$", path.read_text(encoding="utf-8"), re.MULTILINE):
+        if re.search(rf"^ *(rule {rule}:|use rule \w+ as {rule} with:)$", path.read_text(encoding="utf-8"), re.MULTILINE):
             return path.relative_to(root).as_posix()
     raise LookupError(f"rule {rule}: expected in rules/*.smk; found in none")
 
 
 def _commands(rule: str, file: Path) -> list[str]:
-    """The `deqbench x y` of a rule's shell line."""
+    """The `deqbench x y` of a rule's shell line, or of the rule in the same file that it takes over."""
     text = file.read_text(encoding="utf-8")
-    body = re.split(r"^rule ", text.split(f"rule {rule}:\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+    if taken := re.search(rf"use rule (\w+) as {rule} with:", text):
+        return _commands(taken[1], file)
+    body = re.split(r"^ *(?:use )?rule ", text.split(f"rule {rule}:\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
     return re.findall(r'"(deqbench [a-z]+ [a-z]+)', body)

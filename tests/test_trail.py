@@ -53,7 +53,8 @@ def test_every_rule_is_in_its_file_and_every_command_in_the_command_line(name, m
     found = where(name, monkeypatch)[0]
     for line in found["rule"]:
         file, rule = line.split(": ")
-        assert re.search(rf"^rule {rule}:$", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+        form = rf"^ *(rule {rule}:|use rule \w+ as {rule} with:)$"
+        assert re.search(form, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
     assert len(found["rule"]) == len(EXHIBITS[name].spec["rules"])
     for line in found["command"]:
         program, module, command = line.split()
