@@ -43,8 +43,9 @@ def trail(exhibit: Exhibit, config: Config, config_file: str = "", root: Path = 
 
 
 def _rule_file(rule: str, root: Path) -> str:
+    named = re.compile(rf"^ *(rule {rule}:|use rule \w+ as {rule} with:)$", re.MULTILINE)
     for path in sorted((root / "rules").glob("*.smk")):
-        if re.search(rf"^ *(rule {rule}:|use rule \w+ as {rule} with:)$", path.read_text(encoding="utf-8"), re.MULTILINE):
+        if named.search(path.read_text(encoding="utf-8")):
             return path.relative_to(root).as_posix()
     raise LookupError(f"rule {rule}: expected in rules/*.smk; found in none")
 

@@ -25,7 +25,7 @@ if STUDY_FILES:
             f"{BENCHMARKS}/decoder-inversion/codec/{{model}}.tsv"
         params:
             settings=settings(jobs.decoder.codec_study, "model"),
-            folder=DECODING,
+            folder=subpath(output[0], ancestor=3),
             code=code("codec"),
         threads: LIMITS.threads
         resources:
@@ -52,7 +52,7 @@ if BYTES_FILES:
             f"{BENCHMARKS}/decoder-inversion/memory/{{model}}.tsv"
         params:
             settings=settings(jobs.decoder.codec_bytes, "model"),
-            folder=DECODING,
+            folder=subpath(output[0], ancestor=2),
             code=code("codec"),
         threads: LIMITS.threads
         resources:

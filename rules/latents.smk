@@ -17,7 +17,7 @@ rule latents_targets:
     params:
         settings=settings(jobs.decoder.make_targets),
         networks=lambda w, input: " ".join(f"--network {folder}" for folder in input),
-        folder=f"{DECODING}/targets",
+        folder=subpath(output[0], parent=True),
         code=code("latents"),
     threads: LIMITS.threads
     resources:

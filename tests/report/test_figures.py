@@ -159,7 +159,7 @@ def test_no_drawing_fetches_anything_and_none_carries_a_date(tmp_path):
 def test_an_unknown_kind_and_missing_records_are_named(tmp_path):
     with pytest.raises(
         UserError,
-        match=r"kind: expected one of curves, errors, latents, race, samples, triplets, updates; found 'curve' "
+        match=r"kind: expected one of confusion, curves, edits, errors, .*, triplets, updates; found 'curve' "
         r"\(did you mean 'curves'\?\)",
     ):
         figures.draw(exhibit("figure-1", kind="curve"), records_under(tmp_path), tmp_path / "out")

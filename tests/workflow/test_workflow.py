@@ -130,7 +130,8 @@ def test_its_tables_can_be_accepted_and_then_agree_with_the_reference(made, monk
 def test_a_change_of_one_experiment_plans_that_experiment_and_the_report(made, experiment, change, rules):
     override = json.dumps({"deq-ddim": {experiment: change}})
     jobs = planned(made.snakemake(*SMOKE, "--dry-run", "--config", f"papers={override}"))
-    report = {"effective_config": 1, "table": 1, "comparison_table": 1, "claims": 1, "site": 1, "reproduce": 1}
+    tabled = ("table", "claims", "decoder_table", "decoder_claims", "comparison_table")
+    report = dict.fromkeys(("effective_config", *tabled, "site", "reproduce"), 1)
     assert jobs == report | rules
 
 
@@ -173,7 +174,7 @@ def killed(tmp_path_factory) -> tuple[Workspace, dict[str, int]]:
 def test_a_killed_run_goes_on_where_it_stopped_and_ends_in_the_same_tables(made, killed):
     workspace, finished = killed
     assert "results/smoke/checkpoints/digits/config.json" in finished
-    assert "results/smoke/config.json" in finished and "reports/smoke/index.html" not in finished
+    assert "reports/smoke/index.html" not in finished
     released = workspace.deqbench("workflow", "release")
     assert released.returncode == 0, released.stderr
     assert released.stderr.startswith("the run that locked this directory is dead: removing its lock")
