@@ -7,85 +7,65 @@ from pydantic import Field, TypeAdapter
 from deqbench.config.sections import Name, Strict
 
 
-class DiffusionRecipe(Strict):
+class Training(Strict):
+    """What every training knows."""
+
+    dataset: Name
+    steps: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    lr: float = Field(gt=0)
+    seed: int
+    data_licence: str
+
+
+class AveragedTraining(Training):
+    """A training whose averaged weights are shipped."""
+
+    ema_decay: float = Field(ge=0, lt=1)
+    bf16: bool
+
+
+class DiffusionRecipe(AveragedTraining):
     """How a noise-prediction network of the zoo is trained."""
 
     kind: Literal["diffusion"]
-    dataset: Name
     unet: dict[str, Any] = Field(description="arguments of diffusers' UNet2DModel")
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    ema_decay: float = Field(ge=0, lt=1)
-    bf16: bool
-    seed: int
-    data_licence: str
 
 
-class ClassifierRecipe(Strict):
+class ClassifierRecipe(Training):
     """How a feature extractor of the zoo is trained."""
 
     kind: Literal["classifier"]
-    dataset: Name
     task: Literal["labels", "corruptions"]
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    seed: int
-    data_licence: str
 
 
-class AutoencoderRecipe(Strict):
+class AutoencoderRecipe(AveragedTraining):
     """How an encoder E and a decoder D of the zoo are trained, together."""
 
     kind: Literal["autoencoder"]
-    dataset: Name
     form: Literal["AutoencoderKL", "AutoencoderTiny"] = Field(description="a class of diffusers")
     network: dict[str, Any] = Field(description="arguments of that class")
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    ema_decay: float = Field(ge=0, lt=1)
-    bf16: bool
     l1: float = Field(ge=0, description="weight of the mean absolute error beside the mean squared one")
     kl: float = Field(ge=0, description="weight of the divergence from N(0, I), mean over a code's entries")
-    seed: int
-    data_licence: str
 
 
-class LatentRecipe(Strict):
+class LatentRecipe(AveragedTraining):
     """How a noise-prediction network on an autoencoder's codes is trained, conditional on the label."""
 
     kind: Literal["latent"]
-    dataset: Name
     builds_on: Name = Field(description="the autoencoder, a model of the zoo")
     unet: dict[str, Any] = Field(description="arguments of diffusers' UNet2DModel; its last class is no condition")
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    ema_decay: float = Field(ge=0, lt=1)
-    bf16: bool
     drop: float = Field(ge=0, le=1, description="share of the training codes shown without their label")
     noise: float = Field(ge=0, description="standard deviation of the noise added to the training codes")
-    seed: int
-    data_licence: str
 
 
-class OneStepRecipe(Strict):
+class OneStepRecipe(AveragedTraining):
     """How a generator of one call is trained on pairs that a noise-prediction network on codes makes."""
 
     kind: Literal["one-step"]
-    dataset: Name
     builds_on: Name = Field(description="the teacher, a latent model of the zoo, whose form and weights it starts from")
     pairs: int = Field(ge=1)
     teacher_steps: int = Field(ge=1, description="DDIM steps of the teacher")
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    ema_decay: float = Field(ge=0, lt=1)
-    bf16: bool
-    seed: int
-    data_licence: str
 
 
 AnyRecipe = DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe

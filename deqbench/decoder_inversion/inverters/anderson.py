@@ -26,7 +26,7 @@ class Forward:
 
 
 class _Stopped(Exception):
-    pass
+    """The caller's `on_step` ends the solve."""
 
 
 @torch.no_grad()
