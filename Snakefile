@@ -1,11 +1,18 @@
-"""Every table and figure of the four papers: `snakemake --cores all reproduce`, or another scale with --configfile."""
+"""Every table and figure of the four papers: `snakemake --cores all reproduce`; --config scale=NAME for another scale."""
 
 import sys
 
-# Snakemake merges config files, so the demo is loaded only where no other was asked for.
-if not workflow.configfiles:
+from deqbench.errors import UserError
+from deqbench.workflow import scale_file
 
-    configfile: "config/demo.yaml"
+# Snakemake merges config files, so a scale is loaded only where --configfile gave none.
+if not workflow.configfiles:
+    try:
+        SCALE_FILE = scale_file(config)
+    except UserError as error:
+        sys.exit(f"deqbench: {error}")
+
+    configfile: SCALE_FILE
 
 
 include: "rules/common.smk"

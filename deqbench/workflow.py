@@ -6,11 +6,20 @@ from typing import Any
 
 import psutil
 
-from deqbench.errors import UserError
+from deqbench.errors import UserError, unknown
 from deqbench.records import read_json, write_json
 
 OWNERS = Path(".snakemake/deqbench-owners")
 LOCKS = Path(".snakemake/locks")
+
+
+def scale_file(config: Any) -> str:
+    """The file of the scale that `--config scale=` asks for, else the demo's. UserError: there is none of that name."""
+    files = {path.stem: str(path) for path in sorted(Path("config").glob("*.yaml")) if path.stem != "zoo"}
+    asked = str(config.get("scale", "demo"))
+    if asked not in files:
+        raise unknown("--config: scale", asked, files)
+    return files[asked]
 
 
 def config_source(workflow: Any) -> str:

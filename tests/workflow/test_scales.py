@@ -61,6 +61,18 @@ def test_of_the_demo_nothing_survives_in_the_smoke_scale(workspace):
     assert planned(ran)["dataset"] == 1
 
 
+def test_a_scale_is_asked_for_by_its_name_or_by_its_file(workspace):
+    by_name = workspace.snakemake("--dry-run", "--config", "scale=smoke")
+    by_file = workspace.snakemake("--dry-run", "--configfile", "config/smoke.yaml")
+    assert mentioned(by_name, {"demo", "tissue"}) == set()
+    assert planned(by_name) == planned(by_file)
+
+
+def test_an_unknown_scale_is_answered_with_the_known_ones(workspace):
+    found = sentence(workspace.snakemake("--dry-run", "--config", "scale=smoek"))
+    assert found == "--config: scale: expected one of demo, medium, paper, smoke; found 'smoek' (did you mean 'smoke'?)"
+
+
 def test_a_value_on_the_command_line_wins_over_the_demo(workspace):
     target = "results/demo/deq-ddim/figure-2/digits.safetensors"
     seeds = []
