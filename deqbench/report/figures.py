@@ -11,7 +11,7 @@ from deqbench.errors import unknown
 from deqbench.papers import Exhibit
 from deqbench.records import write_frame, write_json
 from deqbench.report.blocks import number
-from deqbench.report.canvas import canvas, picture, pixels
+from deqbench.report.canvas import pixels, sheet
 from deqbench.report.curves import draw_curves, quantity
 from deqbench.report.pareto import draw_pareto
 from deqbench.report.performance import draw_errors
@@ -108,13 +108,6 @@ def _grid(
     path: Path, shown: dict[str, np.ndarray], heads: list[str], labels: Sequence[str], size: tuple[float, float]
 ) -> None:
     """Rows of images, those of `joint` (k, n, C, H, W) with their `error` (k, n) below, and the `sequential` ones."""
-    with canvas(path, (len(labels), len(heads)), size) as (_, axes):
-        for row, images in enumerate((*shown["joint"], shown["sequential"])):
-            for ax, image in zip(axes[row], images, strict=True):
-                picture(ax, image)
-            axes[row, 0].set_ylabel(labels[row], rotation=0, ha="right", va="center")
-        for row, errors in enumerate(shown["error"]):
-            for ax, error in zip(axes[row], errors, strict=True):
-                ax.set_xlabel(f"{error:.1e}" if error else "0", fontsize=7.5)
-        for ax, head in zip(axes[0], heads, strict=True):
-            ax.set_title(head)
+    errors = [[f"{error:.1e}" if error else "0" for error in line] for line in shown["error"]]
+    images = (*shown["joint"], shown["sequential"])
+    sheet(path, heads, list(zip(labels, images, [*errors, [""] * len(heads)], strict=True)), size)

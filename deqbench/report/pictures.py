@@ -10,7 +10,7 @@ import pandas as pd
 from deqbench.papers import Exhibit
 from deqbench.records import write_frame
 from deqbench.report.blocks import number
-from deqbench.report.canvas import canvas, picture, pixels
+from deqbench.report.canvas import pixels, sheet
 from deqbench.report.sources import of_kind, tensors
 
 Images = Any  # (n, C, H, W)
@@ -92,17 +92,9 @@ def _sheet(
     """Draws one file: a row of images for each label, the losses below. Its entry for the page."""
     name = f"{about['dataset']}-{about['T']}.svg"
     size = (0.95 * len(heads) + 1.5, 1.12 * len(rows) + 0.35)
-    with canvas(out / name, (len(rows), len(heads)), size) as (_, axes):
-        for line, (label, images), below in zip(axes, rows, losses, strict=True):
-            line[0].set_ylabel(label.replace(", ", ",\n"), rotation=0, ha="right", va="center")
-            for ax, image, value in zip(line, images, below, strict=True):
-                if image is None:
-                    ax.set_axis_off()
-                    continue
-                picture(ax, image)
-                ax.set_xlabel("" if value is None else number(value, ".3g"), fontsize=7.5)
-        for ax, head in zip(axes[0], heads, strict=True):
-            ax.set_title(head)
+    below = [["" if value is None else number(value, ".3g") for value in line] for line in losses]
+    shown = [(label.replace(", ", ",\n"), images, words) for (label, images), words in zip(rows, below, strict=True)]
+    sheet(out / name, heads, shown, size)
     title = f"{about['dataset']}, T = {about['T']}"
     alt = f"Images of {title}: a row each for {', '.join(label for label, _ in rows)}; columns {', '.join(heads)}."
     return {"file": name, "title": title, "alt": alt, "width": pixels(size)}
