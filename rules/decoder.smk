@@ -11,13 +11,15 @@ SWEPT = {
         for file in ("seconds.csv", "ladder.csv", "points.parquet")
     ]
 }
+SWEEP_SHARED = [name for name in SWEEP_MODELS if SWEEP.models[name].shared]
+SWEEP_ALONE = [name for name in SWEEP_MODELS if name not in SWEEP_SHARED]
 
 
 rule decoder_sweep:
     message:
         "decoder-inversion/sweep: every method on {wildcards.model}"
     input:
-        autoencoder=lambda w: autoencoder(w.model),
+        autoencoders=lambda w: autoencoder(w.model),
         targets=f"{DECODING}/targets/{{model}}.safetensors",
     output:
         records=f"{DECODING}/sweep/{{model}}/errors.csv",
@@ -26,8 +28,11 @@ rule decoder_sweep:
         f"{LOGS}/decoder-inversion/sweep/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/decoder-inversion/sweep/{{model}}.tsv"
+    wildcard_constraints:
+        model="|".join(SWEEP_ALONE) or "none",
     params:
         settings=settings(jobs.decoder.sweep, "model"),
+        folder=subpath(output[0], ancestor=2),
         code=code("decoder"),
     threads: LIMITS.threads
     resources:
@@ -35,8 +40,39 @@ rule decoder_sweep:
         mem_mb=LIMITS.mem_mb,
         gpu=LIMITS.gpu,
     shell:
-        "deqbench decoder sweep --settings {params.settings:q} --autoencoder {input.autoencoder}"
-        " --targets {input.targets} --threads {threads} --out {output.records} --traces {output.traces} 2> {log}"
+        "deqbench decoder sweep --settings {params.settings:q} --autoencoder {input.autoencoders}"
+        " --targets {input.targets} --threads {threads} --out {params.folder} 2> {log}"
+
+
+if SWEEP_SHARED:
+
+    rule decoder_sweeps:
+        message:
+            f"decoder-inversion/sweep: every method on {', '.join(SWEEP_SHARED)}"
+        input:
+            autoencoders=[autoencoder(model) for model in SWEEP_SHARED],
+            targets=[f"{DECODING}/targets/{model}.safetensors" for model in SWEEP_SHARED],
+        output:
+            records=[f"{DECODING}/sweep/{model}/errors.csv" for model in SWEEP_SHARED],
+            traces=[f"{DECODING}/sweep/{model}/traces.parquet" for model in SWEEP_SHARED],
+        log:
+            f"{LOGS}/decoder-inversion/sweep.log",
+        benchmark:
+            f"{BENCHMARKS}/decoder-inversion/sweep.tsv"
+        params:
+            settings=settings(jobs.decoder.sweep),
+            autoencoders=lambda w, input: " ".join(f"--autoencoder {autoencoder(model)}" for model in SWEEP_SHARED),
+            targets=lambda w, input: " ".join(f"--targets {file}" for file in input.targets),
+            folder=subpath(output[0], ancestor=2),
+            code=code("decoder"),
+        threads: LIMITS.threads
+        resources:
+            runtime=LIMITS.runtime,
+            mem_mb=LIMITS.mem_mb,
+            gpu=LIMITS.gpu,
+        shell:
+            "deqbench decoder sweep {params.autoencoders} {params.targets} --settings {params.settings:q}"
+            " --threads {threads} --out {params.folder} 2> {log}"
 
 
 rule decoder_times:

@@ -27,24 +27,25 @@ def _frame(rows: list[dict[str, Any]], model: str) -> pd.DataFrame:
 @app.command()
 def sweep(
     settings: Settings,
-    autoencoder: Annotated[Path, typer.Option(help="folder of the autoencoder, in diffusers' format")],
-    targets: Annotated[Path, typer.Option(help="the model's targets")],
-    out: Out,
-    traces: Annotated[Path, typer.Option(help="traces to write (Parquet)")],
+    autoencoder: Autoencoders,
+    targets: TargetFiles,
+    out: Annotated[Path, typer.Option(help="folder for a folder a model: errors.csv and traces.parquet")],
     threads: Threads = 0,
 ) -> None:
-    """Errors by iteration of every method on one model's targets, rates chosen on tuning targets."""
+    """Errors by iteration of every method on the targets of some models, rates chosen on tuning targets."""
     from deqbench.data import autoencoders
     from deqbench.decoder_inversion import sweep as sweeping
     from deqbench.decoder_inversion import targets as target_files
 
-    job = parse_job(jobs.decoder.SweepJob, settings)
+    work = parse_job(jobs.decoder.Sweeps, settings)
     provenance.set_threads(threads)
-    with provenance.recorded(traces, "decoder sweep", job.model_dump(), job.device):
-        with steps_bar(f"sweep on {job.name}", len(job.inverters)) as on_step:
-            found = sweeping.sweep(autoencoders.load(autoencoder), target_files.load(targets), job, on_step)
-        write_records(out, _frame(found.records, job.name))
-        write_frame(traces, pd.concat(found.traces, ignore_index=True).assign(dataset=job.name))
+    for (model, job), folder, file in zip(work.models.items(), autoencoder, targets, strict=True):
+        traces = out / model / "traces.parquet"
+        with provenance.recorded(traces, "decoder sweep", job.model_dump(), job.device):
+            with steps_bar(f"sweep on {model}", len(job.inverters)) as on_step:
+                found = sweeping.sweep(autoencoders.load(folder), target_files.load(file), job, on_step)
+            write_records(out / model / "errors.csv", _frame(found.records, model))
+            write_frame(traces, pd.concat(found.traces, ignore_index=True).assign(dataset=model))
 
 
 @app.command()
@@ -82,8 +83,9 @@ def ladder(
         whole = read_frame(times)
         timed, traced = whole[whole["dataset"] == job.name], read_frame(traces)
         clocked = frontier.clocked(traced, timed)
-        still = set(traced.groupby("method")["iteration"].max().loc[lambda last: last == 0].index)
-        rows = [*frontier.runtimes(timed, job.budgets, still), *frontier.midway(clocked, job.ladder)]
+        longest = traced[traced["chosen"]].groupby("method")["iteration"].max()
+        ran = {str(method): int(last) for method, last in longest.items()}
+        rows = [*frontier.runtimes(timed, job.budgets, ran), *frontier.midway(clocked, job.ladder)]
         write_records(out, _frame(rows, job.name))
         write_records(climb, _frame(list(frontier.climb(clocked, job.ladder)), job.name))
         write_frame(points, frontier.points(clocked).assign(dataset=job.name))

@@ -93,7 +93,8 @@ def midway(traces: pd.DataFrame, ladder: Ladder) -> Iterator[Row]:
     baseline's plateau, and what else is said against it.
 
     The plateau is the baseline's last iterate in its longest run; plateau_drop_db is what the last `within` iterations
-    of that run still gained (NaN: it was shorter), so that the page can say whether it was one. speedup: the baseline's
+    of that run still gained (NaN: it was shorter), so that the page can say whether it was one, and plateau_at is that
+    last iteration. speedup: the baseline's
     seconds to the middle level over the method's (NaN: one of both never gets there). best_db is the least error of a
     method, and ends_lower_db how far that lies below the plateau. gain_db is the baseline's error after its smallest
     budget, less the method's least error within the same seconds (NaN: it has no iterate by then).
@@ -116,7 +117,7 @@ class _Against:
     def __init__(self, base: pd.DataFrame, start: "pd.Series[float]", ladder: Ladder) -> None:
         longest = base[base["budget"] == base["budget"].max()]
         last = int(longest["iteration"].max())
-        self.end = _at(longest, last)
+        self.last, self.end = last, _at(longest, last)
         self.gained = _at(longest, last - ladder.within).reindex(self.end.index) - self.end
         self.half = (start + self.end) / 2
         self.hit = reached(base, self.half)
@@ -135,8 +136,10 @@ class _Against:
             "gain_db": (self.first - within, "dB"),
             "best_db": (best, "dB"),
             "ends_lower_db": (self.end - best, "dB"),
-            **({"plateau_drop_db": (self.gained, "dB")} if itself else {}),
         }
+        if itself:
+            columns["plateau_drop_db"] = self.gained, "dB"
+            columns["plateau_at"] = pd.Series(float(self.last), index=self.end.index), "iterations"
         for metric, (values, unit) in columns.items():
             for image in self.end.index:
                 yield {"image": image, "metric": metric, "value": float(values[image]), "unit": unit}
@@ -146,14 +149,17 @@ def _at(traces: pd.DataFrame, iteration: int) -> "pd.Series[float]":
     return traces[traces["iteration"] == iteration].groupby("image")["nmse_db"].first()
 
 
-def runtimes(times: pd.DataFrame, budgets: dict[str, list[int]], encoders: set[str]) -> Iterator[Row]:
+def runtimes(times: pd.DataFrame, budgets: dict[str, list[int]], ran: dict[str, int]) -> Iterator[Row]:
     """Records of run_s by method, declared budget and timed image: a budget that was not timed is extended linearly.
 
+    ran: the iterations of each method's longest run, for one that stopped at its plateau takes no longer.
     An encoder, which has no iterations, stands at every budget.
     """
     declared = sorted({b for found in budgets.values() for b in found})
     for (method, image), part in times.groupby(["method", "image"], sort=False):
-        wanted = np.array(declared if method in encoders else budgets.get(str(method), []))
-        for budget, value in zip(wanted, seconds(part, str(method), wanted) if len(wanted) else [], strict=True):
+        last = ran[str(method)]
+        wanted = np.array(budgets.get(str(method), []) if last else declared)
+        taken = np.minimum(wanted, last)
+        for budget, value in zip(wanted, seconds(part, str(method), taken) if len(wanted) else [], strict=True):
             about = {"method": method, "iterations": int(budget), "image": image}
             yield {**about, "metric": "run_s", "value": float(value), "unit": "s"}

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from deqbench.decoder_inversion.codec import Codec, nmse
+from deqbench.decoder_inversion.codec import Codec, decibel, nmse
 from deqbench.decoder_inversion.inverters import Step, invert
 
-Stop = Literal["converged", "max_iter", "max_seconds", "diverged"]
+Stop = Literal["converged", "plateau", "max_iter", "max_seconds", "diverged"]
 Keep = Literal["last", "best"]
 
 
@@ -26,6 +26,14 @@ class Inverted:
     seconds: Tensor  # (n + 1,) float64, since the start, until this iterate was at hand
     iterations: Tensor  # (B,) int64, the iterate that z is
     stopped: tuple[Stop, ...]  # B words
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Where a run no longer pays: its mean NMSE in dB has fallen by less than `drop` within the last iterations."""
+
+    drop: float  # dB
+    within: int
 
 
 @torch.no_grad()
@@ -49,6 +57,7 @@ def run(
     keep: Keep = "last",
     reference: Codec | None = None,
     every: int = 1,
+    plateau: Plateau | None = None,
     on_progress: Callable[[int], object] | None = None,
 ) -> Inverted:
     """Inverts images x (B, 3, H, W), or frames, by the named inverter from `start` (None: E(x)).
@@ -57,13 +66,17 @@ def run(
     smallest residual among those looked at, the start among them, so that it is never worse than E(x); "last": the last
     one, finite or not. reference: the codec that residuals are evaluated by, in float32 and without sampling, where the
     method's own are not (None: `codec`); `every`: how many iterations apart. Residuals that a rule needs (tol, best)
-    count in the seconds, those that are only watched do not. z_true is for the trace alone: no method sees it.
+    count in the seconds, those that are only watched do not. z_true is for the trace alone: no method sees it. plateau:
+    a run ends where it has reached one by the true latents, asked every `every` iterations; a benchmark's stop, for
+    nobody else knows them.
 
-    UserError: unknown inverter or option. ValueError: a number out of range.
+    UserError: unknown inverter or option. ValueError: a number out of range, a plateau without z_true.
     """
     if iterations < 0 or every < 1 or not tol >= 0:
         raise ValueError(f"iterations, every, tol: expected at least 0, 1 and 0; found {iterations}, {every} and {tol}")
-    watch = Watch(codec, reference or codec, x, z_true, tol, max_seconds, keep, every, iterations, on_progress)
+    if plateau is not None and z_true is None:
+        raise ValueError("plateau: expected the true latents too; found none")
+    watch = Watch(codec, reference or codec, x, z_true, tol, max_seconds, keep, every, plateau, iterations, on_progress)
     last = invert(name, codec, x, start, options, iterations=iterations, on_step=watch)
     return watch.result(last)
 
@@ -80,6 +93,7 @@ class Watch:
     max_seconds: float | None
     keep: Keep
     every: int
+    plateau: Plateau | None
     iterations: int
     on_progress: Callable[[int], object] | None
     traces: dict[str, list[Tensor]] = field(default_factory=lambda: {"residuals": [], "losses": [], "nmse": []})
@@ -151,7 +165,16 @@ class Watch:
         if self.max_seconds is not None and self.seconds[-1] >= self.max_seconds and step.number < self.iterations:
             self.word = "max_seconds"
             return True
+        if self.plateau is not None and step.number < self.iterations and self._settled(step.number, self.plateau):
+            self.word = "plateau"
+            return True
         return False
+
+    def _settled(self, number: int, plateau: Plateau) -> bool:
+        if number < plateau.within or number % self.every:
+            return False
+        before, now = (decibel(self.traces["nmse"][k]).mean() for k in (number - plateau.within, number))
+        return bool(before - now < plateau.drop)
 
     def result(self, last: Tensor) -> Inverted:
         """What the run has found."""

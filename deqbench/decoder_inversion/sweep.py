@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from deqbench import jobs
 from deqbench.config.decoder import DecoderInverter
 from deqbench.decoder_inversion.codec import Codec, decibel
 from deqbench.decoder_inversion.inverters import REGISTRY
-from deqbench.decoder_inversion.inverting import Inverted, run
+from deqbench.decoder_inversion.inverting import Inverted, Plateau, run
 from deqbench.decoder_inversion.targets import Targets
 from deqbench.metrics.intervals import t_interval
 
 Row = dict[str, Any]
+Rates = dict[int, float | None]  # by budget; None is the options' own
 POSTERIOR = 20240  # added to the job's seed where E draws from its posterior
 
 
@@ -67,12 +69,26 @@ class Method:
         return Codec(self.vae, precision, state=state, posterior=generator, copied=copied, max_batch=self.max_batch)
 
     def invert(
-        self, x: Tensor, rate: float | None, iterations: int, reference: Codec, every: int, z_true: Tensor | None
+        self,
+        x: Tensor,
+        rate: float | None,
+        iterations: int,
+        reference: Codec,
+        every: int,
+        z_true: Tensor | None,
+        plateau: Plateau | None = None,
     ) -> Inverted:
-        """One run. The true latents are for the trace alone."""
-        codec, options = self.codec(), self.options(rate)
+        """One run. The true latents are for the trace, and for the plateau where the run is to end at it."""
         return run(
-            self.inverter.inverter, codec, x, options, iterations, z_true=z_true, reference=reference, every=every
+            self.inverter.inverter,
+            self.codec(),
+            x,
+            self.options(rate),
+            iterations,
+            z_true=z_true,
+            reference=reference,
+            every=every,
+            plateau=plateau,
         )
 
 
@@ -85,15 +101,17 @@ def sweep(
     """Records and traces of every method on the test targets, at rates chosen on the tuning targets."""
     vae = vae.to(job.device).eval()
     reference, out = Codec(vae, max_batch=job.max_batch), Outcome()
+    targets = targets | {"test": targets["test"].first(job.images or len(targets["test"].z))}
     images = {split: found.images(job.model.quantised).to(job.device) for split, found in targets.items()}
     for done, (name, inverter) in enumerate(job.inverters.items(), start=1):
         method = Method(name, inverter, vae, job.seed, job.max_batch)
         budgets = job.budgets[name]
-        chosen = _chosen(method, budgets, images["tuning"], targets["tuning"].z.to(job.device), reference)
+        end = Plateau(job.plateau, job.within) if name in job.to_plateau and not method.scheduled else None
+        ask = partial(method.invert, reference=reference, every=job.record_every, plateau=end)
+        chosen = _chosen(method, budgets, partial(ask, images["tuning"], z_true=targets["tuning"].z.to(job.device)))
         frames = [
-            traces(method, rate, budget, found, job)
+            traces(method, rate, budget, ask(images["test"], rate, budget, z_true=targets["test"].z), job)
             for rate, budget in _planned(method, budgets, chosen, job.all_rates)
-            for found in [method.invert(images["test"], rate, budget, reference, job.record_every, targets["test"].z)]
         ]
         frame = pd.concat(frames, ignore_index=True)
         frame["chosen"] = _is_chosen(method, frame, chosen)
@@ -105,7 +123,7 @@ def sweep(
     return out
 
 
-def _is_chosen(method: Method, frame: pd.DataFrame, chosen: dict[int, float | None]) -> list[bool]:
+def _is_chosen(method: Method, frame: pd.DataFrame, chosen: Rates) -> list[bool]:
     """Which rows are of a run at a chosen rate: of its own budget where the method is scheduled."""
     rates = {budget: method.own_rate(rate) for budget, rate in chosen.items()}
     return [
@@ -114,9 +132,7 @@ def _is_chosen(method: Method, frame: pd.DataFrame, chosen: dict[int, float | No
     ]
 
 
-def _planned(
-    method: Method, budgets: list[int], chosen: dict[int, float | None], all_rates: bool
-) -> list[tuple[float | None, int]]:
+def _planned(method: Method, budgets: list[int], chosen: Rates, all_rates: bool) -> list[tuple[float | None, int]]:
     """Rate and budget of each run on the test targets: of a method without schedule only the longest of each rate."""
     pairs = [(rate, b) for b in budgets for rate in (method.rates if all_rates else [chosen[b]])]
     if method.scheduled:
@@ -127,14 +143,17 @@ def _planned(
     return list(longest.items())
 
 
-def _chosen(method: Method, budgets: list[int], x: Tensor, z_true: Tensor, reference: Codec) -> dict[int, float | None]:
-    """By budget, the rate of the least mean NMSE in dB on tuning targets; a run that is not finite is never chosen."""
+def _chosen(method: Method, budgets: list[int], tuning: Callable[[float | None, int], Inverted]) -> Rates:
+    """By budget, the rate of the least mean NMSE in dB on tuning targets; a run that is not finite is never chosen.
+
+    tuning: of a rate and iterations, the run on those targets.
+    """
     if len(method.rates) == 1:
         return dict.fromkeys(budgets, method.rates[0])
     errors: dict[int, dict[float | None, float]] = {budget: {} for budget in budgets}
     for rate in method.rates:
         for budget in budgets if method.scheduled else budgets[-1:]:
-            found = method.invert(x, rate, budget, reference, budget, z_true)
+            found = tuning(rate, budget)
             for b in [budget] if method.scheduled else budgets:
                 errors[b][rate] = _mean_decibel(found.nmse[min(b, len(found.nmse) - 1)])
     return {budget: min(tried, key=lambda rate: tried[rate]) for budget, tried in errors.items()}
@@ -172,7 +191,7 @@ def traces(method: Method, rate: float | None, budget: int, found: Inverted, job
 
 
 def records(
-    method: Method, frame: pd.DataFrame, budgets: list[int], chosen: dict[int, float | None], declared: list[int]
+    method: Method, frame: pd.DataFrame, budgets: list[int], chosen: Rates, declared: list[int]
 ) -> Iterator[Row]:
     """Errors at the declared budgets, at the chosen rate. The encoder, which has no iterations, stands at each one."""
     has_none = frame["iteration"].max() == 0
@@ -184,6 +203,7 @@ def records(
         at = runs[runs["iteration"] == min(budget, runs["iteration"].max())]
         about = {"method": method.name, "precision": method.inverter.precision, "rate": rate, "iterations": budget}
         yield from ({**about, **row} for row in _errors(at))
+        yield {**about, "metric": "iterations_run", "value": int(at["iteration"].max()), "unit": "iterations"}
 
 
 def _errors(at: pd.DataFrame) -> Iterator[Row]:

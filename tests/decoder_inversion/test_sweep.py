@@ -44,6 +44,7 @@ def job(**changes) -> jobs.decoder.SweepJob:
     model = Model(autoencoder="a", targets="codes", quantised=False)
     about = {"seed": 0, "name": "m", "model": model, "device": "cpu", "max_batch": 8}
     whole = {"inverters": INVERTERS, "budgets": BUDGETS, "all_rates": False, "dense": 3, "record_every": 5}
+    whole |= {"images": None, "to_plateau": [], "plateau": 0.05, "within": 5}
     return jobs.decoder.SweepJob(**about, **{**whole, **changes})
 
 
@@ -122,6 +123,42 @@ def test_all_rates_are_run_on_test_targets_where_that_is_asked(vae, targets):
     assert frame[frame["chosen"]]["rate"].nunique() == 1
 
 
+def test_a_method_named_for_it_stops_at_its_plateau_and_says_where(vae, targets):
+    forward = {"forward": DecoderInverter(inverter="forward", options={"rho": 0.2})}
+    budgets = {"forward": [10, 400]}
+    whole = sweep.sweep(vae, targets, job(inverters=forward, budgets=budgets, record_every=2)).traces[0]
+    level = (10 * np.log10(whole.set_index("iteration")["nmse"])).groupby(level=0).mean()
+    drop = float(level[10] - level[20])  # less than this is first gained somewhere after 20
+    ended = sweep.sweep(
+        vae,
+        targets,
+        job(inverters=forward, budgets=budgets, record_every=2, to_plateau=["forward"], plateau=drop, within=10),
+    )
+    last = int(ended.traces[0]["iteration"].max())
+    gained = {k: float(level[k - 10] - level[k]) for k in level.index if k >= 10 and k - 10 in level.index}
+    assert last == min(k for k, gain in gained.items() if gain < drop) < 400
+    rows = pd.DataFrame(ended.records).query("metric == 'iterations_run'").set_index("iterations")["value"]
+    assert rows.to_dict() == {10: 10, 400: last}
+
+
+def test_a_scheduled_method_runs_to_its_budget_whatever_it_gains(vae, targets):
+    frozen = {"s": DecoderInverter(inverter="adam", options={"lr": 1e-9, "schedule": "warmup-cosine"})}
+    found = sweep.sweep(
+        vae, targets, job(inverters=frozen, budgets={"s": [20]}, to_plateau=["s"], plateau=1.0, within=5)
+    ).traces[0]
+    assert found["iteration"].max() == 20
+
+
+def test_a_sweep_may_leave_out_the_last_test_targets(vae, targets, traces):
+    only = {"forward": DecoderInverter(inverter="forward", options={"rho": 0.2})}
+    few, all_of_them = (
+        sweep.sweep(vae, targets, job(inverters=only, images=n)).traces[0].set_index(["iteration", "image"])["nmse"]
+        for n in (2, None)
+    )
+    assert len(all_of_them) == 2 * len(few)
+    np.testing.assert_allclose(few, all_of_them[few.index], rtol=1e-4)
+
+
 def test_times_hold_every_method_budget_and_image_and_reach_beyond_by_lines(vae, targets):
     about = jobs.decoder.DecoderJob(**{name: getattr(job(), name) for name in jobs.decoder.DecoderJob.model_fields})
     timed = jobs.decoder.TimeSweep(
@@ -188,6 +225,7 @@ def test_against_a_baseline_the_middle_level_the_plateau_and_equal_seconds_are_t
     assert value["ends_lower_db", "ours", 0] == pytest.approx(2)
     assert value["gain_db", "ours", 0] == pytest.approx(2)  # within 12 s it has made all its 6 iterations
     assert value["plateau_drop_db", "gradient", 0] == pytest.approx(2)
+    assert value["plateau_at", "gradient", 1] == 6
     assert ("plateau_drop_db", "ours", 0) not in value.index
 
 
@@ -199,7 +237,12 @@ def test_an_image_that_diverged_is_not_left_out_of_a_setting():
 
 
 def test_run_times_are_extended_to_the_declared_budgets():
-    rows = pd.DataFrame(frontier.runtimes(TIMES, {"gradient": [4], "ours": [2, 4]}, {"ours"}))
+    budgets = {"gradient": [4], "ours": [2, 4]}
+    rows = pd.DataFrame(frontier.runtimes(TIMES, budgets, {"gradient": 4, "ours": 4}))
     assert rows.set_index(["method", "iterations"])["value"].to_dict() == pytest.approx(
         {("gradient", 4): 8.0, ("ours", 2): 2.0, ("ours", 4): 4.0}
     )
+    rows = pd.DataFrame(frontier.runtimes(TIMES, budgets, {"gradient": 3, "ours": 0}))
+    assert rows.set_index(["method", "iterations"])["value"].to_dict() == pytest.approx(
+        {("gradient", 4): 6.0, ("ours", 2): 0.0, ("ours", 4): 0.0}
+    ), "a run that stopped at 3 takes the seconds of 3, an encoder those of its start"

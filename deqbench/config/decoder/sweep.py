@@ -16,8 +16,14 @@ class Swept(Strict):
     inverters: list[Name] = Field(min_length=1, description="methods, the encoder among them")
     budgets: Steps = Field(description="iterations that errors are reported at")
     limits: dict[Name, Steps] = Field({}, description="budgets by method, where they are others")
+    images: int | None = Field(None, ge=2, description="only so many of the test targets; none: all")
     all_rates: bool = Field(False, description="test targets at every rate tried, for figure 3")
+    to_plateau: list[Name] = Field(
+        [],
+        description="methods that stop at the ladder's plateau, or at their largest budget; scheduled ones only there",
+    )
     timed: int = Field(0, ge=0, description="test images that every method is timed on, one at a time, in turn")
+    shared: bool = Field(False, description="swept in one process with the others that are")
 
     def named(self, name: str) -> list[int]:
         """The budgets of a method, rising."""
@@ -50,11 +56,21 @@ class Sweep(Strict):
                 raise ValueError(f"expected two timed budgets of {name} at least; found {found}")
         return self
 
+    @model_validator(mode="after")
+    def _plateau_traced(self) -> "Sweep":
+        asked = any(swept.to_plateau for swept in self.models.values())
+        if asked and self.ladder.within % self.record_every:
+            raise ValueError(
+                f"ladder.within: expected a multiple of record_every, {self.record_every}; found {self.ladder.within}"
+            )
+        return self
+
     def names(self, models: Container[str], inverters: Container[str]) -> Iterator[tuple[str, str, Container[str]]]:
         """Key, name found and names known of everything that the section refers to."""
         for model, swept in self.models.items():
             yield "models", model, models
             yield from ((f"models.{model}.inverters", name, inverters) for name in swept.inverters)
+            yield from ((f"models.{model}.to_plateau", name, swept.inverters) for name in swept.to_plateau)
             yield from ((f"models.{model}.limits", name, swept.inverters) for name in swept.limits)
         yield from (("ladder.baselines", name, inverters) for name in self.ladder.baselines)
         yield from (("timed_more", name, inverters) for name in self.timed_more)

@@ -2,7 +2,7 @@
 
 from deqbench.jobs.decoder.common import PAPER, DecoderJob, decoder_record, method_options, place
 from deqbench.jobs.decoder.studies import CodecBytes, CodecStudy, codec_bytes, codec_study
-from deqbench.jobs.decoder.sweep import LadderJob, SweepJob, TimeSweep, ladder, sweep, time_sweep
+from deqbench.jobs.decoder.sweep import LadderJob, SweepJob, Sweeps, TimeSweep, ladder, sweep, time_sweep
 from deqbench.jobs.decoder.targets import MakeTargets, make_targets
 from deqbench.jobs.decoder.watermark import EditJob, MarkJob, TimeMarks, edit, mark, time_marks
 
@@ -16,6 +16,7 @@ __all__ = [
     "MakeTargets",
     "MarkJob",
     "SweepJob",
+    "Sweeps",
     "TimeMarks",
     "TimeSweep",
     "codec_bytes",

@@ -14,9 +14,19 @@ class SweepJob(DecoderJob):
 
     inverters: dict[str, DecoderInverter]
     budgets: dict[str, list[int]]  # by method, rising
+    images: int | None  # of the test targets; None: all
     all_rates: bool
     dense: int
     record_every: int
+    to_plateau: list[str]
+    plateau: float  # dB within `within` iterations
+    within: int
+
+
+class Sweeps(Strict):
+    """The sweeps that one process makes."""
+
+    models: dict[str, SweepJob]
 
 
 class TimeSweep(Strict):
@@ -53,16 +63,25 @@ def swept(config: Config, model: str) -> Swept:
     return found
 
 
-def sweep(config: Config, model: str) -> SweepJob:
-    """The slice behind one model's inversions."""
+def sweep(config: Config, model: str | None = None) -> Sweeps:
+    """The slice behind one model's inversions, or those of all models that share a process."""
+    shared = [name for name, found in section(config).models.items() if found.shared]
+    return Sweeps(models={name: _sweep(config, name) for name in ([model] if model else shared)})
+
+
+def _sweep(config: Config, model: str) -> SweepJob:
     found, whole = swept(config, model), section(config)
     return SweepJob(
         **place(config, model),
         inverters={name: paper(config).inverters[name] for name in found.inverters},
         budgets={name: found.named(name) for name in found.inverters},
+        images=found.images,
         all_rates=found.all_rates,
         dense=whole.dense,
         record_every=whole.record_every,
+        to_plateau=found.to_plateau,
+        plateau=whole.ladder.plateau,
+        within=whole.ladder.within,
     )
 
 
