@@ -41,7 +41,7 @@ class Codec:
         same = next(vae.parameters()).dtype == self.dtype
         self.vae: Any = vae if same else nn.Module.to(copy.deepcopy(vae), self.dtype)  # without diffusers' warning
         if not same and self.dtype == torch.float16:
-            # PyTorch has no fast fp16 convolution for most CPUs, and its slow one takes 11 times as long for one NCHW image
+            # most CPUs get PyTorch's slow fp16 convolution, which takes 11 times as long where one image comes as NCHW
             self.vae.to(memory_format=torch.channels_last)
         config: Any = self.vae.config
         self.scale = float(config.get("scaling_factor") or 1.0)

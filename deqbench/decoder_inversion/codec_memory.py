@@ -3,6 +3,7 @@
 import copy
 import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,17 @@ def peak_bytes(run: Callable[[], object], known: list[Tensor]) -> dict[str, int]
     return {"peak": live.peak, "saved": saved.peak}
 
 
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Keeps the collector off what exists already, which every `peak_bytes` would else look through again."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def process_bytes(run: Callable[[], object]) -> int | None:
     """Bytes by which `run` raises the peak of the process's resident memory; None where it cannot be reset (not Linux).
 
@@ -132,13 +144,11 @@ def memory(vae: Any, resolutions: list[int], batches: list[int], generator: torc
     the same `_whole` with weights.
     """
     kinds = {name: codec for name, kind in KINDS.items() if (codec := codec_for(vae, kind)) is not None}
-    gc.freeze()  # else every run would look through all modules' objects again
     sizes = [(pixels, 1) for pixels in resolutions] + [(min(resolutions), batch) for batch in batches if batch > 1]
     for pixels, batch in sizes:
         x, z = pair(vae, pixels, batch, generator)
-        counted = {}
-        for name, codec in kinds.items():
-            counted[name] = _counted(codec, KINDS[name], x, z)
+        with frozen():
+            counted = {name: _counted(codec, KINDS[name], x, z) for name, codec in kinds.items()}
         for name, metrics in counted.items():
             for metric, value in {**metrics, **_compared(name, counted)}.items():
                 key = {"pixels": pixels, "batch": batch, "method": name, "metric": metric}

@@ -1,9 +1,7 @@
 """Frames of a video that fit a budget of bytes, and how to cut a video so that it fits. Source: abstract."""
 
-import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.decoder_inversion.codec_memory import KINDS, codec_for, iteration, pair, peak_bytes
+from deqbench.decoder_inversion.codec_memory import KINDS, codec_for, frozen, iteration, pair, peak_bytes
 from deqbench.errors import UserError
 
 Row = dict[str, Any]
@@ -58,6 +56,7 @@ def line_of(codec: Codec, x: Tensor, *, gradient: bool = False, counts: tuple[in
 def frames_that_fit(codec: Codec, x: Tensor, budget_bytes: float, *, gradient: bool = False) -> int:
     """How many of the frames x (F, 3, H, W) an iteration may take at once within the budget of bytes, weights apart.
 
+    E and D treat frames one by one, so that a codec with this `max_batch` gives what the whole would.
     UserError: not even one fits, or there are none.
     """
     if not len(x):
@@ -72,17 +71,6 @@ def frames_that_fit(codec: Codec, x: Tensor, budget_bytes: float, *, gradient: b
     return min(count, len(x))
 
 
-def chunks(codec: Codec, x: Tensor, budget_bytes: float, *, gradient: bool = False) -> list[slice]:
-    """Slices of the frames x (F, 3, H, W), as even as they can be, each of which fits the budget. UserError as above.
-
-    E and D treat frames one by one, so that an inversion slice by slice gives what the whole would.
-    """
-    most = frames_that_fit(codec, x, budget_bytes, gradient=gradient)
-    parts = -(-len(x) // most)
-    ends = [len(x) * part // parts for part in range(parts + 1)]
-    return [slice(start, end) for start, end in pairwise(ends)]
-
-
 def frames(
     vae: Any, pixels: int, counts: list[int], held_out: int, budget_bytes: float, generator: torch.Generator
 ) -> Iterator[Row]:
@@ -94,15 +82,15 @@ def frames(
     """
     x, z = pair(vae, pixels, max(*counts, held_out), generator)
     lines, checked, weights = {}, {}, {}
-    gc.freeze()  # as for `memory`
-    for name, kind in KINDS.items():
-        if kind.family == "encoder" or (codec := codec_for(vae, kind)) is None:
-            continue
-        known = [*codec.vae.parameters()]
-        measure = _measure(codec, kind.family, x, z, known)
-        lines[name] = Line.through(counts, [measure(n) for n in counts])
-        checked[name] = lines[name].at(held_out) / measure(held_out)
-        weights[name] = sum(tensor.untyped_storage().nbytes() for tensor in (*known, *codec.vae.buffers()))
+    with frozen():
+        for name, kind in KINDS.items():
+            if kind.family == "encoder" or (codec := codec_for(vae, kind)) is None:
+                continue
+            known = [*codec.vae.parameters()]
+            measure = _measure(codec, kind.family, x, z, known)
+            lines[name] = Line.through(counts, [measure(n) for n in counts])
+            checked[name] = lines[name].at(held_out) / measure(held_out)
+            weights[name] = sum(tensor.untyped_storage().nbytes() for tensor in (*known, *codec.vae.buffers()))
     four = lines["gradient"].at(4) + weights["gradient"]
     for name, line in lines.items():
         metrics = {

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec
+from deqbench.decoder_inversion.frames import frames_that_fit
 from deqbench.decoder_inversion.inverters import inverters
 from deqbench.decoder_inversion.inverting import Stop, run
 from deqbench.errors import UserError, unknown
@@ -45,6 +46,7 @@ def invert_decoder(
     keep: Literal["last", "best"] = "last",
     options: dict[str, Any] | None = None,
     max_batch: int = 64,
+    max_bytes: float | None = None,
     progress: bool = True,
 ) -> DecoderInversionResult:
     """The latents z with D(z) = images, for a decoder D of diffusers.
@@ -53,9 +55,10 @@ def invert_decoder(
     frames (B, F, 3, H, W), or a list of PIL images of one size. method: ours, forward, inertial, adam, anderson,
     gradient or encoder, with its settings in `options`. bits: of the network; latents are kept in 32. tol: an image
     stops at this relative residual. keep "best": the iterate of the least residual, evaluated in 32 bit, so that half
-    precision never ends worse than it began. max_batch: pictures passed through the network at once.
+    precision never ends worse than it began. max_batch: pictures passed through the network at once, max_bytes: and no
+    more than an iteration takes within so many bytes of tensors, weights and what the method itself keeps apart.
 
-    UserError: an argument that is none of these.
+    UserError: an argument that is none of these, or bytes that not one picture fits.
     """
     if method not in inverters():
         raise unknown("method", method, inverters())
@@ -63,6 +66,9 @@ def invert_decoder(
         raise UserError(f"bits: expected one of 32, 16, 'bf16'; found {bits!r}")
     vae = _loaded(vae)
     x = _pictures(images).to(next(vae.parameters()).device)
+    if max_bytes is not None:
+        whole = Codec(vae, "fp32")  # residuals are evaluated in 32 bit whatever the method's are
+        max_batch = min(max_batch, frames_that_fit(whole, x.flatten(0, -4), max_bytes, gradient=method == "gradient"))
     codec = Codec(vae, PRECISIONS[bits], max_batch=max_batch)
     reference = codec if codec.exact else Codec(vae, "fp32", max_batch=max_batch)
     with _bar(method, iterations, progress) as on_progress:

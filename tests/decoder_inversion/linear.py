@@ -12,6 +12,7 @@ class LinearCodec:
     state = torch.float64
     posterior = None
     exact = True
+    max_batch = 64
 
     def __init__(self, middle: Tensor, pixels: int = 12) -> None:
         generator = torch.Generator().manual_seed(7)

@@ -1,5 +1,6 @@
 """Bytes of iterations counted by hand, and frames that fit a budget."""
 
+import gc
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,8 @@ from torch import nn
 
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.codec_memory import KINDS, codec_for, iteration, memory, pair, peak_bytes, process_bytes
-from deqbench.decoder_inversion.frames import Line, chunks, frames, frames_that_fit
+from deqbench.decoder_inversion.frames import Line, frames, frames_that_fit
+from deqbench.decoder_inversion.inverters.gradient import pixel_gradient
 from deqbench.errors import UserError
 from tests.decoder_inversion import tiny
 
@@ -65,7 +67,7 @@ def test_a_line_holds_as_many_frames_as_its_bytes():
 
 
 @pytest.mark.parametrize("gradient", [False, True])
-def test_chunks_fit_and_one_more_frame_would_not(gradient):
+def test_the_frames_fit_and_one_more_would_not(gradient):
     codec = Codec(Chain(6))
     x = torch.rand(11, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     family = "gradient" if gradient else "free"
@@ -76,21 +78,41 @@ def test_chunks_fit_and_one_more_frame_would_not(gradient):
     budget = needed(4)
     most = frames_that_fit(codec, x, budget, gradient=gradient)
     assert most == 4 and needed(most) <= budget < needed(most + 1)
-    parts = chunks(codec, x, budget, gradient=gradient)
-    assert torch.equal(torch.cat([x[part] for part in parts]), x)
-    assert [part.stop - part.start for part in parts] == [3, 4, 4]
 
 
-def test_a_video_that_fits_is_not_cut():
+def test_a_video_that_fits_is_taken_whole():
     codec = Codec(Chain(2))
-    assert chunks(codec, torch.zeros(3, 3, 8, 8), 1 << 30) == [slice(0, 3)]
-    assert chunks(codec, torch.zeros(1, 3, 8, 8), 1) == [slice(0, 1)]
+    assert frames_that_fit(codec, torch.zeros(3, 3, 8, 8), 1 << 30) == 3
+    assert frames_that_fit(codec, torch.zeros(1, 3, 8, 8), 1) == 1
 
 
 @pytest.mark.parametrize(("count", "words"), [(3, "budget: expected at least"), (0, "frames: expected at least one")])
 def test_a_budget_below_one_frame_is_refused(count, words):
     with pytest.raises(UserError, match=words):
-        chunks(Codec(Chain(2)), torch.zeros(count, 3, 8, 8), 10)
+        frames_that_fit(Codec(Chain(2)), torch.zeros(count, 3, 8, 8), 10)
+
+
+def test_a_gradient_keeps_one_graph_of_max_batch_pictures_at_a_time_and_is_the_same():
+    net = tiny.vae()
+    x, z = pair(net, 16, 6, torch.Generator().manual_seed(0))
+    found = {count: pixel_gradient(Codec(net, max_batch=count), x, z) for count in (1, 2, 6)}
+    for count in (1, 2):
+        torch.testing.assert_close(found[count], found[6], rtol=1e-4, atol=1e-5)
+    frames = pixel_gradient(Codec(net, max_batch=4), x.unflatten(0, (2, 3)), z.unflatten(0, (2, 3)))
+    torch.testing.assert_close(frames[1].flatten(0, 1), found[6][1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(frames[0], found[6][0].view(2, 3).sum(1), rtol=1e-4, atol=1e-5)
+
+    def peak(count: int) -> int:
+        return peak_bytes(lambda: pixel_gradient(Codec(net, max_batch=count), x, z), [*net.parameters()])["peak"]
+
+    assert peak(1) < peak(2) < peak(6) / 2
+
+
+def test_measuring_bytes_leaves_the_collector_as_it_was():
+    before = gc.get_freeze_count()
+    list(memory(tiny.vae(), [16], [], torch.Generator().manual_seed(0)))
+    list(frames(tiny.vae(), 16, [1, 2], 3, 1 << 26, torch.Generator().manual_seed(0)))
+    assert gc.get_freeze_count() == before
 
 
 def test_half_precision_takes_half_the_bytes():

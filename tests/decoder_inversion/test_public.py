@@ -9,6 +9,8 @@ from PIL import Image
 
 import deqbench
 from deqbench.decoder_inversion.codec import Codec
+from deqbench.decoder_inversion.codec_memory import peak_bytes
+from deqbench.decoder_inversion.frames import line_of
 from deqbench.errors import UserError
 from tests.decoder_inversion.test_inverters import small_vae
 
@@ -48,6 +50,26 @@ def test_folders_frames_and_pil_images_are_taken(vae, images, tmp_path):
     pictures = [Image.fromarray(pixel.numpy()) for pixel in pixels]
     told = deqbench.invert_decoder(vae, pictures, "encoder", progress=False)
     torch.testing.assert_close(told.latents, Codec(vae).encode(pixels.permute(0, 3, 1, 2) / 127.5 - 1).detach())
+
+
+@pytest.mark.parametrize("method", ["ours", "gradient"])
+def test_a_budget_of_bytes_is_kept_and_changes_no_latent(vae, method):
+    images = torch.rand(1, 8, 3, 16, 16, generator=torch.Generator().manual_seed(4)) * 2 - 1
+    known = [*vae.parameters()]
+
+    def peak_of(**options) -> tuple[int, torch.Tensor]:
+        found = []
+        arguments = {"iterations": 2, "progress": False, **options}
+        bytes_ = peak_bytes(lambda: found.append(deqbench.invert_decoder(vae, images, method, **arguments)), known)
+        return bytes_["peak"], found[0].latents
+
+    one, whole = peak_of(max_batch=1)[0], peak_of()
+    line = line_of(Codec(vae), images[0], gradient=method == "gradient")
+    within, latents = peak_of(max_bytes=line.at(2))
+    torch.testing.assert_close(latents, whole[1], rtol=1e-3, atol=1e-4)
+    assert one <= within < whole[0]
+    with pytest.raises(UserError, match="budget: expected at least"):
+        peak_of(max_bytes=10)
 
 
 @pytest.mark.parametrize("bits", [16, "bf16"])

@@ -298,3 +298,27 @@ def test_a_geometric_mean_stands_with_the_interval_of_the_logarithms():
     exhibit = replace(EXHIBIT, spec={**SPEC, "metrics": [metric]})
     found = tables.cells(exhibit, records(), scale()).set_index("method").loc["ddim"]
     assert interval(found) == pytest.approx(geometric(TIMES["ddim"]))
+
+
+def test_of_a_row_printed_several_times_the_one_with_the_group_s_iterations_is_shown():
+    demo = config.load(SMOKE.with_name("demo.yaml"))
+    rows = [
+        {
+            "dataset": "latent",
+            "iterations": count,
+            "method": "gradient-paper",
+            "metric": "nmse_db",
+            "image": k,
+            "value": v,
+        }
+        for count in (20, 30, 77)
+        for k, v in enumerate((-15.0, -17.0))
+    ]
+    exhibit = papers.exhibit("decoder-inversion/table-s1a")
+    found = tables.cells(exhibit, pd.DataFrame(rows), demo).query("metric == 'nmse_db'").set_index("iterations")
+    printed = pd.read_csv(papers.__path__[0] + "/decoder-inversion/tables/table-s1a.csv", dtype=str)
+    own = printed.query("metric == 'NMSE' and row == 'Gradient-based 32-bit lr 0.1 scheduled'").set_index("iterations")
+    for count in (20, 30):
+        assert own["value"][str(count)] in found["printed"][count]
+        assert found["relation"][count] == "stand-in"
+    assert found["printed"][77] == ""

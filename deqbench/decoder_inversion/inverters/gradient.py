@@ -52,14 +52,22 @@ def invert(
 def pixel_gradient(codec: Codec, x: Tensor, z: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor]:
     """(B,) float32, the squared error of D(z) summed over pixels, and its gradient at z, (B, c, h, w) in z's dtype.
 
-    scale: the loss is multiplied by it on its way back; the gradient is as without it.
+    Frames (B, F, c, h, w) alike. scale: the loss is multiplied by it on its way back; the gradient is as without it. No
+    more than the codec's `max_batch` pictures are in one graph.
     """
+    parts = zip(z.detach().flatten(0, -4).split(codec.max_batch), x.flatten(0, -4).split(codec.max_batch), strict=True)
+    losses, gradients = zip(*(_gradient_of(codec, image, part, scale) for part, image in parts), strict=True)
+    gradient = torch.cat(gradients).view(z.shape)
+    loss = torch.cat(losses).view(len(z), -1).sum(1)
+    return loss, gradient if scale == 1 else gradient / scale
+
+
+def _gradient_of(codec: Codec, x: Tensor, z: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
-        leaf = z.detach().requires_grad_()
+        leaf = z.requires_grad_()
         loss = (codec.decode(leaf).float() - x.float()).square().flatten(1).sum(1)
         (gradient,) = torch.autograd.grad(loss.sum() * scale, leaf)
-    gradient = gradient.contiguous()  # the decoder may leave it in another memory format
-    return loss.detach(), gradient if scale == 1 else gradient / scale
+    return loss.detach(), gradient.contiguous()  # the decoder may leave it in another memory format
 
 
 def _adam(
