@@ -70,12 +70,14 @@ class Recorder:
         self.wanted = wanted
         self.kept: dict[int, Tensor] = {}  # (M, *dims), by update
         self.own: list[Tensor] = []  # (M,) after each update, where the method has a loss
+        self.walked = False  # whether that is the sequential chain's
 
     def __call__(self, step: Step) -> None:
         if self.wanted(step.number):
             self.kept[step.number] = step.x_T.clone()
         if step.loss is not None:
             self.own.append(step.loss.cpu())
+            self.walked = step.walked
 
 
 @dataclass
@@ -117,7 +119,8 @@ def attempts(
 ) -> dict[Pair, Attempt]:
     """What a method does with every image at every rate, at most `batch` of these pairs at a time.
 
-    Of the first `shown` images every update wanted is evaluated by the sequential chain, of all what is returned.
+    Of the first `shown` images every update wanted is evaluated by the sequential chain, of all what is returned. A
+    descent whose own loss is that chain's is taken at its word on the updates, what it returns is evaluated again.
     AssertionError: the method counts other evaluations than the network saw.
     """
     chain, options = found.start(inverter.start), jobs.options(inverter)
@@ -147,29 +150,42 @@ def attempts(
             for k in range(len(part))
         ]
         done |= dict(zip(part, made, strict=True))
-        _evaluate_all(found, part, made, recorder.kept, shown, batch)
+        _evaluate_all(found, part, made, recorder, shown, batch)
     return done
 
 
 def _evaluate_all(
-    found: Problem, part: list[Pair], made: list[Attempt], kept: dict[int, Tensor], shown: int, batch: int
+    found: Problem, part: list[Pair], made: list[Attempt], recorder: Recorder, shown: int, batch: int
 ) -> None:
     """Adds the losses, and x_T of image 0 after the updates kept."""
     plan: list[tuple[Attempt, int, int | None, Tensor]] = []
     for k, ((_, image), attempt) in enumerate(zip(part, made, strict=True)):
         plan.append((attempt, image, None, attempt.x_T))
-        steps = {number: x_T[k].cpu() for number, x_T in kept.items()} if image < shown else {}
+        steps = {number: x_T[k].cpu() for number, x_T in recorder.kept.items()} if image < shown else {}
         if attempt.own:  # which update was the best is known afterwards only, and it is what is returned
             own = torch.tensor(attempt.own, dtype=torch.float64)
             steps[int(own.nan_to_num(float("inf"), float("inf")).argmin())] = attempt.x_T
         attempt.kept = steps if image == 0 else {}
-        plan += [(attempt, image, number, x_T) for number, x_T in sorted(steps.items()) if image < shown]
-    _, losses = evaluate(found, [image for _, image, *_ in plan], [x_T for *_, x_T in plan], batch)
+        if image < shown and recorder.walked:
+            attempt.losses = {number: attempt.own[number] for number in sorted(steps)}
+        elif image < shown:
+            plan += [(attempt, image, number, x_T) for number, x_T in sorted(steps.items())]
+    losses = evaluate_once(found, [image for _, image, *_ in plan], [x_T for *_, x_T in plan], batch)
     for (attempt, _, number, _), value in zip(plan, losses, strict=True):
         if number is None:
             attempt.returned = value
         else:
             attempt.losses[number] = value
+
+
+def evaluate_once(found: Problem, images: list[int], latents: list[Tensor], batch: int) -> list[float]:
+    """The losses of `evaluate`, equal latents of an image evaluated once: those of a run that stands still."""
+    keys = [(image, x_T.cpu().numpy().tobytes()) for image, x_T in zip(images, latents, strict=True)]
+    places = {key: at for at, key in enumerate(keys)}  # of each one's last occurrence
+    at = list(places.values())
+    _, losses = evaluate(found, [images[k] for k in at], [latents[k] for k in at], batch)
+    known = dict(zip(places, losses, strict=True))
+    return [known[key] for key in keys]
 
 
 @torch.no_grad()

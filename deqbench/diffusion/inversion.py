@@ -69,7 +69,7 @@ def _one(
     inverter, rates, images = job.inverters[name], job.rates[name], job.chains.images
 
     def wanted(number: int) -> bool:
-        return not inverter.descends or number <= DENSE or number % job.chains.record_every == 0 or number in updates
+        return number <= DENSE or number % job.chains.record_every == 0 or number in updates
 
     batch, chosen = job.chains.batch or job.max_batch, rates[0] if rates else None
     if len(rates) > 1:

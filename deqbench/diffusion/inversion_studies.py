@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -97,10 +98,12 @@ def inversion_memory(network: Network, data: Dataset, job: jobs.InversionMemoryJ
 
     saved_bytes: kept for the backward pass, the network's parameters left out; none for checkpointing, whose own hooks
     hide it. peak_bytes: of all tensors that live at once, the network's inside included. At the largest T also
-    saved_growth and peak_growth, over those of the smallest T.
+    saved_growth and peak_growth, over those of the smallest T, and states_a_step: how many states' bytes the peak grows
+    by from one step to the next.
     """
     network.net.requires_grad_(False)
     eps, first = predictor(network, job.device, job.max_batch), dict[tuple[str, str], int]()
+    state = math.prod(network.shape) * next(network.net.parameters()).element_size()
     known, chains = [*network.net.parameters(), *network.net.buffers()], sorted(job.memory.T)
     for T in chains:
         found = problem(network, eps, data, job.grid, T, 0.0, job.seed, [0])
@@ -112,8 +115,11 @@ def inversion_memory(network: Network, data: Dataset, job: jobs.InversionMemoryJ
                 yield {"T": T, "method": name, "metric": f"{kind}_bytes", "value": float(value), "unit": "B"}
                 before = first.setdefault((name, kind), value)
                 if chains[-1] == T and before:
-                    growth = float(value / before)
-                    yield {"T": T, "method": name, "metric": f"{kind}_growth", "value": growth, "unit": ""}
+                    about = {"T": T, "method": name, "unit": ""}
+                    yield {**about, "metric": f"{kind}_growth", "value": float(value / before)}
+                    if kind == "peak":
+                        a_step = (value - before) / (chains[-1] - chains[0])
+                        yield {**about, "metric": "states_a_step", "value": a_step / state}
 
 
 def _runs(found: Problem, job: jobs.InversionMemoryJob) -> dict[str, Callable[[], object]]:

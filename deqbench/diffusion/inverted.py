@@ -19,6 +19,7 @@ class Step:
     number: int  # updates so far: epochs, or rounds; 0 is the start
     x_T: Tensor  # (B, *dims)
     loss: Tensor | None = None  # (B,) float64, at x_T as the method's own forward solve sees it, where it has one
+    walked: bool = False  # whether that is the sequential chain's own
 
 
 OnStep = Callable[[Step], None]

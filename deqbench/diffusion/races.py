@@ -12,7 +12,7 @@ from deqbench.config.inversion import Inverted, Inverter
 from deqbench.data.checkpoints import Network
 from deqbench.data.datasets import Dataset
 from deqbench.diffusion import comparison, experiments
-from deqbench.diffusion.attempts import Problem, evaluate, problem
+from deqbench.diffusion.attempts import Problem, evaluate_once, problem
 from deqbench.diffusion.comparison import CALIBRATION
 from deqbench.diffusion.inverted import Step
 from deqbench.diffusion.inverters import invert
@@ -69,9 +69,8 @@ def times(
             for image in [*warm_up, *range(max(chains.timed, chains.raced or 0))]:
                 found = problem(network, eps, data, job.grids[dataset], T, eta, job.seed, [image])
                 for name, told in _turn(found, job, chains, image):
-                    if image != CALIBRATION:
-                        about = {"method": name, **keys, "image": image}
-                        (rows if "seconds" in told else records).append(about | told)
+                    about = {"method": name, **keys, "image": image}
+                    (rows if "seconds" in told else records).append(about | told)
             done += 1
             if on_step:
                 on_step(done)
@@ -79,10 +78,13 @@ def times(
 
 
 def _turn(found: Problem, job: jobs.TimeInversions, chains: Inverted, image: int) -> Iterator[tuple[str, Row]]:
-    """Method and record, or row of a trace, of one image by each method in turn."""
+    """Method and record, or row of a trace, of one image by each method in turn; none of the one that warms up."""
     for name in chains.inverters or ():
         inverter = job.inverters[name]
-        if image != CALIBRATION and image >= ((chains.timed if inverter.descends else chains.raced) or 0):
+        if image == CALIBRATION:
+            clocked(found, inverter, job.rate, 1, job.device)
+            continue
+        if image >= ((chains.timed if inverter.descends else chains.raced) or 0):
             continue
         epochs = chains.timed_epochs + 1  # the first update warms up
         begun, total, watch = clocked(found, inverter, job.rate, epochs, job.device)
@@ -93,7 +95,7 @@ def _turn(found: Problem, job: jobs.TimeInversions, chains: Inverted, image: int
                 yield name, {"metric": "start_s", "value": begun, "unit": "s"}
             continue
         yield name, {"metric": "total_s", "value": total, "unit": "s"}
-        _, losses = evaluate(found, [0] * len(watch.seen), [x_T for *_, x_T in watch.seen], job.max_batch)
+        losses = evaluate_once(found, [0] * len(watch.seen), [x_T for *_, x_T in watch.seen], job.max_batch)
         for (at, number, _), value in zip(watch.seen, losses, strict=True):
             yield name, {"step": number, "seconds": at, "metric": "loss", "value": value, "unit": ""}
 

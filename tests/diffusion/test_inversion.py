@@ -169,6 +169,31 @@ def test_traces_hold_every_early_update_at_the_chosen_and_the_papers_rate(traces
     assert max(metric(records, "algorithm-1", "solver_gap")) < 1e-3
 
 
+def test_latents_that_stand_still_are_evaluated_once(network, data):
+    eps = experiments.predictor(network, "cpu", 64)
+    found = attempts.problem(network, eps, data, "uniform-released", T, 0.0, SEED, [0, 1])
+    a, b = found.chain.x_T
+    images, latents = [0, 0, 1, 0, 1], [a, a, a, b, b]
+    expected = attempts.evaluate(found, images, latents, 64)[1]
+    before = eps.evaluations
+    assert attempts.evaluate_once(found, images, latents, 64) == pytest.approx(expected, rel=1e-5)
+    assert eps.evaluations - before == 4 * T
+
+
+def test_updates_of_a_walked_descent_cost_no_evaluations_but_those_of_a_solved_one_do(network, data):
+    def spent(gradient):
+        eps = experiments.predictor(network, "cpu", 64)
+        found = attempts.problem(network, eps, data, "uniform-released", T, 0.0, SEED, [0])
+        one = Inverter(inverter="descent", options=gradient)
+        (tried,) = attempts.attempts(found, one, [0.01], 3, lambda _: True, 1, 64).values()
+        again = attempts.evaluate(found, [0] * len(tried.kept), list(tried.kept.values()), 64)[1]
+        assert list(tried.losses.values()) == pytest.approx([again[list(tried.kept).index(k)] for k in tried.losses])
+        return eps.evaluations - len(tried.kept) * T - 4 * tried.nfe
+
+    assert spent({"gradient": "phantom"}) == T  # what is returned
+    assert spent({"gradient": "phantom", "forward": "joint", "tol": 0.0, "max_iter": 2}) > T
+
+
 def test_at_every_rate_where_asked(network, data):
     found = inversion.run(network, data, job({"a": METHODS["algorithm-1"]}, rates=(0.1, 0.2, 0.3), all_rates=True))
     assert {row["lr"] for row in found.traces} == {0.1, 0.2, 0.3}

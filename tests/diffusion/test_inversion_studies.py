@@ -84,6 +84,16 @@ def test_graphs_of_all_steps_grow_with_the_chain_and_graphs_of_one_do_not(memory
     assert not cell(memory, method="backprop-checkpointed", metric="saved_bytes")
 
 
+def test_sweeps_with_few_states_a_call_grow_by_the_states_they_hold_alone(network, data):
+    known = {"few": Inverter(inverter="sweeps", options={"at_once": 2, "max_iter": 4, "m": 3, "tol": 0.0})}
+    section = InversionMemory(T=[10, 50], variants={"phantom-1": {"gradient": "phantom"}}, inverters=["few"])
+    job = jobs.InversionMemoryJob(**ABOUT, memory=section, inverters=known, released=RELEASED)
+    found = pd.DataFrame(studies.inversion_memory(network, data, job))
+    (held,) = cell(found, method="few", metric="states_a_step")
+    assert 2 * 3 <= held <= 2 * 3 + 6
+    assert cell(found, method="phantom-1", metric="states_a_step") == [pytest.approx(0, abs=1)]
+
+
 def test_the_peak_holds_what_is_saved_and_what_the_backward_pass_makes(memory):
     for method in ("backprop", "phantom-1", "implicit", "released-as-run"):
         for T in (4, 8):

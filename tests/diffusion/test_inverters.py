@@ -124,6 +124,35 @@ def test_all_first_states_lead_to_the_same_start(name, first):
     assert int(found.nfe.sum()) == predictor.evaluations
 
 
+@pytest.mark.parametrize("name", ["joint-backward", "sweeps"])
+def test_states_a_call_bound_the_calls_and_leave_the_result(name, monkeypatch):
+    chain, target, _, predictor = case()
+    whole = invert(name, chain, target, {**TIGHT[name], "at_once": None})
+    sizes = []
+    once = predictor._call
+    monkeypatch.setattr(predictor, "_call", lambda x, t: sizes.append(len(x)) or once(x, t))
+    parted = invert(name, chain, target, {**TIGHT[name], "at_once": 5})
+    assert max(sizes) <= 5 < len(target) * chain.steps
+    assert relative(parted.x_T, whole.x_T) < 1e-6
+    with pytest.raises((UserError, ValueError), match="at_once: expected at least 1; found 0"):
+        invert(name, chain, target, {"at_once": 0})
+
+
+@pytest.mark.parametrize("name", ["joint-backward", "sweeps"])
+def test_from_the_encoding_the_encoding_is_told_first(name):
+    chain, target, *_ = case()
+    told = []
+    invert(
+        name,
+        chain,
+        target,
+        {"first": "encoding", "max_iter": 1},
+        lambda step: told.append((step.number, step.x_T.clone())),
+    )
+    starts = [x_T for number, x_T in told if number == 0]
+    assert torch.equal(starts[-1], invert("encoding", chain, target, {}).x_T)
+
+
 def test_the_encoding_is_a_loop_of_the_formula():
     chain, target, *_ = case(steps=7)
     x = target

@@ -28,7 +28,7 @@ class Pulled:
     x0: Tensor  # (B, *dims), what the forward solve reached
     nfe: Tensor  # (B,) int64, network evaluations, those made again for the backward pass among them
     vjps: Tensor  # (B,) int64, vector-Jacobian products of the network, an image and timestep each
-    rounds: Tensor | None = None  # (B,) int64, of the forward solve where it is one
+    rounds: Tensor | None = None  # (B,) int64, of the forward solve where it is one; None: x0 is the walked chain's
     states: Tensor | None = None  # (B, N, *dims), after each step: where the next solve may start
     residual: Tensor | None = None  # (B,) float64, relative, of an adjoint that was solved for
 

@@ -46,7 +46,7 @@ def invert(
         last = epoch == epochs
         pulled = pull(gradient, replace(chain, x_T=x_T), target, gradient_options, states)
         if on_step:
-            on_step(Step(epoch, x_T, pulled.loss))
+            on_step(Step(epoch, x_T, pulled.loss, walked=pulled.rounds is None))
         nfe, vjps = nfe + pulled.nfe.cpu(), vjps + pulled.vjps.cpu()
         going &= pulled.loss.isfinite() & finite(pulled.gradient)
         better = going & (pulled.loss < least)

@@ -20,19 +20,34 @@ class Backwards:
 
     chain: DDIMChain
     target: Tensor  # (B, *dims)
+    at_once: int | None  # states in one call of the network
 
     def select(self, indices: Tensor) -> "Backwards":
         """The map of those samples."""
-        return Backwards(self.chain.select(indices), self.target[indices])
+        return Backwards(self.chain.select(indices), self.target[indices], self.at_once)
 
     def __call__(self, z: Tensor) -> Tensor:
         """(B, N, *dims) -> (B, N, *dims)."""
         indices = torch.arange(self.chain.steps).repeat(len(z))
-        eps = self.chain.step_terms(z.flatten(0, 1), indices).unflatten(0, z.shape[:2])
+        eps = terms(self.chain, z.flatten(0, 1), indices, self.at_once).unflatten(0, z.shape[:2])
         x, states = self.target, torch.empty_like(z)
         for j in reversed(range(self.chain.steps)):
             x = states[:, j] = self.chain.unstep(x, eps[:, j], j)
         return states
+
+
+def terms(chain: DDIMChain, states: Tensor, indices: Tensor, at_once: int | None) -> Tensor:
+    """eps (M, *dims) of states (M, *dims) before the steps `indices`, in calls of at most at_once, about equally many.
+
+    ValueError: at_once < 1.
+    """
+    if at_once is not None and at_once < 1:
+        raise ValueError(f"at_once: expected at least 1; found {at_once}")
+    calls = -(-len(states) // (at_once or max(1, len(states))))
+    if calls <= 1:
+        return chain.step_terms(states, indices)
+    parts = zip(states.tensor_split(calls), indices.tensor_split(calls), strict=True)
+    return torch.cat([chain.step_terms(*part) for part in parts])
 
 
 def first_states(chain: DDIMChain, target: Tensor, first: First) -> tuple[Tensor, int]:
@@ -70,25 +85,30 @@ def invert(
     tol: float = 1e-3,
     max_iter: int = 30,
     first: Literal["target", "noised", "encoding", "trajectory"] = "target",
+    at_once: int | None = 32,
     on_step: OnStep | None = None,
     **solver_options: Any,
 ) -> Inverted:
     """The x_T of the fixed point of all N states, to a relative residual of tol or what max_iter rounds reach.
 
     first: the states that it starts from, see first_states; only `trajectory` makes use of chain.x_T. solver_options go
-    to the solver. A round is one batched call of N evaluations an image.
+    to the solver. A round is N evaluations an image, at_once states in a call of the network, None for all of them.
     """
     x_T = chain.x_T.to(target).clone()
     if on_step:
         on_step(Step(0, x_T))
     z, before = first_states(chain, target, first)
+    if first == "encoding":  # a result already, told before the first round
+        x_T = z[:, 0].clone()
+        if on_step:
+            on_step(Step(0, x_T))
 
     def tell(*, k: int, fz: Tensor, indices: Tensor, **_: Any) -> None:
         x_T[indices] = fz[:, 0]
         if on_step:
             on_step(Step(k, x_T))
 
-    made = Backwards(chain, target)
+    made = Backwards(chain, target, at_once)
     found = solve(made, z, solver=solver, tol=tol, max_iter=max_iter, on_round=tell, **solver_options)
     rounds = found.rounds.cpu()
     nfe = rounds * chain.steps + before

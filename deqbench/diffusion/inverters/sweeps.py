@@ -12,12 +12,16 @@ from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import loss
 from deqbench.diffusion.inverted import Inverted, OnStep, Step, finite, reconstruct
 from deqbench.diffusion.inverters import lbfgs
-from deqbench.diffusion.inverters.joint_backward import first_states
+from deqbench.diffusion.inverters.joint_backward import first_states, terms
 
 ROUGH, FINE = 1e-2, 1e-3  # ridges on the squared length of each difference: in early rounds close fits are worthless
 EARLY = 12  # rounds until fits are trusted
 FREE = 1.5  # how much longer than its plain part a move of a hard step may be from then on
 HARD = 0.3  # a step is hard if it is to blame for this share of what the worst one is
+FITTED = 16  # steps whose fits are held at once
+
+
+PARTS = ("target", "states", "at", "led", "dx", "dy", "lengths")  # of a sweep, by image
 
 
 @dataclass
@@ -31,6 +35,7 @@ class Sweep:
     led: Tensor  # (b, N, D), where those lead
     dx: Tensor  # (b, N, m, D), differences of states between evaluations
     dy: Tensor  # (b, N, m, D), differences of where they lead
+    lengths: Tensor  # (b, N, 2) float64, squared lengths of all dx and of all dy
     seen: int = 0  # evaluations of each
 
     @classmethod
@@ -38,27 +43,28 @@ class Sweep:
         """Before the first evaluation. states: (B, N, *dims)."""
         x = states.flatten(2)
         window = x.new_zeros(*x.shape[:2], m, x.shape[2])
-        return cls(chain, target.flatten(1), x, x, x.clone(), window, window.clone())
+        lengths = x.new_zeros(*x.shape[:2], 2, dtype=torch.float64)
+        return cls(chain, target.flatten(1), x, x, x.clone(), window, window.clone(), lengths)
 
     def select(self, keep: Tensor) -> Sweep:
         """Those images alone."""
-        parts = {name: getattr(self, name)[keep] for name in ("target", "states", "at", "led", "dx", "dy")}
+        parts = {name: getattr(self, name)[keep] for name in PARTS}
         return replace(self, chain=self.chain.select(keep), **parts)
 
     def evaluate(self, at_once: int | None) -> None:
-        """Where the states lead, by one batched call, or by calls of at_once images."""
+        """Where the states lead, by calls of at most at_once states each."""
         x, chain = self.states, self.chain
         j = torch.arange(x.shape[1]).repeat(len(x))
-        parts = [(x.reshape(-1, *chain.x_T.shape[1:]), j)]
-        if at_once:
-            parts = list(zip(parts[0][0].split(at_once), j.split(at_once), strict=True))
-        led = torch.cat([chain.step_terms(*part) for part in parts]).view_as(x)
+        led = terms(chain, x.reshape(-1, *chain.x_T.shape[1:]), j, at_once).view_as(x)
         led = chain.ratio.to(x)[:, None] * x + chain.scale.to(x)[:, None] * led
         if chain.noise is not None:
             led += chain.noise_scale.to(x)[:, None] * chain.noise.flatten(2)
         if self.seen:
             slot = (self.seen - 1) % self.dx.shape[2]
-            self.dx[:, :, slot], self.dy[:, :, slot] = x - self.at, led - self.led
+            for window, change, kind in ((self.dx, x - self.at, 0), (self.dy, led - self.led, 1)):
+                window[:, :, slot] = change
+                # Those of the window as it is now: a sum kept up to date would not forget its roundings.
+                self.lengths[:, :, kind] = torch.stack([d.double().square().sum(2) for d in window.unbind(2)]).sum(0)
         self.at, self.led, self.seen = x, led, self.seen + 1
 
     def gaps(self) -> Tensor:
@@ -71,28 +77,34 @@ class Sweep:
 
         The steps after a gap shrink it as much as they have shrunk their own differences, |dy|^2 / |dx|^2.
         """
-        dx, dy = (d.double().square().sum((2, 3)) for d in (self.dx, self.dy))
+        dx, dy = self.lengths.unbind(2)
         left = torch.where(dx > 0, dy / dx, 1).clamp_max(1)
         after = torch.cat([left[:, 1:], torch.ones_like(left[:, :1])], 1)
         return self.gaps() * after.flip(1).cumprod(1).flip(1)
 
     def move(self, trust: Tensor, ridge: float) -> None:
         """New states, from the last back: each is to lead to the one after it. trust: (b, N), see invert."""
-        dy = self.dy.double()
-        gram, tiny = dy @ dy.mT, torch.finfo(self.dy.dtype).tiny
-        gram = gram + torch.diag_embed(ridge * gram.diagonal(dim1=2, dim2=3) + tiny)
-        fit = torch.linalg.solve_ex(gram, dy)[0].to(self.dy)  # (b, N, m, D)
-        inverse = (1 / self.chain.ratio).to(self.dx)
-        beyond = self.dx - inverse[:, None, None] * self.dy
+        inverse, tiny = (1 / self.chain.ratio).to(self.dx), torch.finfo(self.dy.dtype).tiny
         states, y = torch.empty_like(self.states), self.target
-        for j in reversed(range(states.shape[1])):
-            gap = y - self.led[:, j]
-            plain = inverse[j] * gap
-            extra = torch.bmm(torch.bmm(fit[:, j], gap[:, :, None]).mT, beyond[:, j])[:, 0]
-            longest = trust[:, j, None].to(plain) * plain.norm(dim=1, keepdim=True)
-            y = self.at[:, j] + plain + (longest / extra.norm(dim=1, keepdim=True).clamp_min(tiny)).clamp_max(1) * extra
-            states[:, j] = y
+        for end in range(states.shape[1], 0, -FITTED):
+            begin = max(0, end - FITTED)
+            fit, beyond = self._fits(begin, end, ridge, inverse)
+            for j in reversed(range(begin, end)):
+                gap = y - self.led[:, j]
+                plain = inverse[j] * gap
+                extra = torch.bmm(torch.bmm(fit[:, j - begin], gap[:, :, None]).mT, beyond[:, j - begin])[:, 0]
+                longest = trust[:, j, None].to(plain) * plain.norm(dim=1, keepdim=True)
+                most = (longest / extra.norm(dim=1, keepdim=True).clamp_min(tiny)).clamp_max(1)
+                states[:, j] = y = self.at[:, j] + plain + most * extra
         self.states = states
+
+    def _fits(self, begin: int, end: int, ridge: float, inverse: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, M, m, D) each, of steps begin..end-1: what a gap is worth in past dy, and dx beyond its plain part."""
+        dy = self.dy[:, begin:end].double()
+        gram = dy @ dy.mT
+        gram = gram + torch.diag_embed(ridge * gram.diagonal(dim1=2, dim2=3) + torch.finfo(self.dy.dtype).tiny)
+        fit = torch.linalg.solve_ex(gram, dy)[0].to(self.dy)
+        return fit, self.dx[:, begin:end] - inverse[begin:end, None, None] * self.dy[:, begin:end]
 
 
 def invert(
@@ -105,12 +117,12 @@ def invert(
     m: int = 10,
     trust: float = 0.7,
     polish: int = 0,
-    at_once: int | None = None,
+    at_once: int | None = 32,
     on_step: OnStep | None = None,
 ) -> Inverted:
     """The x_T whose chain, walked step by step, ends within a loss of tol of target, or the best of max_iter rounds.
 
-    A round evaluates all N states in one batched call, then sweeps back from the target: to lead to y, a state moves by
+    A round evaluates all N states, then sweeps back from the target: to lead to y, a state moves by
     (y - y_now) / ratio, the plain fixed-point step, plus what the differences of its last m rounds say about the
     inverse of its Jacobian (Anderson's type II, for each step by itself), at most `trust` times as long as the plain
     part: the early moves are too long for one linear fit. A difference is a fact about one step of the chain, whatever
@@ -120,8 +132,9 @@ def invert(
     An image is `converged` once the sequential chain from its x_T has passed the check (N evaluations, counted). The
     best x_T that was checked is returned. first: the states it starts from, see first_states; `noised` and
     `trajectory` start from chain.x_T. polish: updates by L-BFGS with exact gradients for images that have not
-    converged: with large eta the target may lie out of reach. Held are (2 m + 4) N states an image, and the activations
-    of one call: of N images, or of at most at_once.
+    converged: with large eta the target may lie out of reach. at_once: states in one call of the network, None for all
+    of them; larger calls than the default gain less than a fifth on a CPU. Held are about (2 m + 6) N states an image,
+    and the activations of one call.
     """
     for name, found, low in (("max_iter", max_iter, 1), ("m", m, 1), ("at_once", at_once, 1), ("polish", polish, 0)):
         if found is not None and found < low:
@@ -132,6 +145,8 @@ def invert(
     run = Run(chain, target, tol, on_step)
     states, before = first_states(chain, target, first)
     run.nfe += before
+    if first == "encoding":  # a result already, told before the first round
+        run.begin(states[:, 0])
     run.sweep(states, max_iter, m, trust, at_once)
     run.choose()
     if polish:
@@ -152,6 +167,11 @@ class Run:
         self.losses = torch.full_like(self.least, float("inf"))
         self.steps, self.nfe, self.vjps = torch.zeros(3, len(target), dtype=torch.int64)
         self.diverged = torch.zeros(len(target), dtype=torch.bool, device=target.device)
+        self._tell(0)
+
+    def begin(self, x_T: Tensor) -> None:
+        """x_T (B, *dims) as a better start than the given one."""
+        self.x_T = x_T.clone()
         self._tell(0)
 
     def sweep(self, states: Tensor, max_iter: int, m: int, trust: float, at_once: int | None) -> None:
