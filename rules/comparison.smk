@@ -4,6 +4,7 @@ COMPARISON = f"{SAMPLING}/comparison"
 COMPARED = PAPER.comparison.problems if PAPER.comparison else {}
 CHAINS = [f"{COMPARISON}/{problem}/{T}" for problem, chains in COMPARED.items() for T in chains.images]
 TIMED = [f"{COMPARISON}/{problem}/{T}" for problem, chains in COMPARED.items() for T in chains.timed]
+CLOCKED_NETWORKS = [name for name in CONFIG.datasets if name in COMPARED and COMPARED[name].timed]
 CLOCKED = [f"{COMPARISON}/times"] if TIMED else []
 COMPARISON_REPORT = (
     [f"{RESULTS}/tables/deq-ddim/comparison.csv", f"{RESULTS}/figures/deq-ddim/comparison/figure.json"]
@@ -22,6 +23,7 @@ rule comparison_measure:
         "deq-ddim/comparison: all methods on {wildcards.problem}, T = {wildcards.T}"
     input:
         weights=lambda w: [f"{RESULTS}/checkpoints/{name}" for name in CONFIG.datasets if name == w.problem],
+        data=lambda w: [f"{RESULTS}/datasets/{name}.safetensors" for name in CONFIG.datasets if name == w.problem],
     output:
         records=f"{COMPARISON}/{{problem}}/{{T}}.csv",
         traces=f"{COMPARISON}/{{problem}}/{{T}}.parquet",
@@ -33,6 +35,7 @@ rule comparison_measure:
     params:
         settings=settings(jobs.compare, "problem", "T"),
         weights=lambda w, input: " ".join(f"--weights {folder}" for folder in input.weights),
+        data=lambda w, input: " ".join(f"--dataset {path}" for path in input.data),
         code=code("comparison"),
     threads: LIMITS.threads
     resources:
@@ -40,7 +43,7 @@ rule comparison_measure:
         mem_mb=LIMITS.mem_mb,
         gpu=LIMITS.gpu,
     shell:
-        "deqbench comparison measure {params.weights} --settings {params.settings:q} --threads {threads}"
+        "deqbench comparison measure {params.weights} {params.data} --settings {params.settings:q} --threads {threads}"
         " --out {output.records} --traces {output.traces} --chosen {output.chosen} 2> {log}"
 
 
@@ -48,9 +51,8 @@ rule comparison_times:
     message:
         "deq-ddim/comparison: times, alone on the machine"
     input:
-        weights=[
-            f"{RESULTS}/checkpoints/{name}" for name in CONFIG.datasets if name in COMPARED and COMPARED[name].timed
-        ],
+        weights=[f"{RESULTS}/checkpoints/{name}" for name in CLOCKED_NETWORKS],
+        data=[f"{RESULTS}/datasets/{name}.safetensors" for name in CLOCKED_NETWORKS],
         chosen=[f"{path}.chosen.json" for path in TIMED],
     output:
         records=f"{COMPARISON}/times.csv",
@@ -62,6 +64,7 @@ rule comparison_times:
     params:
         settings=settings(jobs.time_compared),
         weights=lambda w, input: " ".join(f"--weights {folder}" for folder in input.weights),
+        data=lambda w, input: " ".join(f"--dataset {path}" for path in input.data),
         chosen=lambda w, input: " ".join(f"--chosen {path}" for path in input.chosen),
         code=code("comparison"),
     threads: workflow.cores or 1
@@ -70,7 +73,7 @@ rule comparison_times:
         mem_mb=LIMITS.mem_mb,
         gpu=LIMITS.gpu,
     shell:
-        "deqbench comparison time {params.weights} {params.chosen} --settings {params.settings:q} --threads {threads}"
+        "deqbench comparison time {params.weights} {params.data} {params.chosen} --settings {params.settings:q} --threads {threads}"
         " --out {output.records} --traces {output.traces} 2> {log}"
 
 

@@ -53,6 +53,11 @@ def images(section, **entries):
             lambda paper, s: images(s, calibration={}),
             f"{KEY}: expected calibration images of digits at T 10, as secant has candidates; found none",
         ),
+        (lambda paper, s: images(s, only={9: ["ddim"]}), f"{KEY}: expected T of digits's images (10); found 9"),
+        (
+            lambda paper, s: images(s, only={10: ["ddim", "heun"]}),
+            f"{KEY}: expected methods compared (ddim, deq-ddim-picard, secant) in digits's only; found heun at T 10",
+        ),
         (lambda paper, s: images(s, image={10: 1}), "found an unknown key (did you mean 'images'?)"),
     ],
 )
@@ -61,6 +66,19 @@ def test_what_is_wrong_is_said_in_one_sentence(change, sentence):
         config.validate(changed(change), "some.yaml")
     assert sentence in str(caught.value)
     assert str(caught.value).startswith("some.yaml: papers.deq-ddim.comparison")
+
+
+def test_a_problem_may_compare_fewer_methods_at_a_T():
+    def change(paper, section):
+        sizes = {10: 2, 20: 2}
+        images(section, images=sizes, calibration=sizes, timed=sizes, only={10: ["secant", "ddim"]})
+
+    found = config.validate(changed(change), "")
+    methods = list(found.papers.deq_ddim.comparison.methods)
+    job = jobs.compare(found, "digits", "10")
+    assert list(job.methods) == list(job.compared) == ["ddim", "secant"]  # in the order of the methods
+    assert list(jobs.compare(found, "digits", "20").compared) == methods
+    assert jobs.time_compared(found).compared["digits"] == {10: ["ddim", "secant"], 20: methods}
 
 
 def test_a_config_may_do_without():

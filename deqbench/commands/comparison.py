@@ -8,7 +8,7 @@ import typer
 
 from deqbench import jobs, provenance
 from deqbench.config import parse_job
-from deqbench.data import checkpoints
+from deqbench.data import checkpoints, datasets
 from deqbench.diffusion import comparison, problems
 from deqbench.diffusion.problems import Problem
 from deqbench.measure.progress import steps_bar
@@ -18,17 +18,19 @@ app = typer.Typer(no_args_is_help=True)
 
 Settings = Annotated[str, typer.Option(help="this job's slice of the config, as JSON")]
 Weights = Annotated[list[Path], typer.Option(help="folders of the data sets' checkpoints, named after them")]
+Data = Annotated[list[Path], typer.Option(help="the data sets' files, named after them: moments of their train splits")]
 Out = Annotated[Path, typer.Option(help="records to write (CSV)")]
 Traces = Annotated[Path, typer.Option(help="traces to write (Parquet)")]
 Threads = Annotated[int, typer.Option(help="torch threads; 0 leaves torch's own choice")]
 
 
-def _problem(name: str, grid: str, weights: list[Path], job: Any) -> Problem:
+def _problem(name: str, grid: str, weights: list[Path], data: list[Path], job: Any) -> Problem:
     """The network's chains where there is a checkpoint of that name, otherwise analytic ones."""
     place = (grid, job.device, job.max_batch, job.seed)
     for folder in weights:
         if folder.name == name:
-            return problems.of_network(checkpoints.load(folder), *place)
+            train = next((datasets.load(path).train for path in data if path.stem == name), None)
+            return problems.of_network(checkpoints.load(folder), *place, train)
     return problems.of_mixture(name, *place)
 
 
@@ -43,13 +45,14 @@ def measure(
     traces: Traces,
     chosen: Annotated[Path, typer.Option(help="what was chosen for methods with candidates, to write (JSON)")],
     weights: Weights = [],  # noqa: B006  (typer's way of an option that may be missing)
+    dataset: Data = [],  # noqa: B006
     threads: Threads = 0,
 ) -> None:
     """Every method on one problem: candidates tried, its own stop, and the round after which it is right."""
     job = parse_job(jobs.CompareJob, settings)
     provenance.set_threads(threads)
     with provenance.recorded(traces, "comparison measure", job.model_dump(), job.device):
-        problem = _problem(job.dataset, job.grid, weights, job)
+        problem = _problem(job.dataset, job.grid, weights, dataset, job)
         with steps_bar(f"{job.dataset}, T = {job.T}", len(job.compared)) as on_step:
             records, rows, picked = comparison.compare(problem, job, on_step)
         write_json(chosen, picked)
@@ -64,6 +67,7 @@ def time(
     out: Out,
     traces: Traces,
     weights: Weights = [],  # noqa: B006
+    dataset: Data = [],  # noqa: B006
     threads: Threads = 0,
 ) -> None:
     """Seconds of one image by each method on each problem, methods taking turns; wants the machine to itself."""
@@ -73,7 +77,7 @@ def time(
     records, rows = [], []
     with provenance.recorded(traces, "comparison time", job.model_dump(), job.device):
         for name, images in job.images.items():
-            problem = _problem(name, job.grids[name], weights, job)
+            problem = _problem(name, job.grids[name], weights, dataset, job)
             with steps_bar(f"times on {name}", sum(images.values())) as on_step:
                 found, traced = comparison.times(problem, job, name, picked, on_step)
             records.append(_frame(found, name))

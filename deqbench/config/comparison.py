@@ -28,6 +28,9 @@ class Chains(Strict):
     images: Images = Field(min_length=1, description="images solved, by T")
     timed: Images = Field({}, description="images timed, by T; methods take turns")
     calibration: Images = Field({}, description="images that candidates are chosen on, by T; none of those measured")
+    only: dict[Annotated[int, Field(ge=1)], Annotated[list[Name], Field(min_length=1)]] = Field(
+        {}, description="of the methods compared, those at a T; all where it says nothing"
+    )
 
 
 class Comparison(Strict):
@@ -42,16 +45,26 @@ class Comparison(Strict):
     def _lengths_fit(self) -> "Comparison":
         tuned = [name for name, compared in self.methods.items() if compared.candidates]
         for problem, chains in self.problems.items():
-            for T in (*chains.timed, *chains.calibration):
+            for T in (*chains.timed, *chains.calibration, *chains.only):
                 if T not in chains.images:
                     known = ", ".join(map(str, chains.images))
                     raise ValueError(f"expected T of {problem}'s images ({known}); found {T}")
+            for T, names in chains.only.items():
+                for name in names:
+                    if name not in self.methods:
+                        known, found = ", ".join(self.methods), f"found {name} at T {T}"
+                        raise ValueError(f"expected methods compared ({known}) in {problem}'s only; {found}")
             for T in chains.images:
                 if tuned and T not in chains.calibration:
                     raise ValueError(
                         f"expected calibration images of {problem} at T {T}, as {tuned[0]} has candidates; found none"
                     )
         return self
+
+    def compared(self, problem: str, T: int) -> dict[Name, Compared]:
+        """The methods compared on a problem at a T."""
+        names = self.problems[problem].only.get(T, list(self.methods))
+        return {name: compared for name, compared in self.methods.items() if name in names}
 
     def options(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Key, method and options of everything that is laid over a method's own options."""

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from deqbench.diffusion.moments import Moments
 from deqbench.diffusion.schedule import Schedule, large_sigmas, sigmas, timesteps
 
 EpsModel = Callable[[Tensor, Tensor], Tensor]  # ((M, *dims), (M,) int64) -> (M, *dims)
@@ -31,6 +32,7 @@ class DDIMChain:
     x_T: Tensor  # (B, *dims)
     noise: Tensor | None = None  # (B, N, *dims) standard normal, None where noise_scale is 0
     landing: Tensor | None = None  # (N,) float64, alpha_bar where each step lands; None: where the next one sets out
+    moments: Moments | None = None  # of data that are not measured, for linear parts and starts that want them
 
     @classmethod
     def make(

@@ -232,6 +232,7 @@ def times(
         methods = {
             method: (job.methods[method].sampler, jobs.options(job.methods[method]) | chosen.get((name, T, method), {}))
             for method in order
+            if method in job.compared[name][T]
         }
         for image in images:
             for method, seconds, rows in timed(problem, T, image, methods):

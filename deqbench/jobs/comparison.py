@@ -26,6 +26,7 @@ class TimeComparedJob(Strict):
     methods: dict[str, Method]
     baseline: str
     images: dict[str, dict[int, int]]
+    compared: dict[str, dict[int, list[str]]]
 
 
 def _comparison(config: Config) -> Comparison:
@@ -38,11 +39,11 @@ def _comparison(config: Config) -> Comparison:
 def compare(config: Config, problem: str, T: str | int) -> CompareJob:
     """The slice behind one problem's rounds, evaluations and errors. UserError: the config compares nothing."""
     section = _comparison(config)
-    chains = section.problems[problem]
+    chains, compared = section.problems[problem], section.compared(problem, int(T))
     return CompareJob(
         **place(config, problem),
-        methods=named(config, section.methods),
-        compared=section.methods,
+        methods=named(config, compared),
+        compared=compared,
         T=int(T),
         images=chains.images[int(T)],
         calibration=chains.calibration.get(int(T), 0),
@@ -60,4 +61,9 @@ def time_compared(config: Config) -> TimeComparedJob:
         methods=named(config, section.methods),
         baseline=paper.table_1.baseline,
         images={name: chains.timed for name, chains in section.problems.items() if chains.timed},
+        compared={
+            name: {T: list(section.compared(name, T)) for T in chains.timed}
+            for name, chains in section.problems.items()
+            if chains.timed
+        },
     )

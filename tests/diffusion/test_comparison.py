@@ -240,6 +240,7 @@ def test_times_are_of_every_image_but_those_that_warm_up_and_errors_are_to_the_b
         methods=methods,
         baseline="ddim",
         images={"mixture-64": {10: 2, 5: 1}},
+        compared={"mixture-64": {10: list(methods), 5: list(methods)}},
     )
     records, rows = times(problem, wanted, "mixture-64", {("mixture-64", 10, "windowed"): {"min_window": 1}})
     assert [(row["T"], row["image"], row["method"]) for row in records] == [

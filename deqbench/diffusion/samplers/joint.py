@@ -7,6 +7,7 @@ from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.diffusion.splits import SplitChain, gaussian_start, split_chain
 from deqbench.solvers import solve
 
 
@@ -16,7 +17,9 @@ def sample(
     solver: str = "anderson",
     tol: float = 1e-3,
     max_iter: int = 15,
-    start: Literal["x_T", "zeros"] = "x_T",
+    start: Literal["x_T", "zeros", "gaussian"] = "x_T",
+    split: Literal["eps", "drift", "variance", "pixel", "frequency", "step"] = "eps",
+    seed: int = 0,
     stop: Literal["sample", "batch"] = "sample",
     returned: Literal["evaluation", "state"] = "evaluation",
     on_round: OnRound | None = None,
@@ -24,22 +27,29 @@ def sample(
 ) -> Sampled:
     """The chain's fixed point to a relative residual of `tol`, or what `max_iter` evaluations reach.
 
+    start: all states at x_T, at 0, or on the path of Gaussian data. split: the linear part of each step that the map
+    treats exactly, see deqbench.diffusion.splits; seed is that of `step`'s random signs, whose two evaluations of each
+    step are counted with the first round.
     returned: the latest evaluation, which is paid for and nearer, or the state it was evaluated at (released code).
     solver_options go to the solver (m, beta, ridge, mixing for Anderson).
     """
-    for name, value, known in (("start", start, ("x_T", "zeros")), ("returned", returned, ("evaluation", "state"))):
+    choices = ("start", start, ("x_T", "zeros", "gaussian")), ("returned", returned, ("evaluation", "state"))
+    for name, value, known in choices:
         if value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}; found '{value}'")
+    system = split_chain(chain, split, seed)
+    before = system.nfe if isinstance(system, SplitChain) else 0  # evaluations
+    first = before // chain.steps  # rounds
 
     def tell(*, k: int, state: Tensor, fz: Tensor, indices: Tensor, absolute: Tensor, relative: Tensor) -> None:
         if on_round:
             reached = fz if returned == "evaluation" else state
-            nfe = torch.full((len(indices),), chain.steps)
-            on_round(Round(k, indices, reached[:, -1], nfe, absolute, relative))
+            nfe = torch.full((len(indices),), chain.steps + before * (k == 1))
+            on_round(Round(first + k, indices, reached[:, -1], nfe, absolute, relative))
 
     found = solve(
-        chain,
-        chain.initial(start),
+        system,
+        gaussian_start(chain) if start == "gaussian" else chain.initial(start),
         solver=solver,
         tol=tol,
         max_iter=max_iter,
@@ -48,4 +58,5 @@ def sample(
         **solver_options,
     )
     states = found.z if returned == "evaluation" else found.state
-    return Sampled(states[:, -1], states, found.rounds, found.rounds * chain.steps, found.stopped)
+    rounds = first + found.rounds
+    return Sampled(states[:, -1], states, rounds, rounds * chain.steps, found.stopped)
