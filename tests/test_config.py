@@ -140,7 +140,7 @@ OPTIONS = "papers/deq-ddim/methods/deq-ddim-3-steps/options"
             {"mixing": "timestpe"},
             "; found \"timestpe\" (did you mean 'timestep'?)",
         ),
-        ({"start": "zeroes"}, "start: expected one of x_T, zeros; found \"zeroes\" (did you mean 'zeros'?)"),
+        ({"start": "zeroes"}, "start: expected one of x_T, zeros, gaussian; found \"zeroes\" (did you mean 'zeros'?)"),
         ({"on_round": None}, "on_round: expected one of beta, "),
     ],
 )
