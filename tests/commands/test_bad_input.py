@@ -80,7 +80,7 @@ def test_settings_with_an_unknown_or_missing_key_are_refused_by_name(smoke, tmp_
         ({"options": {"beta": -1.0}}, "sampler joint: beta: expected"),
         ({"options": {"tol": -1.0}}, "sampler joint: tol: expected a number of at least 0"),
         ({"options": {"max_iter": 0}}, "sampler joint: max_iter: expected at least 1"),
-        ({"options": {"start": "zeroes"}}, "sampler joint: start: expected one of x_T, zeros, gaussian; found 'zeroes'"),
+        ({"options": {"start": "zeroes"}}, "joint: start: expected one of x_T, zeros, gaussian; found 'zeroes'"),
         ({"preset": "papre"}, "paper, released; found 'papre' (did you mean 'paper'?)"),
         ({"eta": 2}, "--settings: methods.deq-ddim-paper.eta: expected a number less than or equal to 1; found 2"),
     ],
