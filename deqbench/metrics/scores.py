@@ -29,16 +29,22 @@ class Reference:
     extract: Extractor
     train: frechet.Features  # (N, D)
     moments: tuple[frechet.Features, frechet.Features]
-    neighbours: frechet.Features  # (M, C*H*W) training images, in every symmetry that training saw
+    neighbours: frechet.Features  # (M, C*H*W) training images
+    symmetric: bool  # training saw them in all eight symmetries
     test: Tensor  # (N, C, H, W)
 
     @classmethod
     def load(cls, statistics: Path, dataset: Dataset, extractor: str) -> "Reference":
         """The reference of a data set, from its features' file."""
         train = load_file(statistics)["train"].double().numpy()
-        neighbours = all_symmetries(dataset.train) if dataset.symmetric else dataset.train
+        neighbours = dataset.train.flatten(1).double().numpy()
         extract = load_extractor(extractor if extractor == "inception" else str(zoo.path(extractor)))
-        return cls(extract, train, frechet.moments(train), neighbours.flatten(1).numpy(), dataset.test)
+        return cls(extract, train, frechet.moments(train), neighbours, dataset.symmetric, dataset.test)
+
+    def nearest(self, images: Tensor) -> frechet.Features:
+        """(n,) distances of images (n, C, H, W) to the nearest training image, rms, whichever way it was turned."""
+        turned = all_symmetries(images) if self.symmetric else images  # eight times a few images, not all of training
+        return frechet.nearest(turned.flatten(1).numpy(), self.neighbours).reshape(-1, len(images)).min(0)
 
     def real(self, n: int) -> Tensor:
         """At most n test images, spread evenly over the split."""
@@ -109,7 +115,7 @@ def _row(method: str, metric: str, found: tuple[float, float, float], n: int, un
 
 def _distances(name: str, features: frechet.Features, x0: Tensor, reference: Reference) -> list[dict[str, Any]]:
     n = len(features)
-    near = frechet.nearest(x0.flatten(1).numpy(), reference.neighbours)
+    near = reference.nearest(x0)
 
     def distance(kept: NDArray[np.bool_]) -> float:
         return frechet.frechet(features[kept], reference.moments)

@@ -27,7 +27,19 @@ def drawn(x0: torch.Tensor, diverged=()) -> scores.Images:
 def reference() -> scores.Reference:
     """Images are their own features."""
     train = gaussian(0, 200).flatten(1).double().numpy()
-    return scores.Reference(lambda x: x.flatten(1), train, frechet.moments(train), train, gaussian(1))
+    return scores.Reference(lambda x: x.flatten(1), train, frechet.moments(train), train, False, gaussian(1))
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_training_image_that_was_turned_is_near_only_where_training_turned_them_too(symmetric):
+    train = gaussian(0, 200).numpy()
+    flat = train.reshape(200, -1).astype(np.float64)
+    reference = scores.Reference(lambda x: x, flat, frechet.moments(flat), flat, symmetric, gaussian(1))
+    turned = np.stack([np.rot90(train[7], 1, (1, 2)), train[11, :, :, ::-1], train[3]])
+    near = reference.nearest(torch.from_numpy(turned.copy()))
+    by_hand = [min(np.sqrt(((image - other) ** 2).mean()) for other in train) for image in turned]
+    np.testing.assert_allclose(near, [0.0] * 3 if symmetric else by_hand, atol=1e-7)
+    assert min(by_hand[:2]) > 0.01
 
 
 def table(reference: scores.Reference, method: scores.Images, base: scores.Images) -> pd.DataFrame:
