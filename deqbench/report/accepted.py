@@ -1,4 +1,4 @@
-"""Accepted tables of other scales, shown where this run has no chains as long."""
+"""Accepted tables of other scales, shown where this run has no chains or runs as long."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from deqbench.papers import Exhibit
 from deqbench.records import read_json
 from deqbench.report.blocks import Block, blocks, read_cells
 
-ABOUT = "provenance.json"  # beside a scale's accepted tables
+ABOUT = "provenance.json"  # beside a scale's accepted tables, or beside a paper's where they were made apart
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,21 @@ def longer(exhibit: Exhibit, shown: Iterable[Block], scale: str, root: Path) -> 
     found = None
     least = longest(shown)
     for folder in sorted((root / "results/reference").glob("*")):
-        path = folder / exhibit.paper / f"{exhibit.id}.csv"
-        if folder.name == scale or not path.is_file():
-            continue
-        held = blocks(exhibit, read_cells(path), str(path))
-        if longest(held) > least:
-            least = longest(held)
-            about = read_json(folder / ABOUT) if (folder / ABOUT).is_file() else {}
-            address = quote(f"../../{path.relative_to(root).as_posix()}")
-            found = Accepted(exhibit, folder.name, about, held, address)
+        if folder.name != scale and (other := of(exhibit, folder.name, root)) and longest(other.blocks) > least:
+            least, found = longest(other.blocks), other
     return found
+
+
+def of(exhibit: Exhibit, scale: str, root: Path) -> Accepted | None:
+    """The accepted cells of an exhibit at a scale, if there are any.
+
+    UserError: the table is not of the form that the pages need.
+    """
+    folder = root / "results/reference" / scale
+    path = folder / exhibit.paper / f"{exhibit.id}.csv"
+    if not path.is_file():
+        return None
+    held = blocks(exhibit, read_cells(path), str(path))
+    origin = next((file for file in (path.with_name(ABOUT), folder / ABOUT) if file.is_file()), None)
+    about: dict[str, str] = read_json(origin) if origin else {}
+    return Accepted(exhibit, scale, about, held, quote(f"../../{path.relative_to(root).as_posix()}"))

@@ -76,7 +76,7 @@ class Shown:
     pictures: tuple[Picture, ...] = ()
     facts: tuple[str, ...] = ()
     figure_csv: str | None = None
-    longer: accepted.Accepted | None = None  # accepted cells of longer chains, where the spec asks for them
+    longer: accepted.Accepted | None = None  # accepted cells of longer chains or runs, where the spec asks for them
 
     @property
     def status(self) -> str:
@@ -191,7 +191,6 @@ def _shown(exhibit: Exhibit, config: Config, place: Place, find_trail: FindTrail
     name = f"{exhibit.paper}/{exhibit.id}"
     table = _table(exhibit, place) if behind else {}
     figure = _figure(exhibit, place) if behind else {}
-    asked = exhibit.spec.get("accepted") and behind
     return Shown(
         exhibit=exhibit,
         printed=printed_grid(exhibit),
@@ -200,10 +199,18 @@ def _shown(exhibit: Exhibit, config: Config, place: Place, find_trail: FindTrail
         settings=_settings(config, behind.config_key) if behind else "",
         jobs=tuple(ran.job(record, place.root) for record in behind.records) if behind else (),
         claims=tuple(claim for claim in claims if name in claim.exhibits),
-        longer=accepted.longer(exhibit, table.get("blocks", ()), config.scale, place.root) if asked else None,
+        longer=_longer(exhibit, table.get("blocks", ()), config.scale, place.root) if behind else None,
         **table,
         **figure,
     )
+
+
+def _longer(exhibit: Exhibit, shown: Iterable[Block], scale: str, root: Path) -> accepted.Accepted | None:
+    """What the spec asks for under `accepted`: cells of longer chains (true), or those of the scale named."""
+    asked = exhibit.spec.get("accepted")
+    if isinstance(asked, str):
+        return accepted.of(exhibit, asked, root) if asked != scale else None
+    return accepted.longer(exhibit, shown, scale, root) if asked else None
 
 
 def _table(exhibit: Exhibit, place: Place) -> dict[str, Any]:

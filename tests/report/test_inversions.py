@@ -450,7 +450,7 @@ def test_the_pages_of_inversions_say_what_a_reader_must_know(pages):
     assert "printed 0.68 ± 0.32" in words
     assert "stands in for CIFAR10, CelebA" in words
     assert "it is the threshold of 0.5 at which a run was stopped" in words
-    assert "Longer chains: accepted records of scale medium" in words and "T = 100" in words
+    assert "Longer: accepted records of scale medium" in words and "T = 100" in words
     assert "The number under an image is its loss" in words
     performance = " ".join(pages["performance.html"].words.split())
     assert "Loss against seconds" in performance and "1 of 1 images never reach it" not in performance
