@@ -32,6 +32,8 @@ rule decoder_sweep:
         model="|".join(SWEEP_ALONE) or "none",
     params:
         settings=settings(jobs.decoder.sweep, "model"),
+        autoencoders=lambda w, input: f"--autoencoder {input.autoencoders}",
+        targets=lambda w, input: f"--targets {input.targets}",
         folder=subpath(output[0], ancestor=2),
         code=code("decoder"),
     threads: LIMITS.threads
@@ -40,13 +42,13 @@ rule decoder_sweep:
         mem_mb=LIMITS.mem_mb,
         gpu=LIMITS.gpu,
     shell:
-        "deqbench decoder sweep --settings {params.settings:q} --autoencoder {input.autoencoders}"
-        " --targets {input.targets} --threads {threads} --out {params.folder} 2> {log}"
+        "deqbench decoder sweep {params.autoencoders} {params.targets} --settings {params.settings:q}"
+        " --threads {threads} --out {params.folder} 2> {log}"
 
 
 if SWEEP_SHARED:
 
-    rule decoder_sweeps:
+    use rule decoder_sweep as decoder_sweeps with:
         message:
             f"decoder-inversion/sweep: every method on {', '.join(SWEEP_SHARED)}"
         input:
@@ -65,14 +67,6 @@ if SWEEP_SHARED:
             targets=lambda w, input: " ".join(f"--targets {file}" for file in input.targets),
             folder=subpath(output[0], ancestor=2),
             code=code("decoder"),
-        threads: LIMITS.threads
-        resources:
-            runtime=LIMITS.runtime,
-            mem_mb=LIMITS.mem_mb,
-            gpu=LIMITS.gpu,
-        shell:
-            "deqbench decoder sweep {params.autoencoders} {params.targets} --settings {params.settings:q}"
-            " --threads {threads} --out {params.folder} 2> {log}"
 
 
 rule decoder_times:

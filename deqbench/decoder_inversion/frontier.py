@@ -94,10 +94,10 @@ def midway(traces: pd.DataFrame, ladder: Ladder) -> Iterator[Row]:
 
     The plateau is the baseline's last iterate in its longest run; plateau_drop_db is what the last `within` iterations
     of that run still gained (NaN: it was shorter), so that the page can say whether it was one, and plateau_at is that
-    last iteration. speedup: the baseline's
-    seconds to the middle level over the method's (NaN: one of both never gets there). best_db is the least error of a
-    method, and ends_lower_db how far that lies below the plateau. gain_db is the baseline's error after its smallest
-    budget, less the method's least error within the same seconds (NaN: it has no iterate by then).
+    last iteration. speedup: the baseline's seconds to the middle level over the method's (NaN: one of both never gets
+    there). best_db is the least error of a method, and ends_lower_db how far that lies below the plateau. gain_db is
+    the baseline's error after its smallest budget, less the method's least error within the same seconds (NaN: it has
+    no iterate by then).
     """
     chosen = traces[traces["chosen"]]
     start = chosen[chosen["iteration"] == 0].groupby("image")["nmse_db"].first()

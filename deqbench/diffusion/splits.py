@@ -63,7 +63,7 @@ def split_chain(chain: DDIMChain, split: Split, seed: int = 0) -> DDIMChain | Sp
     """
     known = get_args(Split)
     if split not in known:
-        raise UserError(unknown("split", split, known))
+        raise unknown("split", split, known)
     if split == "eps":
         return chain
     if split == "drift":
