@@ -2,8 +2,9 @@
 
 A round takes the terms of some steps at the states reached, corrects what it expected of the others by interpolation,
 and sweeps the whole system with terms that are linear around these states. Their slopes are scalars, one a step and
-sample: where a step was evaluated twice, the secant <dx, dterm> / <dx, dx> of its last two evaluations. So the change
-that a sweep makes to early states is carried through to the last one almost as the nonlinear system would carry it.
+sample: from the second round on the secant <dx, dterm> / <dx, dx> of what the last sweep changed and what that did to
+the terms. So the change that a sweep makes to early states is carried through to the last one almost as the nonlinear
+system would carry it. Where that change turns from step to step, there the steps are evaluated close together.
 """
 
 from collections.abc import Callable
@@ -17,9 +18,11 @@ from torch import Tensor
 from deqbench.solvers.triangular import Swept, TriangularSystem
 
 SAFETY = 2.0  # of the predicted error
-INTERPOLATED = 0.1  # share of a state's move since it was last evaluated that interpolation gets wrong
-SURVEY = 3  # the round that evaluates every step for the first time
-PATIENCE = 6  # coarse rounds in a row
+INTERPOLATED = 0.1  # share of a state's moves since its step was last evaluated that interpolation gets wrong
+STALE = 0.03  # such moves that call for an evaluation
+PATIENCE = 2  # rounds in a row that evaluate a few steps only
+NEARLY = 1.2  # unsettled steps to a node, so few that all are evaluated
+EVEN = 0.5  # share of the nodes that are spread evenly, but for closer ends
 
 
 class AffineSystem(TriangularSystem, Protocol):
@@ -49,24 +52,26 @@ def secant_sweeps(
     *,
     tol: float,
     nodes: int,
-    coarse_tol: float = 0.03,
+    gap: float = 0.03,
+    coarse_tol: float = 0.1,
     settle_tol: float | None = None,
     max_rounds: int | None = None,
     on_round: Callable[[int, Tensor, Tensor, Tensor], None] | None = None,
 ) -> Swept:
     """Solves the system to a predicted error of `tol` of the last state's length; all states start on the guess's path.
 
-    Most rounds evaluate at most `nodes` unsettled steps, closer together at both ends. All unsettled steps are
-    evaluated in the third round, after too many coarse ones, and when the predicted error is below coarse_tol but the
-    states have moved by more than that, or than interpolation may miss, since they were last evaluated. A state settles
-    when no state before it moves by more than settle_tol (tol / 4 if None) of its length. tol 0: every unsettled step
-    in every round, N at most, the sequential result.
+    Most rounds evaluate a few unsettled steps, `nodes` at least: half of them evenly, but closer together at both ends,
+    half where the last sweep's change turned, so many that between two of them it turns by no more than about `gap` of
+    its greatest length. All unsettled steps are evaluated where those would be nearly all, after PATIENCE such rounds,
+    and when the predicted error is below coarse_tol but the states have moved by more than STALE, or than interpolation
+    may miss, since they were last evaluated. A state settles when no state before it moves by more than settle_tol
+    (tol / 4 if None) of its length. tol 0: every unsettled step in every round, N at most, the sequential result.
 
     The predicted error is the last move times its ratio to the move before. on_round: as for `sweep`. ValueError:
-    nodes < 2, or tol < 0.
+    nodes < 2, gap <= 0, or tol < 0.
     """
-    if nodes < 2 or tol < 0:
-        raise ValueError(f"expected nodes >= 2 and tol >= 0; found nodes {nodes} and tol {tol}")
+    if nodes < 2 or gap <= 0 or tol < 0:
+        raise ValueError(f"expected nodes >= 2, gap > 0 and tol >= 0; found nodes {nodes}, gap {gap} and tol {tol}")
     settle_tol = tol / 4 if settle_tol is None else settle_tol
     paths = [_Path(system, slopes, b) for b in range(len(system.start))]
     rounds = torch.zeros(len(paths), dtype=torch.int64)
@@ -74,7 +79,7 @@ def secant_sweeps(
     limit = system.steps if max_rounds is None else max_rounds
     active = list(range(len(paths)))
     for number in range(1, limit + 1):
-        chosen = [paths[b].choose(nodes if tol else system.steps, coarse_tol, tol) for b in active]
+        chosen = [paths[b].choose(nodes if tol else system.steps, gap, coarse_tol, tol) for b in active]
         inputs = [paths[b].states[paths[b].place(steps)] for b, steps in zip(active, chosen, strict=True)]
         counts = torch.tensor([len(steps) for steps in chosen])
         together = inputs[0] if len(inputs) == 1 else torch.cat(inputs)
@@ -104,25 +109,27 @@ class _Path:
         self.slope = slopes.guess.clone()  # (N,) float64, of the whole step
         self.states = start.expand(self.steps + 1, *start.shape).clone()  # (N + 1, *dims)
         self.terms = self._risen(torch.zeros_like(self.states[:-1]), self.states[:-1], 0)  # expected at states[:-1]
-        self.at, self.found = torch.zeros_like(self.terms), torch.zeros_like(self.terms)  # where last evaluated
-        self.drifts = np.full(self.steps, np.inf)  # how far a step's state is from there, relative
         self.settled = 0  # states[: settled + 1] are final
+        self.drifts = np.full(self.steps, np.inf)  # how far a step's state moved since it was evaluated, relative
+        self.turns = np.zeros(self.steps)  # a state's last change less its neighbour's, relative to the greatest
+        self._move_on()
+        self.turns[:] = 0  # what no round has found yet
+        self.before, self.known = self.states[:-1].clone(), self.terms.clone()  # states and terms of the last round
         self.last_move, self.predicted, self.done = float("inf"), float("inf"), False
         self.round = self.coarse = 0  # rounds so far, and coarse ones in a row
-        self._move_on()
 
-    def choose(self, nodes: int, coarse_tol: float, tol: float) -> Tensor:
+    def choose(self, nodes: int, gap: float, coarse_tol: float, tol: float) -> Tensor:
         """The steps to evaluate, rising."""
         self.round += 1
-        rest = self.steps - self.settled
-        drift = coarse_tol if self.predicted > tol else tol / INTERPOLATED
-        near = self.predicted <= coarse_tol and self._drift() > drift
-        if rest <= nodes or near or self.round == SURVEY or self.coarse >= PATIENCE:
+        rest, turns = self.steps - self.settled, self.turns[self.settled :]
+        nodes = max(nodes, int(turns.sum() / gap))
+        stale = STALE if self.predicted > tol else tol / INTERPOLATED
+        near = self.predicted <= coarse_tol and self._drift() > stale
+        if rest <= NEARLY * nodes or near or self.coarse >= PATIENCE:
             self.coarse = 0
             return torch.arange(self.settled, self.steps)
         self.coarse += 1
-        places = (1 - np.cos(np.linspace(0, np.pi, nodes))) / 2 * (rest - 1)
-        return torch.from_numpy(self.settled + np.unique(np.round(places).astype(np.int64)))
+        return torch.from_numpy(self.settled + _spread(turns, nodes))
 
     def place(self, steps: Tensor) -> Tensor | slice:
         """The steps as an index; where they are all the unsettled ones as a slice, which copies nothing."""
@@ -131,23 +138,23 @@ class _Path:
     def learn(self, steps: Tensor, found: Tensor) -> None:
         """Corrects the expected terms and the slopes by what was found at some steps."""
         chosen = self.place(steps)
-        self.terms[self.settled :] += Between(steps, self.settled, self.steps)(found - self.terms[chosen])
-        seen = torch.from_numpy(np.isfinite(self.drifts[steps.numpy()]))
-        if seen.any():
-            again, kept = (chosen, slice(None)) if seen.all() else (steps[seen], seen)
-            self._learn_slopes(again, steps[seen], found[kept])
-        self.at[chosen], self.found[chosen] = self.states[:-1][chosen], found
+        between = Between(steps, self.settled, self.steps)
+        self.terms[self.settled :] += between(found - self.terms[chosen])
+        if self.round > 1:
+            self.slope[self.settled :] = between(self._secants(chosen, steps))
+        self.before[self.settled :] = self.states[self.settled : -1]
+        self.known[self.settled :] = self.terms[self.settled :]
         self.drifts[steps.numpy()] = 0.0
 
-    def _learn_slopes(self, again: Tensor | slice, steps: Tensor, found: Tensor) -> None:
-        dx = (self.states[:-1][again] - self.at[again]).flatten(1)[:, None]  # (K, 1, D)
-        dterm = (found - self.found[again]).flatten(1)[:, None]
+    def _secants(self, chosen: Tensor | slice, steps: Tensor) -> Tensor:
+        """(K,) slopes of the chosen steps between this round and the last, where the terms were known or expected."""
+        dx = (self.states[:-1][chosen] - self.before[chosen]).flatten(1)[:, None]  # (K, 1, D)
+        dterm = (self.terms[chosen] - self.known[chosen]).flatten(1)[:, None]
         # float32 sums are enough: a slope need not be exact
         lengths, products = (torch.bmm(dx, other.mT).flatten().double().cpu() for other in (dx, dterm))
         slope = self.ratio[steps] + self.scale[steps] * products / lengths.clamp_min(1e-300)
         slope = torch.where(lengths > 0, slope, self.slope[steps])
-        slope = slope.clamp(self.slopes.low[steps], self.slopes.high[steps])
-        self.slope[self.settled :] = Between(steps, self.settled, self.steps)(slope)
+        return slope.clamp(self.slopes.low[steps], self.slopes.high[steps])
 
     def sweep(self, tol: float, settle_tol: float) -> None:
         """The states from the first unsettled one on, and whether more rounds are needed."""
@@ -178,19 +185,11 @@ class _Path:
         self.states[inner:] = new
         if inner < self.steps:
             self.terms[inner:] = self._risen(self.terms[inner:], change[:-1], inner)
-        length = torch.linalg.vector_norm(new.flatten(1), dim=1).double().cpu().clamp_min(1e-30)
-        moves = (torch.linalg.vector_norm(change.flatten(1), dim=1).double().cpu() / length).numpy()
-        self._drift_on(inner, moves[:-1], length[:-1].numpy())
+        changes = _lengths(change)
+        moves = changes / _lengths(new).clip(1e-30)
+        self.drifts[inner:] += moves[:-1]
+        self.turns[inner + 1 :] = _lengths(change.diff(dim=0))[:-1] / max(changes.max(), 1e-30)
         return moves
-
-    def _drift_on(self, first: int, moves: np.ndarray, length: np.ndarray) -> None:
-        """How far the states are from where their steps were last evaluated, once all of them were."""
-        before = self.drifts[first:]  # of those evaluated in this round 0
-        if (before == 0).all():
-            self.drifts[first:] = moves
-        elif np.isfinite(before).all():
-            away = torch.linalg.vector_norm((self.states[first:-1] - self.at[first:]).flatten(1), dim=1)
-            self.drifts[first:] = away.double().cpu().numpy() / length
 
     def _risen(self, terms: Tensor, change: Tensor, first: int) -> Tensor:
         """The terms of the steps from `first` on after a change of their states."""
@@ -200,6 +199,21 @@ class _Path:
 
     def _drift(self) -> float:
         return float(self.drifts[self.settled :].max()) if self.settled < self.steps else 0.0
+
+
+def _spread(turns: np.ndarray, nodes: int) -> np.ndarray:
+    """At most `nodes` rising places in range(len(turns)), the first and the last among them."""
+    count = len(turns)
+    even = np.diff(np.arccos(1 - 2 * np.linspace(0, 1, count + 1)))  # Chebyshev's nodes have this density
+    density = EVEN * even / even.sum() + (1 - EVEN) * turns / max(turns.sum(), 1e-30)
+    below = np.concatenate([[0.0], density.cumsum()])
+    places = np.interp(np.linspace(0, below[-1], nodes), below, np.arange(count + 1))
+    return np.unique(places.round().clip(0, count - 1).astype(np.int64))
+
+
+def _lengths(rows: Tensor) -> np.ndarray:
+    """(M, *dims) -> (M,) float64."""
+    return torch.linalg.vector_norm(rows.flatten(1), dim=1).double().cpu().numpy()
 
 
 class Between:

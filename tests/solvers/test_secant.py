@@ -119,7 +119,7 @@ def test_coarse_rounds_save_evaluations():
 def test_settled_states_are_never_evaluated_again():
     system = Oscillators(60, samples=1)
     found = secant_sweeps(system, system.slopes(), tol=0.0, nodes=60)
-    starts = [j for i, j in enumerate(system.evaluated) if i == 0 or j < system.evaluated[i - 1]]
+    starts = [steps[0] for steps in rounds_of(system.evaluated)]
     assert starts == sorted(set(starts))  # every round begins later than the one before
     assert len(system.evaluated) == int(found.evaluations[0])
 
@@ -149,11 +149,55 @@ def test_max_rounds_says_so():
     assert not found.converged.any() and found.rounds.tolist() == [2, 2, 2]
 
 
-@pytest.mark.parametrize(("tol", "nodes"), [(-1.0, 5), (1e-3, 1)])
-def test_settings_out_of_range_are_refused(tol, nodes):
+def rounds_of(evaluated):
+    """The steps evaluated in each round, of one sample."""
+    starts = [i for i, j in enumerate(evaluated) if i == 0 or j < evaluated[i - 1]]
+    return [evaluated[a:b] for a, b in zip(starts, [*starts[1:], len(evaluated)], strict=True)]
+
+
+def test_nodes_gather_where_the_change_turned():
+    """Only steps 200 to 219 of 400 have a term that is not expected, so the first sweep's change turns there alone."""
+    system = Oscillators(400, samples=1)
+    system.ratio, system.scale = torch.ones(400, dtype=torch.float64), torch.full((400,), 0.1, dtype=torch.float64)
+    inner = system.step_terms
+    system.step_terms = lambda x, j: inner(x, j) * ((j >= 200) & (j < 220)).view(-1, 1, 1)
+    secant_sweeps(system, system.slopes(), tol=1e-4, nodes=80, gap=1.0)
+    first, second, third, *_ = rounds_of(system.evaluated)
+    assert len(first) > 70 and len(second) > 50 and len(third) > 300
+    shares = [sum(200 <= j < 220 for j in steps) for steps in (first, second)]
+    assert shares[0] <= 4 and shares[1] >= 15
+
+
+def test_nodes_spread_evenly_but_for_closer_ends_before_anything_turned():
+    system = Oscillators(1000, samples=1)
+    secant_sweeps(system, system.slopes(), tol=1e-4, nodes=50, max_rounds=1)
+    expected = (1000 * (1 - torch.linspace(0, math.pi, 50, dtype=torch.float64).cos()) / 2).round().clamp(0, 999)
+    off = torch.tensor(system.evaluated) - expected.unique()
+    assert off.abs().max() < 9  # even spacing is off by 90
+
+
+def test_a_smaller_gap_takes_more_nodes_where_there_are_turns():
+    taken = []
+    for gap in (1.0, 0.02, 0.01):
+        system = Oscillators(500, samples=1)
+        secant_sweeps(system, system.slopes(), tol=1e-4, nodes=10, gap=gap, max_rounds=2)
+        taken.append(len(rounds_of(system.evaluated)[1]))
+    assert taken[0] == 10 < taken[1] < taken[2] < 500
+
+
+def test_after_two_coarse_rounds_every_unsettled_step_is_evaluated():
+    system = Oscillators(500, frequency=3.0, samples=1)
+    secant_sweeps(system, system.slopes(), tol=1e-9, nodes=20, gap=1.0, max_rounds=6)
+    sizes = [len(steps) for steps in rounds_of(system.evaluated)]
+    assert max(sizes[0], sizes[1], sizes[3], sizes[4]) <= 20
+    assert min(sizes[2], sizes[5]) > 250
+
+
+@pytest.mark.parametrize("wrong", [{"tol": -1.0}, {"nodes": 1}, {"gap": 0.0}])
+def test_settings_out_of_range_are_refused(wrong):
     system = Oscillators(10)
-    with pytest.raises(ValueError, match="expected nodes >= 2 and tol >= 0"):
-        secant_sweeps(system, system.slopes(), tol=tol, nodes=nodes)
+    with pytest.raises(ValueError, match="expected nodes >= 2, gap > 0 and tol >= 0"):
+        secant_sweeps(system, system.slopes(), **{"tol": 1e-3, "nodes": 5, "gap": 0.1} | wrong)
 
 
 def test_interpolation_is_exact_on_lines_and_constant_outside():

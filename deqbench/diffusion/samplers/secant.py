@@ -1,4 +1,4 @@
-"""Ours: secant sweeps, a few nodes of the chain in most rounds, every step once or twice."""
+"""Ours: secant sweeps, nodes of the chain where it turns in most rounds, every step in each third one."""
 
 from torch import Tensor
 
@@ -14,7 +14,8 @@ def sample(
     *,
     tol: float = 1e-3,
     nodes: int = 32,
-    coarse_tol: float = 0.03,
+    gap: float = 0.03,
+    coarse_tol: float = 0.1,
     settle_tol: float | None = None,
     max_rounds: int | None = None,
     data_variance: float = 0.2,
@@ -22,14 +23,15 @@ def sample(
 ) -> Sampled:
     """The chain to a predicted relative error of `tol` of x_0; 0 runs to the sequential result.
 
-    nodes, coarse_tol, settle_tol: see secant_sweeps; chains of no more than `nodes` steps evaluate all that have not
-    settled. data_variance: of a pixel, for the slopes of the first two rounds only.
+    nodes, gap, coarse_tol, settle_tol: see secant_sweeps; chains of hardly more than `nodes` steps evaluate all that
+    have not settled. data_variance: of a pixel, for the start and the slopes of the first round only.
     """
     found = secant_sweeps(
         chain,
         slopes(chain, data_variance),
         tol=tol,
         nodes=nodes,
+        gap=gap,
         coarse_tol=coarse_tol,
         settle_tol=settle_tol,
         max_rounds=max_rounds,
@@ -39,9 +41,11 @@ def sample(
 
 
 def slopes(chain: DDIMChain, data_variance: float) -> Slopes:
-    """Derivatives of the steps: of Gaussian data with one variance, between those of known noise and of a known image.
+    """Derivatives of the steps: of Gaussian data with one variance, and bounds.
 
-    eps = x sqrt(1 - alpha_bar) / (alpha_bar v + 1 - alpha_bar) for data N(0, v I); v = 0 is a known image.
+    eps = x sqrt(1 - alpha_bar) / (alpha_bar v + 1 - alpha_bar) for data N(0, v I); v = 0 is a known image, and infinite
+    v known noise. A chain undecided between images parts faster than with known noise, so the upper bound lies as far
+    beyond that again.
     """
     before = chain.alpha_bar[:-1]
 
@@ -49,5 +53,5 @@ def slopes(chain: DDIMChain, data_variance: float) -> Slopes:
         return chain.ratio + chain.scale * (1 - before).sqrt() / (before * v + 1 - before)
 
     known_image, known_noise = step(0.0), chain.ratio
-    margin = 0.2 * (known_noise - known_image)
-    return Slopes(step(data_variance), (known_image - margin).clamp_min(LEAST), known_noise + margin)
+    span = known_noise - known_image
+    return Slopes(step(data_variance), (known_image - 0.2 * span).clamp_min(LEAST), known_noise + span)
