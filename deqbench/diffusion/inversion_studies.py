@@ -20,6 +20,7 @@ from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.experiments import predictor
 from deqbench.diffusion.gradients import Pulled, gradient, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import solved
+from deqbench.diffusion.inverted import Inverted, reconstruct
 from deqbench.diffusion.inverters import invert
 from deqbench.diffusion.misprints import misprints
 from deqbench.diffusion.network import NoisePredictor
@@ -97,9 +98,9 @@ def inversion_memory(network: Network, data: Dataset, job: jobs.InversionMemoryJ
     """Rows T, method, metric, value: bytes that one gradient, or a whole inversion, of one image takes.
 
     saved_bytes: kept for the backward pass, the network's parameters left out; none for checkpointing, whose own hooks
-    hide it. peak_bytes: of all tensors that live at once, the network's inside included. At the largest T also
-    saved_growth and peak_growth, over those of the smallest T, and states_a_step: how many states' bytes the peak grows
-    by from one step to the next.
+    hide it. peak_bytes: of all tensors that live at once, the network's inside included. Of whole inversions also the
+    loss, rounds and nfe that they end with. At the largest T also saved_growth and peak_growth, over those of the
+    smallest T, and states_a_step: how many states' bytes the peak grows by from one step to the next.
     """
     network.net.requires_grad_(False)
     eps, first = predictor(network, job.device, job.max_batch), dict[tuple[str, str], int]()
@@ -108,7 +109,10 @@ def inversion_memory(network: Network, data: Dataset, job: jobs.InversionMemoryJ
     for T in chains:
         found = problem(network, eps, data, job.grid, T, 0.0, job.seed, [0])
         for name, run in _runs(found, job).items():
-            counted = _bytes(run, known)
+            counted, made = _bytes(run, known)
+            if isinstance(made, Inverted) and not job.inverters[name].descends:
+                for metric, ended, unit in _ended(found, made):
+                    yield {"T": T, "method": name, "metric": metric, "value": ended, "unit": unit}
             if name in job.memory.variants and job.memory.variants[name].options.get("checkpointing"):
                 del counted["saved"]
             for kind, value in counted.items():
@@ -136,11 +140,18 @@ def _runs(found: Problem, job: jobs.InversionMemoryJob) -> dict[str, Callable[[]
     return runs
 
 
-def _bytes(run: Callable[[], object], known: list[Tensor]) -> dict[str, int]:
+def _ended(found: Problem, made: Inverted) -> Iterator[tuple[str, float, str]]:
+    """Metric, value and unit of what the inversion of one image has come to."""
+    yield "loss", float(loss(reconstruct(found.chain, made.x_T), found.target)), ""
+    yield "rounds", float(made.steps), "rounds"
+    yield "nfe", float(made.nfe), "evaluations"
+
+
+def _bytes(run: Callable[[], object], known: list[Tensor]) -> tuple[dict[str, int], object]:
     gc.collect()  # what earlier runs have left may not be let go in the middle of this one
     with LiveBytes() as live, SavedBytes(known) as saved:
-        run()
-    return {"saved": saved.peak, "peak": live.peak}
+        made = run()
+    return {"saved": saved.peak, "peak": live.peak}, made
 
 
 @torch.no_grad()

@@ -52,8 +52,9 @@ def encode(chain: DDIMChain, target: Tensor) -> Tensor:
 @torch.no_grad()
 def reconstruct(chain: DDIMChain, x_T: Tensor) -> Tensor:
     """x_0 (B, *dims) of the sequential chain from x_T: what every reported loss is taken at."""
-    *_, x0 = replace(chain, x_T=x_T).walk()
-    return x0
+    for x in replace(chain, x_T=x_T).walk():  # one state at a time: an unpacked list would hold all of them
+        x_T = x
+    return x_T
 
 
 def finite(x: Tensor) -> Tensor:

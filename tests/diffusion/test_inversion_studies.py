@@ -94,6 +94,16 @@ def test_sweeps_with_few_states_a_call_grow_by_the_states_they_hold_alone(networ
     assert cell(found, method="phantom-1", metric="states_a_step") == [pytest.approx(0, abs=1)]
 
 
+def test_a_window_of_sweeps_takes_the_same_memory_for_any_chain(network, data):
+    options = {"first": "noised", "at_once": 5, "max_iter": 12, "m": 3, "window": 5}
+    known = {"windowed": Inverter(inverter="sweeps", options=options)}
+    section = InversionMemory(T=[10, 100], variants={"phantom-1": {"gradient": "phantom"}}, inverters=["windowed"])
+    job = jobs.InversionMemoryJob(**ABOUT, memory=section, inverters=known, released=RELEASED)
+    found = pd.DataFrame(studies.inversion_memory(network, data, job))
+    assert cell(found, method="windowed", metric="peak_growth") == [pytest.approx(1, abs=0.02)]
+    assert not any(cell(found, method="windowed", metric="saved_bytes"))
+
+
 def test_the_peak_holds_what_is_saved_and_what_the_backward_pass_makes(memory):
     for method in ("backprop", "phantom-1", "implicit", "released-as-run"):
         for T in (4, 8):

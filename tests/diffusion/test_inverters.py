@@ -96,6 +96,13 @@ def test_an_image_that_is_not_finite_diverges_by_itself(name):
         ("sweeps", {"max_iter": 0}, "max_iter: expected at least 1; found 0"),
         ("sweeps", {"tol": -1.0}, "tol: expected a number of at least 0; found -1.0"),
         ("sweeps", {"first": "nowhere"}, "first: expected one of"),
+        ("sweeps", {"window": 0}, "window: expected at least 1; found 0"),
+        ("sweeps", {"patience": 0}, "patience: expected at least 1; found 0"),
+        (
+            "sweeps",
+            {"first": "trajectory", "window": 3},
+            "first: expected one of target, noised, encoding; found 'traj",
+        ),
         ("lbfgs", {"epochs": 0}, "epochs: expected at least 1; found 0"),
     ],
 )
@@ -217,6 +224,69 @@ def test_sweeps_go_on_where_the_check_fails(monkeypatch):
     found = invert("sweeps", chain, target, {"tol": 1e-4})
     assert set(found.stopped) == {"converged"}
     assert (found.steps > once.steps).any()
+
+
+@pytest.mark.parametrize("first", ["target", "noised", "encoding", "trajectory"])
+def test_a_window_of_all_steps_or_more_is_no_window(first):
+    chain, target, *_ = case()
+    plain = invert("sweeps", chain, target, {"first": first, "tol": 1e-6})
+    for window in (6, 9):
+        found = invert("sweeps", chain, target, {"first": first, "tol": 1e-6, "window": window, "patience": 1})
+        assert torch.equal(found.x_T, plain.x_T)
+        assert torch.equal(found.nfe, plain.nfe)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3])
+@pytest.mark.parametrize("first", ["target", "noised", "encoding"])
+@pytest.mark.parametrize("window", [1, 4])
+def test_a_window_finds_the_start_that_the_target_was_sampled_from(window, first, eta):
+    chain, target, end, predictor = case(12, eta=eta)
+    found = invert("sweeps", chain, target, {**TIGHT["sweeps"], "first": first, "window": window})
+    assert set(found.stopped) == {"converged"}
+    assert relative(found.x_T, end) < 1e-6
+    assert int(found.nfe.sum()) == predictor.evaluations
+
+
+def test_a_window_evaluates_its_own_steps_alone(monkeypatch):
+    chain, target, _, predictor = case(12, images=1)
+    asked = []
+    once = predictor._call
+    monkeypatch.setattr(predictor, "_call", lambda x, t: asked.append(t) or once(x, t))
+    invert("sweeps", chain, target, {"first": "noised", "window": 3})
+    rounds = [t for t in asked if len(t) > 1]  # a check walks the chain one state at a time
+    assert all(len(t) == 3 for t in rounds)
+    assert torch.equal(rounds[0], chain.timesteps[-3:])
+    assert torch.equal(rounds[-1], chain.timesteps[:3])
+
+
+def test_a_window_leaves_an_image_in_a_batch_as_if_it_were_alone():
+    chain, target, *_ = case(12, eta=0.3)
+    options = {"tol": 1e-6, "first": "encoding", "window": 3}
+    together = invert("sweeps", chain, target, options)
+    for i in range(len(target)):
+        alone = invert("sweeps", chain.select(torch.tensor([i])), target[i : i + 1], options)
+        assert relative(together.x_T[i : i + 1], alone.x_T) < 1e-6
+        assert (together.steps[i], together.nfe[i]) == (alone.steps[0], alone.nfe[0])
+
+
+def test_a_window_that_has_not_reached_the_start_tells_what_the_last_noise_predicts():
+    """One round of one step, before the last: the rest of the chain is taken with that one eps, in closed form."""
+    chain, target, *_ = case(images=1)
+    told = []
+    options = {"first": "target", "window": 1, "max_iter": 1}
+    invert("sweeps", chain, target, options, lambda step: told.append(step.x_T.clone()))
+    eps = chain.eps_model(target, chain.timesteps[-1:])
+    x = target + (target - chain.step(target, 5)) / chain.ratio[5]  # the plain move
+    a, first = chain.alpha_bar[5], chain.alpha_bar[0]
+    x0 = (x - (1 - a).sqrt() * eps) / a.sqrt()
+    assert relative(told[-1], first.sqrt() * x0 + (1 - first).sqrt() * eps) < 1e-10
+
+
+def test_a_step_that_nothing_settles_is_given_up():
+    chain, target, *_ = case(12, images=2)
+    found = invert("sweeps", chain, target, {"tol": 0.0, "window": 4, "patience": 3, "max_iter": 500})
+    assert found.stopped == ("max_iter", "max_iter")
+    assert found.steps.tolist() == [3 * 12] * 2
 
 
 def test_sweeps_keep_the_given_start_where_nothing_is_better():

@@ -50,19 +50,21 @@ def terms(chain: DDIMChain, states: Tensor, indices: Tensor, at_once: int | None
     return torch.cat([chain.step_terms(*part) for part in parts])
 
 
-def first_states(chain: DDIMChain, target: Tensor, first: First) -> tuple[Tensor, int]:
-    """A guess of the states (B, N, *dims) before the steps, and the evaluations an image it took.
+def first_states(chain: DDIMChain, target: Tensor, first: First, window: int | None = None) -> tuple[Tensor, int]:
+    """A guess of the states (B, W, *dims) before the last steps, all or `window`, and the evaluations an image it took.
 
     target: copies of it; noised: target and chain.x_T mixed as the forward process mixes image and noise; encoding:
-    those that DDIM encoding passes; trajectory: those of the chain from its x_T.
+    those that DDIM encoding passes; trajectory: those of the chain from its x_T. ValueError: there is no such guess, or
+    a trajectory is asked for in part.
     """
-    known = ("target", "noised", "encoding", "trajectory")
+    steps = min(window or chain.steps, chain.steps)
+    known = ("target", "noised", "encoding", *(("trajectory",) if steps == chain.steps else ()))
     if first not in known:
         raise ValueError(f"first: expected one of {', '.join(known)}; found {first!r}{did_you_mean(first, known)}")
     if first == "target":
-        return target[:, None].expand(-1, chain.steps, *target.shape[1:]).clone(), 0
+        return target[:, None].expand(-1, steps, *target.shape[1:]).clone(), 0
     if first == "noised":
-        kept = chain.alpha_bar[:-1].view(-1, *[1] * (target.dim() - 1))
+        kept = chain.alpha_bar[-1 - steps : -1].view(-1, *[1] * (target.dim() - 1))
         noise = chain.x_T.to(target)[:, None]
         return kept.sqrt().to(target) * target[:, None] + (1 - kept).sqrt().to(target) * noise, 0
     if first == "trajectory":
@@ -70,11 +72,11 @@ def first_states(chain: DDIMChain, target: Tensor, first: First) -> tuple[Tensor
         states = [x, *(replace(chain, x_T=x).walk())]
         return torch.stack(states[:-1], 1), chain.steps
     x, states = target, []
-    for j in reversed(range(chain.steps)):
+    for j in reversed(range(chain.steps - steps, chain.steps)):
         eps = chain.eps_model(x, chain.timesteps[j].expand(len(x)).to(x.device))
         x = chain.unstep(x, eps, j)
         states.append(x)
-    return torch.stack(states[::-1], 1), chain.steps
+    return torch.stack(states[::-1], 1), steps
 
 
 def invert(
