@@ -47,7 +47,7 @@ def targets(
         for done, (name, job) in enumerate(work.models.items(), start=1):
             model, file = job.model, out / f"{name}.safetensors"
             with provenance.recorded(file, "latents targets", job.model_dump(), job.device):
-                codec = Codec(autoencoders.load(folders[model.autoencoder]).to(job.device), max_batch=job.max_batch)
+                codec = Codec(autoencoders.load(folders[model.autoencoder]).to(job.device), max_batch=job.pictures)
                 found = checkpoints.load(folders[model.denoiser]) if model.denoiser else None
                 made = making.latent_model(found, model, job.device, job.max_batch) if found else None
                 save(file, making.targets(codec, made, model, job.seed))
@@ -65,7 +65,7 @@ def watermark(
     threads: Threads = 0,
 ) -> None:
     """Tree-ring keys of one model's images, told apart from latents by every inverter."""
-    from deqbench.decoder_inversion import classify
+    from deqbench.decoder_inversion import classify, mark_timing
 
     job: jobs.MarkJob = parse_job(jobs.MarkJob, settings)
     provenance.set_threads(threads)
@@ -74,7 +74,8 @@ def watermark(
         vae, made = _networks(job, autoencoder, denoiser)
         with steps_bar(f"watermark on {job.name}", sum(map(len, job.marked.guidance.values()))) as on_step:
             found = classify.run(vae, made, job, on_step)
-        _write(pictures, out, "watermark", job.name, found.pictures, found.records)
+        records = found.records + mark_timing.peaks(vae, made, job)
+        _write(pictures, out, "watermark", job.name, found.pictures, records)
         write_records(study, [jobs.decoder_record("watermark-guidance", job.name, row) for row in found.study])
 
 
@@ -102,7 +103,7 @@ def time(
     out: Out,
     threads: Threads = 0,
 ) -> None:
-    """Seconds and bytes from a marked image to x_T, one image at a time; wants the machine to itself."""
+    """Seconds from a marked image to x_T, one image at a time; wants the machine to itself."""
     from deqbench.decoder_inversion import mark_timing
 
     work: jobs.TimeMarks = parse_job(jobs.TimeMarks, settings)

@@ -68,7 +68,7 @@ def run(
 ) -> Outcome:
     """Records of every decoder inverter and every way to x_T at every guidance, and the rings of the images shown."""
     known = tree_rings.keys(job.seed, job.keys, made.shape, job.radius, symmetric=job.symmetric)
-    codec, out, done = Codec(vae, max_batch=job.max_batch), Outcome(), 0
+    codec, out, done = Codec(vae, max_batch=job.pictures), Outcome(), 0
     for guidance, iterations in job.marked.guidance.items():
         model = model_at(made, job, guidance)
         found = mark(model, codec, known, job.marked.images, job.seed, job.model.quantised)
@@ -111,7 +111,7 @@ def judged(
 
 
 def _method(vae: nn.Module, job: jobs.decoder.MarkJob, name: str) -> Method:
-    return Method(name, job.inverters[name], vae, job.seed, job.max_batch)
+    return Method(name, job.inverters[name], vae, job.seed, job.pictures)
 
 
 def inverted(method: Method, x: Tensor, iterations: int) -> Tensor:

@@ -30,7 +30,7 @@ class Runs:
         if found is None or len(found.z) <= iterates:
             method = self.job.inverters[name]
             generator = torch.Generator(self.x.device).manual_seed(self.job.seed)
-            codec = codec_of(self.vae, method, generator, self.job.max_batch, Recording)
+            codec = codec_of(self.vae, method, generator, self.job.pictures, Recording)
             options = method_options(method)
             found = follow(codec, self.x, method.inverter, options, iterates=iterates, limit=limit)
             self.made[name, limit] = found
@@ -40,7 +40,7 @@ class Runs:
 def figures(runs: Runs, exhibit: Figure) -> Iterator[Row]:
     """Rows of one exhibit: of every method of its, each instance's measures and the statistics over them."""
     section = runs.job.cocoercivity.figures[exhibit]
-    wide = Codec(runs.vae, max_batch=runs.job.max_batch)
+    wide = Codec(runs.vae, max_batch=runs.job.pictures)
     for name in section.inverters:
         run = runs.of(name, section.iterates, section.limit)
         narrow = runs.job.inverters[name].precision != "fp32"
@@ -69,7 +69,7 @@ def conditions(runs: Runs) -> Iterator[Row]:
 def remarked(runs: Runs) -> Iterator[Row]:
     """Rows of remarks 1 and 2."""
     generator = torch.Generator(runs.x.device).manual_seed(runs.job.seed)
-    yield from remarks.preimages(runs.vae, runs.targets, generator, runs.job.max_batch)
+    yield from remarks.preimages(runs.vae, runs.targets, generator, runs.job.pictures)
     yield from remarks.linear(torch.Generator().manual_seed(runs.job.seed))
 
 
@@ -79,10 +79,10 @@ def halved(runs: Runs) -> tuple[list[Row], list[Row]]:
     assert section is not None
     few = runs.targets.first(section.images)
     x = few.images(job.model.quantised)
-    start = Codec(runs.vae, max_batch=job.max_batch).encode(x).detach()
+    start = Codec(runs.vae, max_batch=job.pictures).encode(x).detach()
     gradients = list(
         half_precision.gradients(
-            runs.vae, x, start, section.variants, updates=section.updates, lr=section.lr, max_batch=job.max_batch
+            runs.vae, x, start, section.variants, updates=section.updates, lr=section.lr, max_batch=job.pictures
         )
     )
     timed = [name for name in section.variants if name in ("fp32", "bf16", "fp16")]
@@ -96,7 +96,7 @@ def halved(runs: Runs) -> tuple[list[Row], list[Row]]:
         iterations=section.iterations,
         at=section.at,
         generator=torch.Generator(runs.x.device).manual_seed(job.seed),
-        max_batch=job.max_batch,
+        max_batch=job.pictures,
     )
     return gradients, list(drifted)
 

@@ -108,10 +108,10 @@ def run(
 ) -> Outcome:
     """Background errors of every method's edits, and the images shown."""
     settings = job.edited
-    model, codec = replace(made, steps=settings.steps or made.steps), Codec(vae, max_batch=job.max_batch)
+    model, codec = replace(made, steps=settings.steps or made.steps), Codec(vae, max_batch=job.pictures)
     found = originals(model, codec, settings.images, job.seed, job.model.quantised)
     mask = middle(*model.shape[1:]).to(found.x.device)
-    methods = {name: Method(name, inverter, vae, job.seed, job.max_batch) for name, inverter in job.inverters.items()}
+    methods = {name: Method(name, inverter, vae, job.seed, job.pictures) for name, inverter in job.inverters.items()}
     moving = {name: method for name, method in methods.items() if method.inverter.inverter != "encoder"}
     budgets = iterations_at_equal_seconds(
         moving, found.seen[:8], settings.baseline, settings.iterations, settings.timed

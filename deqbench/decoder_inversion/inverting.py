@@ -56,7 +56,7 @@ def run(
     max_seconds: float | None = None,
     keep: Keep = "last",
     reference: Codec | None = None,
-    every: int = 1,
+    every: int | None = 1,
     plateau: Plateau | None = None,
     on_progress: Callable[[int], object] | None = None,
 ) -> Inverted:
@@ -65,15 +65,18 @@ def run(
     tol: an image stops once its relative residual is at most this (0: never). keep "best": z is the iterate of the
     smallest residual among those looked at, the start among them, so that it is never worse than E(x); "last": the last
     one, finite or not. reference: the codec that residuals are evaluated by, in float32 and without sampling, where the
-    method's own are not (None: `codec`); `every`: how many iterations apart. Residuals that a rule needs (tol, best)
-    count in the seconds, those that are only watched do not. z_true is for the trace alone: no method sees it. plateau:
-    a run ends where it has reached one by the true latents, asked every `every` iterations; a benchmark's stop, for
-    nobody else knows them.
+    method's own are not (None: `codec`); `every`: how many iterations apart (None: never). Residuals that a rule needs
+    (tol, best) count in the seconds, those that are only watched do not. z_true is for the trace alone: no method sees
+    it. plateau: a run ends where it has reached one by the true latents, asked every `every` iterations; a benchmark's
+    stop, for nobody else knows them.
 
-    UserError: unknown inverter or option. ValueError: a number out of range, a plateau without z_true.
+    UserError: unknown inverter or option. ValueError: a number out of range, a plateau without z_true, a rule (tol,
+    best, plateau) without `every`.
     """
-    if iterations < 0 or every < 1 or not tol >= 0:
+    if iterations < 0 or (every is not None and every < 1) or not tol >= 0:
         raise ValueError(f"iterations, every, tol: expected at least 0, 1 and 0; found {iterations}, {every} and {tol}")
+    if every is None and (tol > 0 or keep == "best" or plateau is not None):
+        raise ValueError("every: expected a number where a rule looks at residuals or at the trace; found none")
     if plateau is not None and z_true is None:
         raise ValueError("plateau: expected the true latents too; found none")
     watch = Watch(codec, reference or codec, x, z_true, tol, max_seconds, keep, every, plateau, iterations, on_progress)
@@ -92,7 +95,7 @@ class Watch:
     tol: float
     max_seconds: float | None
     keep: Keep
-    every: int
+    every: int | None
     plateau: Plateau | None
     iterations: int
     on_progress: Callable[[int], object] | None
@@ -138,7 +141,7 @@ class Watch:
     def _residual(self, step: Step) -> Tensor:
         if step.residual is not None and self.exact:
             return step.residual.double().cpu() / self.code.double().flatten(1).norm(dim=1).cpu()
-        if step.number % self.every and step.number != self.iterations:
+        if self.every is None or (step.number % self.every and step.number != self.iterations):
             return torch.full((len(self.x),), float("nan"), dtype=torch.float64)
         return relative_residual(self.reference, step.z, self.code).cpu()
 
@@ -171,7 +174,7 @@ class Watch:
         return False
 
     def _settled(self, number: int, plateau: Plateau) -> bool:
-        if number < plateau.within or number % self.every:
+        if number < plateau.within or number % (self.every or 1):
             return False
         before, now = (decibel(self.traces["nmse"][k]).mean() for k in (number - plateau.within, number))
         return bool(before - now < plateau.drop)

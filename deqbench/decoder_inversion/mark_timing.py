@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 from deqbench import jobs
 from deqbench.config.decoder.watermark import ORACLE
 from deqbench.decoder_inversion import tree_rings
-from deqbench.decoder_inversion.classify import inverted, mark, model_at, walked_back
+from deqbench.decoder_inversion.classify import Marked, inverted, mark, model_at, walked_back
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.latent_models import LatentModel
 from deqbench.decoder_inversion.sweep import Method
@@ -21,44 +22,68 @@ from deqbench.measure.memory import LiveBytes
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Way:
+    """One image at a time from x to x_T: by each decoder inverter, then back along the chain that is timed."""
+
+    model: LatentModel
+    job: jobs.decoder.MarkJob
+    found: Marked
+    methods: dict[str, Method]
+
+    @classmethod
+    def of(cls, vae: nn.Module, made: LatentModel, job: jobs.decoder.MarkJob) -> "Way":
+        """The ways from the first `timed` marked images."""
+        model, codec = model_at(made, job, job.marked.timed_at[0]), Codec(vae, max_batch=job.pictures)
+        known = tree_rings.keys(job.seed, job.keys, made.shape, job.radius, symmetric=job.symmetric)
+        found = mark(model, codec, known, job.marked.timed, job.seed, job.model.quantised)
+        methods = {name: Method(name, job.inverters[name], vae, job.seed, job.pictures) for name in iterations_of(job)}
+        return cls(model, job, found, methods)
+
+    def go(self, name: str, image: int) -> tuple[float, float]:
+        """Seconds to the latents, and to x_T."""
+        x, label = self.found.x[image, None], self.found.labels[image, None]
+        started = _now(self.job.device)
+        z = inverted(self.methods[name], x, iterations_of(self.job)[name])
+        between = _now(self.job.device)
+        walked_back(self.model, self.job, self.job.marked.timed_at[1], {name: z}, label)
+        return between - started, _now(self.job.device) - started
+
+    def row(self, name: str, image: int, metric: str, value: float, unit: str) -> Row:
+        """A record."""
+        guidance, inversion = self.job.marked.timed_at
+        about = {"guidance": guidance, "inversion": inversion, "method": name, "image": image}
+        return {**about, "metric": metric, "value": value, "unit": unit}
+
+
 def times(
     vae: nn.Module, made: LatentModel, job: jobs.decoder.MarkJob, on_step: Callable[[int], None] | None = None
 ) -> list[Row]:
-    """Records of time_s, its part decoder_s, and peak_bytes, the methods in turn; the first turn warms up.
-
-    peak_bytes: of all tensors that live at once during the inversions of one image, beside the weights;
-    peak_bytes_ratio: the gradient-based method's over a method's.
-    """
-    guidance, way = job.marked.timed_at
-    model, codec = model_at(made, job, guidance), Codec(vae, max_batch=job.max_batch)
-    known = tree_rings.keys(job.seed, job.keys, made.shape, job.radius, symmetric=job.symmetric)
-    found = mark(model, codec, known, job.marked.timed, job.seed, job.model.quantised)
-    methods = {name: Method(name, job.inverters[name], vae, job.seed, job.max_batch) for name in iterations_of(job)}
-    rows: list[Row] = []
-
-    def measured(name: str, image: int) -> tuple[float, float]:
-        x, label = found.x[image, None], found.labels[image, None]
-        started = _now(job.device)
-        z = inverted(methods[name], x, iterations_of(job)[name])
-        between = _now(job.device)
-        walked_back(model, job, way, {name: z}, label)
-        return between - started, _now(job.device) - started
-
-    about = {"guidance": guidance, "inversion": way}
+    """Records of time_s and its part decoder_s, the methods in turn; the first turn warms up."""
+    way, rows = Way.of(vae, made, job), list[Row]()
     for turn in range(-1, job.marked.timed):
-        for name in methods:
-            decoder_s, time_s = measured(name, max(turn, 0))
+        for name in way.methods:
+            decoder_s, time_s = way.go(name, max(turn, 0))
             if turn >= 0:
-                for metric, value in (("decoder_s", decoder_s), ("time_s", time_s)):
-                    rows.append({**about, "method": name, "image": turn, "metric": metric, "value": value, "unit": "s"})
+                rows += [way.row(name, turn, "decoder_s", decoder_s, "s"), way.row(name, turn, "time_s", time_s, "s")]
         if on_step:
             on_step(turn + 2)
-    bytes_of = {name: peak(partial(measured, name, 0)) for name in methods}
-    for name, value in bytes_of.items():
-        row = {**about, "method": name, "image": 0}
-        rows.append({**row, "metric": "peak_bytes", "value": value, "unit": "bytes"})
-        if job.gradient in bytes_of and name != job.gradient:
-            rows.append({**row, "metric": "peak_bytes_ratio", "value": bytes_of[job.gradient] / value, "unit": ""})
+    return rows
+
+
+def peaks(vae: nn.Module, made: LatentModel, job: jobs.decoder.MarkJob) -> list[Row]:
+    """Records of peak_bytes, of all tensors that live at once on the way of one image, beside the weights.
+
+    peak_bytes_ratio: the gradient-based method's over a method's. None where no image is timed.
+    """
+    if not job.marked.timed:
+        return []
+    way = Way.of(vae, made, job)
+    bytes_of = {name: peak(partial(way.go, name, 0)) for name in way.methods}
+    rows = [way.row(name, 0, "peak_bytes", value, "bytes") for name, value in bytes_of.items()]
+    if job.gradient in bytes_of:
+        base = bytes_of.pop(job.gradient)
+        rows += [way.row(name, 0, "peak_bytes_ratio", base / value, "") for name, value in bytes_of.items()]
     return rows
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from deqbench.decoder_inversion import at_once
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.frames import frames_that_fit
 from deqbench.decoder_inversion.inverters import inverters
@@ -45,7 +46,7 @@ def invert_decoder(
     tol: float = 0.0,
     keep: Literal["last", "best"] = "last",
     options: dict[str, Any] | None = None,
-    max_batch: int = 64,
+    max_batch: int | None = None,
     max_bytes: float | None = None,
     progress: bool = True,
 ) -> DecoderInversionResult:
@@ -55,8 +56,9 @@ def invert_decoder(
     frames (B, F, 3, H, W), or a list of PIL images of one size. method: ours, forward, inertial, adam, anderson,
     gradient or encoder, with its settings in `options`. bits: of the network; latents are kept in 32. tol: an image
     stops at this relative residual. keep "best": the iterate of the least residual, evaluated in 32 bit, so that half
-    precision never ends worse than it began. max_batch: pictures passed through the network at once, max_bytes: and no
-    more than an iteration takes within so many bytes of tensors, weights and what the method itself keeps apart.
+    precision never ends worse than it began. max_batch: pictures passed through the network at once (None: 8 on a
+    CPU, 64 elsewhere), max_bytes: and no more than an iteration takes within so many bytes of tensors, weights and what
+    the method itself keeps apart.
 
     UserError: an argument that is none of these, or bytes that not one picture fits.
     """
@@ -66,6 +68,7 @@ def invert_decoder(
         raise UserError(f"bits: expected one of 32, 16, 'bf16'; found {bits!r}")
     vae = _loaded(vae)
     x = _pictures(images).to(next(vae.parameters()).device)
+    max_batch = at_once(x.device.type) if max_batch is None else max_batch
     if max_bytes is not None:
         whole = Codec(vae, "fp32")  # residuals are evaluated in 32 bit whatever the method's are
         max_batch = min(max_batch, frames_that_fit(whole, x.flatten(0, -4), max_bytes, gradient=method == "gradient"))

@@ -74,7 +74,7 @@ class Method:
         rate: float | None,
         iterations: int,
         reference: Codec,
-        every: int,
+        every: int | None,
         z_true: Tensor | None,
         plateau: Plateau | None = None,
     ) -> Inverted:
@@ -100,11 +100,11 @@ def sweep(
 ) -> Outcome:
     """Records and traces of every method on the test targets, at rates chosen on the tuning targets."""
     vae = vae.to(job.device).eval()
-    reference, out = Codec(vae, max_batch=job.max_batch), Outcome()
+    reference, out = Codec(vae, max_batch=job.pictures), Outcome()
     targets = targets | {"test": targets["test"].first(job.images or len(targets["test"].z))}
     images = {split: found.images(job.model.quantised).to(job.device) for split, found in targets.items()}
     for done, (name, inverter) in enumerate(job.inverters.items(), start=1):
-        method = Method(name, inverter, vae, job.seed, job.max_batch)
+        method = Method(name, inverter, vae, job.seed, job.pictures)
         budgets = job.budgets[name]
         end = Plateau(job.plateau, job.within) if name in job.to_plateau and not method.scheduled else None
         ask = partial(method.invert, reference=reference, every=job.record_every, plateau=end)

@@ -26,15 +26,15 @@ def times(
     """
     about = job.models[model]
     vae = vae.to(about.device).eval()
-    methods = [Method(name, job.inverters[name], vae, about.seed, about.max_batch) for name in job.methods[model]]
+    methods = [Method(name, job.inverters[name], vae, about.seed, about.pictures) for name in job.methods[model]]
     x = targets.images(about.model.quantised).to(about.device)
-    reference = Codec(vae, max_batch=about.max_batch)
+    reference = Codec(vae, max_batch=about.pictures)
     rows: list[Row] = []
     for turn in range(-1, min(job.images[model], len(x))):
         for method in methods:
             for budget in job.budgets[method.name]:
                 image = x[max(turn, 0) : max(turn, 0) + 1]
-                found = method.invert(image, method.rates[0], budget, reference, max(budget, 1), None)
+                found = method.invert(image, method.rates[0], budget, reference, every=None, z_true=None)
                 if turn >= 0:
                     at = {"method": method.name, "iterations": budget, "image": turn}
                     rows.append({**at, "metric": "run_s", "value": float(found.seconds[-1]), "unit": "s"})

@@ -104,11 +104,18 @@ def test_confusion_counts_every_image_once_and_its_diagonal_is_what_is_right() -
 
 
 def test_times_cover_every_method_and_bytes_grow_with_gradients() -> None:
-    rows = pd.DataFrame(mark_timing.times(tiny.vae(), model(), job()))
+    work = tiny.vae(), model(), job()
+    rows = pd.DataFrame(mark_timing.times(*work) + mark_timing.peaks(*work))
     table = rows.pivot_table(index="method", columns="metric", values="value")
     assert set(table.index) == {"encoder", "gradient"}
     assert (table["decoder_s"] < table["time_s"]).all()
-    assert table.loc["gradient", "peak_bytes"] > 1.5 * table.loc["encoder", "peak_bytes"]
+    ratio = table.loc["gradient", "peak_bytes"] / table.loc["encoder", "peak_bytes"]
+    assert ratio > 1.5 and table.loc["encoder", "peak_bytes_ratio"] == ratio
+
+
+def test_nothing_is_weighed_where_nothing_is_timed() -> None:
+    untimed = job(marked=job().marked.model_dump() | {"timed": 0})
+    assert mark_timing.peaks(tiny.vae(), model(), untimed) == []
 
 
 @pytest.mark.parametrize(("gains", "losses", "both", "neither"), [(9, 2, 30, 7), (0, 0, 20, 4), (0, 12, 3, 3)])

@@ -248,6 +248,23 @@ def test_ours_with_a_single_iterate_is_the_forward_step_and_without_limits_mixes
     assert errors[7] < 1e-4 * errors[0]
 
 
+@pytest.mark.parametrize(("m", "left"), [(1, 0.2), (8, 1e-6)])
+def test_ours_shortens_encoder_steps_that_lead_away_and_stays_at_its_best(m, left):
+    codec, truth = diagonal(3.0, 4.0, 0.5, 1.0, 2.5, 5.0), latents(2)
+    x = codec.decode(truth)
+    away = [float((step.z - truth).norm()) for step in steps("forward", codec, x, None, 12, rho=1.0)]
+    assert away[-1] > 1e3 * away[0]
+    walked = list(steps("ours", codec, x, None, 12, m=m, cut=False))
+    errors = torch.stack([(codec.decode(step.z) - x).square().flatten(1).sum(1) for step in walked])
+    for step, error in zip(walked[:-1], errors, strict=False):
+        torch.testing.assert_close(step.loss, error.float())
+    assert (errors[-1] < left * errors[0]).all()
+    # an image goes on from its best: after an error that rose comes one at most as large as the least before it
+    rose = errors[1:-1] > errors[:-2]
+    assert (errors[2:] <= errors.cummin(0).values[:-2])[rose].all()
+    assert m > 1 or rose.any()
+
+
 def test_ours_takes_cut_pixels_for_what_they_are():
     codec, truth = diagonal(1.0, 1.0, 1.0, 1.0, 1.0, 1.0), 4 * latents(2)
     x = codec.decode(truth).clamp(-1, 1)

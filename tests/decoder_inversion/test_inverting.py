@@ -6,7 +6,7 @@ from torch import Tensor
 
 from deqbench.decoder_inversion import inverting
 from deqbench.decoder_inversion.codec import Codec, nmse
-from deqbench.decoder_inversion.inverting import run
+from deqbench.decoder_inversion.inverting import Plateau, run
 from tests.decoder_inversion.linear import diagonal, latents
 from tests.decoder_inversion.test_inverters import small_vae
 
@@ -122,8 +122,19 @@ def test_residuals_of_gradients_and_half_precision_are_looked_at_every_so_often(
         True,
         True,
     ]
+    reference = Codec(vae)
+    blind = run("gradient", Codec(vae), images, {}, 7, every=None, reference=reference)
+    assert torch.equal(blind.z, found.z) and blind.residuals.isnan().all() and not reference.decoded
     half = run("forward", Codec(vae, "bf16"), images, {}, 2, reference=Codec(vae))
     torch.testing.assert_close(half.residuals[2], relative(Codec(vae), half.z, images).double(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "rule", [{"tol": 0.1}, {"keep": "best"}, {"plateau": Plateau(0.1, 2), "z_true": torch.ones(1)}]
+)
+def test_a_rule_that_looks_at_residuals_or_traces_must_look(vae, images, rule):
+    with pytest.raises(ValueError, match="every: expected a number"):
+        run("gradient", Codec(vae), images, {}, 1, every=None, **rule)
 
 
 def test_progress_is_told_and_the_truth_changes_nothing(vae, images):

@@ -5,6 +5,7 @@ from typing import Any
 import deqbench.papers
 from deqbench.config import Config, Strict
 from deqbench.config.decoder import DecoderInversion, DecoderInverter, Model
+from deqbench.decoder_inversion import at_once
 from deqbench.errors import UserError
 from deqbench.jobs.common import record
 
@@ -19,6 +20,11 @@ class DecoderJob(Strict):
     model: Model
     device: str
     max_batch: int
+
+    @property
+    def pictures(self) -> int:
+        """Images in one call of the autoencoder."""
+        return at_once(self.device, self.max_batch)
 
 
 def paper(config: Config) -> DecoderInversion:

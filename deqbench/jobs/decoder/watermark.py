@@ -25,7 +25,7 @@ class MarkJob(DecoderJob):
 
 
 class TimeMarks(Strict):
-    """Seconds and bytes of the ways from an image to x_T, of all models that are timed."""
+    """Seconds of the ways from an image to x_T, of all models that are timed."""
 
     models: dict[str, MarkJob]
 
