@@ -21,6 +21,7 @@ from deqbench.diffusion.network import NoisePredictor
 from deqbench.diffusion.schedule import timesteps
 from deqbench.errors import UserError
 
+DENSE = 20  # updates until which each one is recorded
 Pair = tuple[float | None, int]  # a rate, None where there is none, and the place of an image
 
 
@@ -61,6 +62,11 @@ def problem(
     drawn = noise.step_noise(seed, images, steps, network.shape).to(device) if eta else None
     chain = DDIMChain.make(eps, network.schedule, grid, T, x_T, eta=eta, noise=drawn)
     return Problem(eps, chain, torch.cat(parts).to(device))
+
+
+def dense(number: int, every: int) -> bool:
+    """Whether an update's loss is evaluated again: each of the first ones, then one in `every`."""
+    return number <= DENSE or number % every == 0
 
 
 class Recorder:

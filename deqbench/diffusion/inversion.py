@@ -13,10 +13,9 @@ from deqbench.config.inversion import Inverter
 from deqbench.data.checkpoints import Network
 from deqbench.data.datasets import Dataset
 from deqbench.diffusion import experiments
-from deqbench.diffusion.attempts import Attempt, Problem, attempts, best_rate, evaluate, problem
+from deqbench.diffusion.attempts import Attempt, Problem, attempts, best_rate, dense, evaluate, problem
 from deqbench.diffusion.comparison import CALIBRATION
 
-DENSE = 20  # updates until which each one is recorded
 THRESHOLDS = (0.5, 2.0)  # where the paper's runs stop. Source: DEQ-DDIM, appendix A
 
 Row = dict[str, Any]
@@ -69,7 +68,7 @@ def _one(
     inverter, rates, images = job.inverters[name], job.rates[name], job.chains.images
 
     def wanted(number: int) -> bool:
-        return number <= DENSE or number % job.chains.record_every == 0 or number in updates
+        return dense(number, job.chains.record_every) or number in updates
 
     batch, chosen = job.chains.batch or job.max_batch, rates[0] if rates else None
     if len(rates) > 1:

@@ -12,7 +12,7 @@ from deqbench.config.inversion import Inverted, Inverter
 from deqbench.data.checkpoints import Network
 from deqbench.data.datasets import Dataset
 from deqbench.diffusion import comparison, experiments
-from deqbench.diffusion.attempts import Problem, evaluate_once, problem
+from deqbench.diffusion.attempts import Problem, dense, evaluate_once, problem
 from deqbench.diffusion.comparison import CALIBRATION
 from deqbench.diffusion.inverted import Step
 from deqbench.diffusion.inverters import invert
@@ -95,8 +95,9 @@ def _turn(found: Problem, job: jobs.TimeInversions, chains: Inverted, image: int
                 yield name, {"metric": "start_s", "value": begun, "unit": "s"}
             continue
         yield name, {"metric": "total_s", "value": total, "unit": "s"}
-        losses = evaluate_once(found, [0] * len(watch.seen), [x_T for *_, x_T in watch.seen], job.max_batch)
-        for (at, number, _), value in zip(watch.seen, losses, strict=True):
+        seen = [step for step in watch.seen if dense(step[1], chains.record_every) or step is watch.seen[-1]]
+        losses = evaluate_once(found, [0] * len(seen), [x_T for *_, x_T in seen], job.max_batch)
+        for (at, number, _), value in zip(seen, losses, strict=True):
             yield name, {"step": number, "seconds": at, "metric": "loss", "value": value, "unit": ""}
 
 

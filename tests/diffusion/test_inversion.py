@@ -201,7 +201,7 @@ def test_at_every_rate_where_asked(network, data):
 
 
 def test_later_updates_are_recorded_now_and_then_the_shown_last_and_best_among_them(network, data, monkeypatch):
-    monkeypatch.setattr(inversion, "DENSE", 1)
+    monkeypatch.setattr(attempts, "DENSE", 1)
     one = job({"a": METHODS["algorithm-1"]}, epochs=9, rates=(0.05,), record_every=4, updates=[0, 6], images=1)
     found = inversion.run(network, data, one)
     assert {0, 1, 4, 6, 8, 9} <= {row["epoch"] for row in found.traces}
@@ -212,7 +212,7 @@ def test_later_updates_are_recorded_now_and_then_the_shown_last_and_best_among_t
 
 
 def test_the_update_that_is_returned_is_recorded_whichever_it_is(network, data, monkeypatch):
-    monkeypatch.setattr(inversion, "DENSE", 0)
+    monkeypatch.setattr(attempts, "DENSE", 0)
     one = job({"a": METHODS["algorithm-1"]}, epochs=12, rates=(3.0,), record_every=100, updates=[], images=1, shown=0)
     found = inversion.run(network, data, one)
     losses = {row["epoch"]: row["value"] for row in found.traces if row["metric"] == "loss"}
