@@ -9,7 +9,7 @@ from deqbench.papers import Exhibit
 from deqbench.records import read_json
 from deqbench.report.blocks import Block, blocks, read_cells
 
-ABOUT = "provenance.json"  # beside a scale's accepted tables, or beside a paper's where they were made apart
+ABOUT = "provenance.json"  # of a scale's accepted tables, of a paper's or (ID.provenance.json) of one made apart
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def of(exhibit: Exhibit, scale: str, root: Path) -> Accepted | None:
     if not path.is_file():
         return None
     held = blocks(exhibit, read_cells(path), str(path))
-    origin = next((file for file in (path.with_name(ABOUT), folder / ABOUT) if file.is_file()), None)
+    nearest = path.with_suffix(f".{ABOUT}"), path.with_name(ABOUT), folder / ABOUT
+    origin = next((file for file in nearest if file.is_file()), None)
     about: dict[str, str] = read_json(origin) if origin else {}
     return Accepted(exhibit, scale, about, held, quote(f"../../{path.relative_to(root).as_posix()}"))

@@ -43,3 +43,11 @@ def test_tables_of_a_paper_that_were_made_apart_have_their_own_origin(root):
     write_json(root / "results/reference/medium/decoder-inversion" / accepted.ABOUT, {"date": "2024-06-02"})
     found = accepted.of(papers.exhibit("decoder-inversion/headline"), "medium", root)
     assert found is not None and found.about == {"date": "2024-06-02"}
+
+
+def test_a_table_that_was_made_apart_has_its_own_origin(root):
+    folder = root / "results/reference/medium/decoder-inversion"
+    write_json(folder / accepted.ABOUT, {"date": "2024-06-02"})
+    write_json(folder / f"headline.{accepted.ABOUT}", {"date": "2024-07-03"})
+    found = accepted.of(papers.exhibit("decoder-inversion/headline"), "medium", root)
+    assert found is not None and found.about == {"date": "2024-07-03"}
