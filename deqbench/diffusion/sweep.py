@@ -76,9 +76,7 @@ class Sweep:
         """Where the states lead, by calls of at most at_once states each."""
         x, chain, steps = self.states, self.chain, self.steps
         eps = terms(chain, x.reshape(-1, *chain.x_T.shape[1:]), steps.flatten().cpu(), at_once).view_as(x)
-        led = _at(chain.ratio, steps, x) * x + _at(chain.scale, steps, x) * eps
-        if chain.noise is not None:
-            led += self._noise(steps)
+        led = _at(chain.ratio, steps, x) * x + _at(chain.scale, steps, x) * eps + self._noise(steps)
         self.eps = eps[:, 0].clone()
         if self.rounds:
             slot, known = (self.rounds - 1) % self.dx.shape[2], (self.seen > 0)[..., None]
@@ -89,10 +87,9 @@ class Sweep:
         self.at, self.led, self.seen, self.rounds = x, led, self.seen + 1, self.rounds + 1
 
     def _noise(self, steps: Tensor) -> Tensor:
-        """(b, M, D): what the chain's noise adds in the steps (b, M)."""
-        noise = self.at.new_zeros(*steps.shape, 1)
+        """(b, M, D): what the chain's noise adds in the steps (b, M); zeros (b, M, 1) where it has none."""
         if self.chain.noise is None:
-            return noise
+            return self.at.new_zeros(*steps.shape, 1)
         noise = self.chain.noise.flatten(2)[torch.arange(len(steps), device=steps.device)[:, None], steps]
         return _at(self.chain.noise_scale, steps, noise) * noise
 
@@ -163,9 +160,9 @@ class Sweep:
         after, source = self.states[:, 0], torch.arange(width, device=by.device) - by[:, None]
         for name in HELD:
             part = getattr(self, name)[images[:, None], source.clamp_min(0)]
-            setattr(
-                self, name, part if name in ("states", "at", "led") else part.masked_fill_(_wide(source < 0, part), 0)
-            )
+            if name not in ("states", "at", "led"):  # these are made anew before they are read
+                part.masked_fill_(_wide(source < 0, part), 0)
+            setattr(self, name, part)
         self.first, self.last = self.first - by, self.last + by
         for place in reversed(range(int(by.max()))):
             new = (place < by)[:, None]
@@ -178,10 +175,8 @@ class Sweep:
             return self._encoded(after, steps)
         if self.start == "target":
             return self.image
-        kept = self.chain.alpha_bar[:-1]
-        return _at(kept.sqrt(), steps, after) * self.image + _at(
-            (1 - kept).sqrt(), steps, after
-        ) * self.chain.x_T.flatten(1)
+        kept, x_T = self.chain.alpha_bar[:-1], self.chain.x_T.flatten(1)
+        return _at(kept.sqrt(), steps, after) * self.image + _at((1 - kept).sqrt(), steps, after) * x_T
 
     def _encoded(self, after: Tensor, steps: Tensor) -> Tensor:
         """(b, D): the states before the steps (b,) by the noise predicted before the first step held."""

@@ -92,7 +92,7 @@ def mixed(best: Iterate, window: Iterable[Iterate], x: Tensor, ridge: float, len
     right = -(moved.mT @ (best.image - x).float().flatten(1)[:, :, None]).double()
     damping = ridge * gram.diagonal(dim1=1, dim2=2) + torch.finfo(torch.float32).tiny  # the best itself may be in there
     weights = torch.linalg.solve_ex(gram + torch.diag_embed(damping), right)[0][:, :, 0]
-    weights = weights.nan_to_num(0.0, 0.0, 0.0).to(best.z.dtype)  # an image that is not finite takes a plain step
+    weights = weights.nan_to_num(0.0, 0.0, 0.0).to(best.z.dtype)  # without a mix where one is not finite
     length = _along(length.to(best.z.dtype), best.z)
     ahead = best.z + length * best.step
     found = ahead
