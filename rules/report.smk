@@ -18,6 +18,12 @@ DRAWN = {paper: exhibits(paper, MADE, of_figure) for paper in MADE}
 TABLES = {paper: [f"{RESULTS}/tables/{paper}/{name}.csv" for name in found] for paper, found in TABULATED.items()}
 FIGURES = {paper: [f"{RESULTS}/figures/{paper}/{name}/figure.json" for name in found] for paper, found in DRAWN.items()}
 VERDICTS = {paper: f"{RESULTS}/claims/{paper}.json" for paper in MADE}
+ACCEPTED = {  # tables of other scales, which claims are judged by as well
+    paper: sorted(
+        str(path) for path in Path("results/reference").glob(f"*/{paper}/*.csv") if path.parents[1].name != CONFIG.scale
+    )
+    for paper in MADE
+}
 
 
 rule effective_config:
@@ -59,16 +65,19 @@ rule claims:
     input:
         config=f"{RESULTS}/config.json",
         tables=TABLES["deq-ddim"],
+        accepted=ACCEPTED["deq-ddim"],
     output:
         VERDICTS["deq-ddim"],
     log:
         f"{LOGS}/claims/deq-ddim.log",
     params:
         paper="deq-ddim",
+        accepted=lambda w, input: " ".join(f"--accepted {file}" for file in input.accepted),
         code=code("report"),
     localrule: True
     shell:
-        "deqbench report claims {params.paper} {input.tables} --config {input.config} --out {output} 2> {log}"
+        "deqbench report claims {params.paper} {input.tables} {params.accepted} --config {input.config} --out {output}"
+        " 2> {log}"
 
 
 rule figure:
@@ -112,12 +121,14 @@ if "decoder-inversion" in MADE:
         input:
             config=f"{RESULTS}/config.json",
             tables=TABLES["decoder-inversion"],
+            accepted=ACCEPTED["decoder-inversion"],
         output:
             VERDICTS["decoder-inversion"],
         log:
             f"{LOGS}/claims/decoder-inversion.log",
         params:
             paper="decoder-inversion",
+            accepted=lambda w, input: " ".join(f"--accepted {file}" for file in input.accepted),
             code=code("report"),
 
     use rule figure as decoder_figure with:

@@ -42,13 +42,24 @@ def tables(paper: str, records: Records, config_file: ConfigFile, out: Out) -> N
 
 
 @app.command()
-def claims(paper: str, cells: list[Path], config_file: ConfigFile, out: Out) -> None:
-    """The verdicts on a paper's claims from its tables' cells."""
-    from deqbench.report.claims import judge
+def claims(
+    paper: str,
+    cells: list[Path],
+    config_file: ConfigFile,
+    out: Out,
+    accepted: Annotated[list[Path] | None, typer.Option(help="an accepted table of another scale")] = None,
+) -> None:
+    """The verdicts on a paper's claims from its tables' cells, and beside them those from accepted tables."""
+    from deqbench.report.accepted import by_scale
+    from deqbench.report.claims import judge, judge_elsewhere
 
     frame = pd.concat([read_frame(path) for path in sorted(cells)], ignore_index=True)
-    settings = config.load(config_file)
-    write_json(out, [judge(claim, frame, settings) for claim in papers.claims(paper)])
+    settings, others = config.load(config_file), by_scale(accepted or ())
+    judged = [
+        {**judge(claim, frame, settings), "elsewhere": judge_elsewhere(claim, frame, others, settings)}
+        for claim in papers.claims(paper)
+    ]
+    write_json(out, judged)
 
 
 @app.command()

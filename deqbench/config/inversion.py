@@ -54,7 +54,7 @@ class Inverted(Strict):
     limits: dict[Name, Limit] = Field({}, description="by method")
     batch: Count | None = Field(None, description="pairs of image and rate at a time; none: limits.max_batch")
     all_rates: bool = Field(False, description="test images at every rate; otherwise at the chosen and the paper's")
-    record_every: int = Field(5, ge=1, description="every which update is evaluated again, after the first twenty")
+    record_every: int = Field(5, ge=1, description="every which update is evaluated again, after the first twelve")
     longer: int | None = Field(None, ge=1, description="steps that the baseline's latents are sampled with once more")
     shown: int = Field(0, ge=0, description="test images whose reconstructions are kept")
     updates: list[Annotated[int, Field(ge=0)]] = Field([], description="updates of the first image that are shown")

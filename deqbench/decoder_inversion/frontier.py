@@ -96,8 +96,8 @@ def midway(traces: pd.DataFrame, ladder: Ladder) -> Iterator[Row]:
     of that run still gained (NaN: it was shorter), so that the page can say whether it was one, and plateau_at is that
     last iteration. speedup: the baseline's seconds to the middle level over the method's (NaN: one of both never gets
     there). best_db is the least error of a method, and ends_lower_db how far that lies below the plateau. gain_db is
-    the baseline's error after its smallest budget, less the method's least error within the same seconds (NaN: it has
-    no iterate by then).
+    the baseline's error at the end of its run of the smallest budget, less the method's least error within the same
+    seconds (NaN: it has no iterate by then).
     """
     chosen = traces[traces["chosen"]]
     start = chosen[chosen["iteration"] == 0].groupby("image")["nmse_db"].first()
@@ -121,7 +121,8 @@ class _Against:
         self.gained = _at(longest, last - ladder.within).reindex(self.end.index) - self.end
         self.half = (start + self.end) / 2
         self.hit = reached(base, self.half)
-        early = base[base["iteration"] == base["budget"].min()]
+        smallest = base[base["budget"] == base["budget"].min()]
+        early = smallest[smallest["iteration"] == smallest["iteration"].max()]  # before its budget at a plateau
         self.first, self.until = early.groupby("image")["nmse_db"].min(), float(early["seconds"].max())
 
     def compared(self, part: pd.DataFrame, itself: bool) -> Iterator[Row]:

@@ -21,7 +21,7 @@ from deqbench.diffusion.network import NoisePredictor
 from deqbench.diffusion.schedule import timesteps
 from deqbench.errors import UserError
 
-DENSE = 20  # updates until which each one is recorded
+DENSE = 12  # updates until which each one is recorded
 Pair = tuple[float | None, int]  # a rate, None where there is none, and the place of an image
 
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import pandas as pd
+
 from deqbench.papers import Exhibit
-from deqbench.records import read_json
+from deqbench.records import read_frame, read_json
 from deqbench.report.blocks import Block, blocks, read_cells
 
 ABOUT = "provenance.json"  # of a scale's accepted tables, of a paper's or (ID.provenance.json) of one made apart
@@ -46,12 +48,24 @@ def of(exhibit: Exhibit, scale: str, root: Path) -> Accepted | None:
 
     UserError: the table is not of the form that the pages need.
     """
-    folder = root / "results/reference" / scale
-    path = folder / exhibit.paper / f"{exhibit.id}.csv"
+    path = root / "results/reference" / scale / exhibit.paper / f"{exhibit.id}.csv"
     if not path.is_file():
         return None
     held = blocks(exhibit, read_cells(path), str(path))
-    nearest = path.with_suffix(f".{ABOUT}"), path.with_name(ABOUT), folder / ABOUT
-    origin = next((file for file in nearest if file.is_file()), None)
-    about: dict[str, str] = read_json(origin) if origin else {}
-    return Accepted(exhibit, scale, about, held, quote(f"../../{path.relative_to(root).as_posix()}"))
+    return Accepted(exhibit, scale, origin(path), held, quote(f"../../{path.relative_to(root).as_posix()}"))
+
+
+def origin(table: Path) -> dict[str, str]:
+    """Date, version, commit, device and threads of an accepted table, from nearest by; empty where nothing is known."""
+    nearest = table.with_suffix(f".{ABOUT}"), table.with_name(ABOUT), table.parent.with_name(ABOUT)
+    file = next((file for file in nearest if file.is_file()), None)
+    return read_json(file) if file else {}
+
+
+def by_scale(tables: Iterable[Path]) -> dict[str, pd.DataFrame]:
+    """The cells of accepted tables, SCALE/PAPER/ID.csv, by scale; `accepted` is the date of each one's origin."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for path in sorted(tables):
+        cells = read_frame(path).assign(accepted=origin(path).get("date", ""))
+        found.setdefault(path.parents[1].name, []).append(cells)
+    return {scale: pd.concat(frames, ignore_index=True) for scale, frames in found.items()}

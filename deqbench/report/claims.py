@@ -74,6 +74,31 @@ def judge(claim: dict[str, Any], cells: pd.DataFrame, config: Config) -> dict[st
     }
 
 
+def judge_elsewhere(
+    claim: dict[str, Any], cells: pd.DataFrame, accepted: dict[str, pd.DataFrame], config: Config
+) -> list[dict[str, Any]]:
+    """The same by the accepted cells of each other scale that measures it: scale, date, verdict, sentence, measured.
+
+    accepted: by scale, with the date of each cell's origin. Exhibits that a scale has no table of are this run's.
+    """
+    found = []
+    exhibits = {predicate["exhibit"] for predicate in claim.get("predicates", [])}
+    for scale, others in accepted.items():
+        theirs = others[_named(others).isin(exhibits)]
+        own = cells[_named(cells).isin(exhibits - set(_named(theirs)))]
+        if not judge(claim, theirs, config)["measured"]:
+            continue
+        judged = judge(claim, pd.concat([theirs, own], ignore_index=True), config)
+        dates = sorted(str(date)[:10] for date in set(theirs["accepted"]) if date)
+        facts = {name: judged[name] for name in ("verdict", "sentence", "measured")}
+        found.append({"scale": scale, "date": " to ".join(dict.fromkeys(dates[:1] + dates[-1:])), **facts})
+    return found
+
+
+def _named(cells: pd.DataFrame) -> "pd.Series[str]":
+    return cells["paper"] + "/" + cells["exhibit"]
+
+
 def _lists(measured: Any = (), needs: Any = (), exhibits: Any = ()) -> dict[str, Any]:
     return {"measured": [asdict(found) for found in measured], "needs": list(needs), "exhibits": list(exhibits)}
 

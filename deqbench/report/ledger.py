@@ -39,6 +39,18 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """What the accepted tables of another scale say of a claim."""
+
+    id: str  # of the claim, at that scale
+    scale: str
+    date: str
+    verdict: str
+    sentence: str
+    measured: tuple[Measured, ...]
+
+
+@dataclass(frozen=True)
 class Claim:
     """A claim with its verdict."""
 
@@ -54,6 +66,7 @@ class Claim:
     needs: tuple[str, ...]
     exhibits: tuple[str, ...]
     printed: str
+    elsewhere: tuple[Elsewhere, ...]
 
 
 def claims(paper: str, results: Path) -> tuple[Claim, ...]:
@@ -71,19 +84,36 @@ def claims(paper: str, results: Path) -> tuple[Claim, ...]:
 
 
 def _claim(paper: str, entry: dict[str, Any], path: Path) -> Claim:
-    verdict = entry.get("verdict", "not measured yet")
-    if verdict not in VERDICTS:
-        raise unknown(f"{path}: {entry['id']}.verdict", verdict, VERDICTS)
     texts = {name: str(entry.get(name) or "") for name in ("statement", "where", "evidence", "check", "sentence")}
     return Claim(
         id=entry["id"],
         paper=paper,
-        verdict=verdict,
+        verdict=_verdict(entry, f"{path}: {entry['id']}"),
         measured=tuple(_measured(row) for row in entry.get("measured") or ()),
         needs=tuple(map(str, entry.get("needs") or ())),
         exhibits=tuple(map(str, entry.get("exhibits") or ())),
         printed="" if entry.get("printed") is None else str(entry["printed"]),
+        elsewhere=tuple(_elsewhere(found, entry["id"], path) for found in entry.get("elsewhere") or ()),
         **texts,
+    )
+
+
+def _verdict(entry: dict[str, Any], place: str) -> str:
+    found = entry.get("verdict", "not measured yet")
+    if found not in VERDICTS:
+        raise unknown(f"{place}.verdict", found, VERDICTS)
+    return str(found)
+
+
+def _elsewhere(found: dict[str, Any], claim: str, path: Path) -> Elsewhere:
+    scale = str(found.get("scale") or "")
+    return Elsewhere(
+        id=f"{claim} at {scale}",
+        scale=scale,
+        date=str(found.get("date") or ""),
+        verdict=_verdict(found, f"{path}: {claim}.elsewhere"),
+        sentence=str(found.get("sentence") or ""),
+        measured=tuple(_measured(row) for row in found.get("measured") or ()),
     )
 
 

@@ -68,7 +68,8 @@ def _counts(shown: Sequence["Paper"]) -> Iterator[str]:
 
 
 def _claim(claim: Claim) -> str:
-    return f"- **{claim.id}** {claim.verdict}: {_text(claim.statement)}. {_text(claim.sentence)}"
+    said = f"- **{claim.id}** {claim.verdict}: {_text(claim.statement)}. {_text(claim.sentence)}"
+    return said + "".join(f" Accepted at {other.scale}: {other.verdict}." for other in claim.elsewhere)
 
 
 def _block(block: Block) -> Iterator[str]:

@@ -53,7 +53,7 @@ def secant_sweeps(
     tol: float,
     nodes: int,
     gap: float = 0.03,
-    coarse_tol: float = 0.1,
+    coarse_tol: float = 0.05,
     settle_tol: float | None = None,
     max_rounds: int | None = None,
     on_round: Callable[[int, Tensor, Tensor, Tensor], None] | None = None,

@@ -229,6 +229,14 @@ def test_against_a_baseline_the_middle_level_the_plateau_and_equal_seconds_are_t
     assert ("plateau_drop_db", "ours", 0) not in value.index
 
 
+def test_a_baseline_that_ended_at_its_plateau_before_its_budget_is_compared_where_it_ended():
+    traces = ladder_traces().replace({"budget": {6: 50}})
+    rows = pd.DataFrame(frontier.midway(frontier.clocked(traces, TIMES), Ladder(baselines=["gradient"], within=2)))
+    value = rows.set_index(["metric", "method", "image"])["value"]
+    assert value["gain_db", "ours", 0] == pytest.approx(2)
+    assert value["gain_db", "gradient", 1] == pytest.approx(0)
+
+
 def test_an_image_that_diverged_is_not_left_out_of_a_setting():
     traces = ladder_traces()
     traces.loc[(traces["method"] == "ours") & (traces["iteration"] == 6) & (traces["image"] == 0), "nmse"] = np.nan

@@ -140,6 +140,9 @@ def write_sidecar(record: Path, stale: bool) -> None:
     )
 
 
+ELSEWHERE = {"scale": "large", "date": "2024-05-01", "verdict": "contradicted", "sentence": f"Another {HOSTILE}."}
+
+
 def verdicts() -> list[dict]:
     """One verdict of each kind, the sentence of one hostile."""
     kinds = ("reproduced", "contradicted", "inconclusive", "not testable at this scale")
@@ -147,6 +150,7 @@ def verdicts() -> list[dict]:
     return [
         {"id": f"ddim-0{at}", "verdict": kind, "sentence": f"A sentence {HOSTILE}.", "measured": [row], "printed": None}
         | {"needs": ["cuda"] if at == 4 else [], "exhibits": ["deq-ddim/table-1"]}
+        | {"elsewhere": [ELSEWHERE | {"measured": [row]}] if at == 4 else []}
         for at, kind in enumerate(kinds, start=1)
     ]
 

@@ -45,6 +45,17 @@ def test_tables_of_a_paper_that_were_made_apart_have_their_own_origin(root):
     assert found is not None and found.about == {"date": "2024-06-02"}
 
 
+def test_cells_are_gathered_by_scale_with_the_date_of_their_own_origin(root):
+    folder = root / "results/reference/medium/decoder-inversion"
+    (folder / "ladder.csv").write_text((folder / "headline.csv").read_text(encoding="utf-8"), encoding="utf-8")
+    write_json(folder / f"ladder.{accepted.ABOUT}", {"date": "2024-07-03"})
+    found = accepted.by_scale(folder.glob("*.csv"))
+    assert found.keys() == {"medium"}
+    half = len(found["medium"]) // 2
+    assert found["medium"]["accepted"].value_counts().to_dict() == {"2024-05-01": half, "2024-07-03": half}
+    assert accepted.by_scale([]) == {}
+
+
 def test_a_table_that_was_made_apart_has_its_own_origin(root):
     folder = root / "results/reference/medium/decoder-inversion"
     write_json(folder / accepted.ABOUT, {"date": "2024-06-02"})

@@ -9,7 +9,7 @@ import pytest
 from deqbench import config, papers
 from deqbench.errors import UserError
 from deqbench.metrics import scores
-from deqbench.report.claims import KINDS, judge
+from deqbench.report.claims import KINDS, judge, judge_elsewhere
 from deqbench.report.tables import COLUMNS
 
 ROOT = Path(__file__).parents[2]
@@ -246,6 +246,43 @@ def test_the_order_of_cells_changes_nothing():
     for seed in range(4):
         shuffled = np.random.default_rng(seed).permutation(len(every))
         assert verdict([EQUIVALENCE], [every[i] for i in shuffled]) == expected
+
+
+def elsewhere(predicates, rows, accepted):
+    claim = {"id": "c-1", "statement": "So it is", "predicates": predicates}
+    frames = {scale: pd.DataFrame(found).assign(accepted="2024-05-01 10:00 UTC") for scale, found in accepted.items()}
+    return judge_elsewhere(claim, pd.DataFrame(rows), frames, SMOKE)
+
+
+def at_least(metric, exhibit="table-1"):
+    return {
+        "kind": "share",
+        "exhibit": f"deq-ddim/{exhibit}",
+        "method": "ours",
+        "metric": metric,
+        "at_least": 0.5,
+    }
+
+
+def test_each_other_scale_that_measures_a_claim_has_a_verdict_of_its_own():
+    good, bad = row("ours", "m", 0.8, 0.6, 0.9), row("ours", "m", 0.2, 0.1, 0.3)
+    found = elsewhere([at_least("m")], [bad], {"large": [good], "other": [row("ours", "another", 1, 1, 1)]})
+    assert [(entry["scale"], entry["date"], entry["verdict"]) for entry in found] == [
+        ("large", "2024-05-01", "reproduced")
+    ]
+    assert found[0]["measured"][0]["value"] == 0.8
+
+
+def test_tables_that_another_scale_has_not_are_this_runs_and_tables_that_it_has_are_its_own():
+    here = [row("ours", "m", 0.8, 0.6, 0.9, exhibit="figure-1"), row("ours", "m", 0.2, 0.1, 0.3)]
+    both = [at_least("m"), at_least("m", "figure-1")]
+    (found,) = elsewhere(both, here, {"large": [row("ours", "m", 0.7, 0.6, 0.9)]})
+    assert (found["verdict"], len(found["measured"])) == ("reproduced", 2)
+    (found,) = elsewhere(
+        both, here, {"large": [row("ours", "m", 0.7, 0.6, 0.9), row("x", "m", 1, 1, 1, exhibit="figure-1")]}
+    )
+    assert found["verdict"] == "not testable at this scale"
+    assert elsewhere(both, here, {"large": [row("x", "m", 1, 1, 1)]}) == []
 
 
 PREDICATES = [

@@ -144,8 +144,18 @@ def test_verdicts_show_their_interval_and_what_they_need(run):
     assert 'class="threshold"' in found
 
 
+def test_a_verdict_by_the_accepted_tables_of_another_scale_stands_beside_the_runs_own(run, pages):
+    found = section(run, "claim-ddim-04").split('<details class="elsewhere">')[1]
+    assert "Accepted at large, 2024-05-01" in found
+    assert '<span class="chip contradicted">' in found
+    assert "Numbers behind the verdict on ddim-04 at large" in found
+    assert "accepted at large, 2024-05-01: contradicted" in " ".join(pages["index.html"].words.split())
+    assert "elsewhere" not in section(run, "claim-ddim-01")
+
+
 def test_the_summary_and_a_csv_a_table_are_there_for_machines(run):
     summary = (run.out / "summary.md").read_text()
+    assert "Accepted at large: contradicted." in summary
     assert "**ddim-02** contradicted" in summary
     assert "printed 3.80 (CIFAR10, stand-in)" in summary
     copied = (run.out / "tables/deq-ddim/table-1.csv").read_bytes()
@@ -208,6 +218,7 @@ def test_cells_of_another_form_are_refused_in_one_sentence(tmp_path, change, mes
     [
         ({"id": "ddim-1"}, r"expected one of ddim-01.*; found 'ddim-1' \(did you mean 'ddim-\d+'\?\)"),
         ({"id": "ddim-01", "verdict": "reproduce"}, r"did you mean 'reproduced'\?"),
+        ({"id": "ddim-01", "elsewhere": [{"verdict": "maybe"}]}, r"ddim-01.elsewhere.verdict.*found 'maybe'"),
     ],
 )
 def test_verdicts_of_another_form_are_refused_in_one_sentence(tmp_path, entry, message):

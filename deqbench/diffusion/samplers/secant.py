@@ -15,7 +15,7 @@ def sample(
     tol: float = 1e-3,
     nodes: int = 32,
     gap: float = 0.03,
-    coarse_tol: float = 0.1,
+    coarse_tol: float = 0.05,
     settle_tol: float | None = None,
     max_rounds: int | None = None,
     data_variance: float = 0.2,
