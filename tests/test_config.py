@@ -175,6 +175,15 @@ def test_the_options_read_from_a_sampler_s_file_are_those_of_its_function(name):
     assert methods.wrong_option("diffusion/samplers", name, options) is None
 
 
+def test_a_default_by_name_or_sign_hides_no_option(tmp_path, monkeypatch):
+    text = "LOW = 3\ndef sample(chain, *, nodes: int = LOW, shift: float = -1.0):\n    return chain\n"
+    (tmp_path / "made.py").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(methods, "PACKAGE", tmp_path)
+    monkeypatch.setattr(methods, "_options", methods._options.__wrapped__)
+    assert methods.wrong_option("", "made", {"nodes": 5, "shift": 2.0}) is None
+    assert "nodes: expected a valid integer" in methods.wrong_option("", "made", {"nodes": "many"})
+
+
 @pytest.mark.parametrize("name", config.modules("solvers"))
 def test_the_options_read_from_a_solver_s_file_are_those_of_its_class(name):
     known = inspect.signature(_METHODS[name]).parameters.values()
