@@ -181,6 +181,7 @@ def test_a_default_by_name_or_sign_hides_no_option(tmp_path, monkeypatch):
     monkeypatch.setattr(methods, "PACKAGE", tmp_path)
     monkeypatch.setattr(methods, "_options", methods._options.__wrapped__)
     assert methods.wrong_option("", "made", {"nodes": 5, "shift": 2.0}) is None
+    assert methods._options("", "made")[0] == {"nodes": (int, None), "shift": (float, -1.0)}
     assert "nodes: expected a valid integer" in methods.wrong_option("", "made", {"nodes": "many"})
 
 

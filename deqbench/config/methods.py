@@ -74,7 +74,10 @@ def _options(folder: str, name: str) -> tuple[dict[str, tuple[Any, Any]], bool]:
 
 def _field(annotation: ast.expr | None, default: ast.expr | None) -> tuple[Any, Any]:
     """Type and default for pydantic: Any for a type spelt with other words than TYPES, None for a default by name."""
-    value = default.value if isinstance(default, ast.Constant) else None
+    try:
+        value = ast.literal_eval(default) if default else None
+    except ValueError:
+        value = None
     try:
         return eval(ast.unparse(annotation) if annotation else "Any", {"__builtins__": TYPES}), value
     except (NameError, TypeError, AttributeError):
