@@ -21,16 +21,35 @@ INVERSION = {
 }
 
 
+INVERTED_SHARED = [  # (experiment, data set, T)
+    (name, dataset, T)
+    for name, section in PAPER.sections(*INVERTED).items()
+    for dataset, chains in section.datasets.items()
+    for T, share in chains.items()
+    if share.shared
+]
+INVERTED_FROM = sorted({dataset for _, dataset, _ in INVERTED_SHARED})
+
+
+def inverted_files(experiment, dataset, T):
+    """Records, traces and pictures of one data set's inversions at one T."""
+    return [f"{SAMPLING}/{experiment}/{dataset}/{T}{ending}" for ending in (".csv", ".parquet", ".safetensors")]
+
+
+def inverted_settings(places):
+    """The slices of the config of some inversions, as options of a command."""
+    slices = [jobs.invert(CONFIG, dataset, T, name).model_dump_json() for name, dataset, T in places]
+    return " ".join(f"--settings {shlex.quote(found)}" for found in slices)
+
+
 rule inversion_run:
     message:
         "deq-ddim/{wildcards.experiment}: inversions on {wildcards.dataset}, T = {wildcards.T}"
     input:
         weights=f"{RESULTS}/checkpoints/{{dataset}}",
-        dataset=f"{RESULTS}/datasets/{{dataset}}.safetensors",
+        datasets=f"{RESULTS}/datasets/{{dataset}}.safetensors",
     output:
-        records=f"{SAMPLING}/{{experiment}}/{{dataset}}/{{T}}.csv",
-        traces=f"{SAMPLING}/{{experiment}}/{{dataset}}/{{T}}.parquet",
-        pictures=f"{SAMPLING}/{{experiment}}/{{dataset}}/{{T}}.safetensors",
+        inverted_files("{experiment}", "{dataset}", "{T}"),
     log:
         f"{LOGS}/deq-ddim/{{experiment}}/{{dataset}}/{{T}}.log",
     benchmark:
@@ -38,7 +57,10 @@ rule inversion_run:
     wildcard_constraints:
         experiment="|".join(INVERTED),
     params:
-        settings=settings(jobs.invert, "dataset", "T", "experiment"),
+        settings=lambda w: inverted_settings([(w.experiment, w.dataset, w.T)]),
+        weights=lambda w, input: f"--weights {input.weights}",
+        datasets=lambda w, input: f"--dataset {input.datasets}",
+        folder=SAMPLING,
         code=code("inversion"),
     threads: LIMITS.threads
     resources:
@@ -46,8 +68,32 @@ rule inversion_run:
         mem_mb=LIMITS.mem_mb,
         gpu=LIMITS.gpu,
     shell:
-        "deqbench inversion run --settings {params.settings:q} --weights {input.weights} --dataset {input.dataset}"
-        " --threads {threads} --out {output.records} --traces {output.traces} --pictures {output.pictures} 2> {log}"
+        "deqbench inversion run {params.settings} {params.weights} {params.datasets} --threads {threads}"
+        " --out {params.folder} 2> {log}"
+
+
+if INVERTED_SHARED:
+
+    use rule inversion_run as inversion_runs with:
+        message:
+            "deq-ddim: inversions of " + ", ".join(sorted({name for name, *_ in INVERTED_SHARED}))
+        input:
+            weights=[f"{RESULTS}/checkpoints/{name}" for name in INVERTED_FROM],
+            datasets=[f"{RESULTS}/datasets/{name}.safetensors" for name in INVERTED_FROM],
+        output:
+            [path for place in INVERTED_SHARED for path in inverted_files(*place)],
+        log:
+            f"{LOGS}/deq-ddim/inversions.log",
+        benchmark:
+            f"{BENCHMARKS}/deq-ddim/inversions.tsv"
+        params:
+            settings=inverted_settings(INVERTED_SHARED),
+            weights=lambda w, input: " ".join(f"--weights {folder}" for folder in input.weights),
+            datasets=lambda w, input: " ".join(f"--dataset {file}" for file in input.datasets),
+            folder=SAMPLING,
+            code=code("inversion"),
+
+    ruleorder: inversion_runs > inversion_run
 
 
 rule inversion_times:

@@ -1,4 +1,4 @@
-"""A checkpoint in diffusers' format, whole, checked against its checksums, its data set's shape, and loaded once."""
+"""Checkpoints in diffusers' format, whole, checked against checksums and their data sets' shapes, and loaded once."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,6 +7,7 @@ import typer
 
 from deqbench import config, provenance
 from deqbench.data import checkpoints, datasets
+from deqbench.errors import UserError
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -18,16 +19,25 @@ def _group() -> None:
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="the data set whose network it is, or the network's own name")],
-    settings: Annotated[str, typer.Option(help="the checkpoint's section of the config, as JSON")],
-    out: Annotated[Path, typer.Option(help="folder to write")],
+    names: Annotated[
+        list[str], typer.Argument(help="the data sets whose networks they are, or the networks' own names")
+    ],
+    settings: Annotated[list[str], typer.Option(help="each checkpoint's section of the config, as JSON")],
+    out: Annotated[list[Path], typer.Option(help="each one's folder to write")],
     dataset: Annotated[
-        Path | None, typer.Option(help="the data set's file, whose image shape the network must take [any shape]")
+        list[Path] | None, typer.Option(help="the data sets' files, whose image shapes the networks must take [any]")
     ] = None,
 ) -> None:
-    """Fetches one checkpoint."""
-    checkpoint = config.parse_job(config.Checkpoint, settings)
-    shape = datasets.load(dataset).shape if dataset else None
+    """Fetches checkpoints. UserError: the options are not one a name."""
+    for option, found in {"settings": len(settings), "out": len(out), "dataset": len(dataset or names)}.items():
+        if found != len(names):
+            raise UserError(f"--{option}: expected one for each of {', '.join(names)}; found {found}")
+    shapes = [datasets.load(path).shape for path in dataset] if dataset else [None] * len(names)
+    for name, told, folder, shape in zip(names, settings, out, shapes, strict=True):
+        _fetch(name, config.parse_job(config.Checkpoint, told), folder, shape)
+
+
+def _fetch(name: str, checkpoint: config.Checkpoint, out: Path, shape: tuple[int, ...] | None) -> None:
     with provenance.recorded(out, "checkpoint fetch", checkpoint.model_dump()) as facts:
 
         def check(loaded: Any) -> None:

@@ -8,12 +8,15 @@ import typer
 
 from deqbench import jobs, provenance
 from deqbench.config import parse_job
+from deqbench.errors import UserError
 from deqbench.measure.progress import steps_bar
 from deqbench.records import read_frame, write_frame, write_records, write_tensors
 
 app = typer.Typer(no_args_is_help=True)
 
 Settings = Annotated[str, typer.Option(help="this job's slice of the config, as JSON")]
+Weights = Annotated[list[Path], typer.Option(help="folders of the data sets' checkpoints, named after them")]
+DatasetFiles = Annotated[list[Path], typer.Option(help="the data sets' files, named after them")]
 Out = Annotated[Path, typer.Option(help="records to write (CSV)")]
 Traces = Annotated[Path, typer.Option(help="traces to write (Parquet)")]
 Threads = Annotated[int, typer.Option(help="torch threads; 0 leaves torch's own choice")]
@@ -25,20 +28,32 @@ def _frame(rows: list[dict[str, Any]], experiment: str, dataset: str) -> pd.Data
 
 @app.command()
 def run(
-    settings: Settings,
-    weights: Annotated[Path, typer.Option(help="folder of the checkpoint, in diffusers' format")],
-    dataset: Annotated[Path, typer.Option(help="the data set's file")],
-    out: Out,
-    traces: Traces,
-    pictures: Annotated[Path, typer.Option(help="targets and reconstructions to write (safetensors)")],
+    settings: Annotated[list[str], typer.Option(help="slices of the config, as JSON, one after the other")],
+    weights: Weights,
+    dataset: DatasetFiles,
+    out: Annotated[Path, typer.Option(help="folder for <experiment>/<dataset>/<T>.csv, .parquet and .safetensors")],
     threads: Threads = 0,
 ) -> None:
     """Losses by update of every method on one data set at one T, its rate chosen on tuning images."""
+    provenance.set_threads(threads)
+    for job in [parse_job(jobs.Invert, told) for told in settings]:
+        _run(job, *_of(job.dataset, weights, dataset), out / job.experiment / job.dataset)
+
+
+def _of(name: str, weights: list[Path], datasets: list[Path]) -> tuple[Path, Path]:
+    """The checkpoint and the file of a data set, by name. UserError: one of them is not given."""
+    given = {"weights": {path.name: path for path in weights}, "dataset": {path.stem: path for path in datasets}}
+    for option, found in given.items():
+        if name not in found:
+            raise UserError(f"--{option}: expected one named {name}; found {', '.join(found)}")
+    return given["weights"][name], given["dataset"][name]
+
+
+def _run(job: jobs.Invert, weights: Path, dataset: Path, folder: Path) -> None:
     from deqbench.data import checkpoints, datasets
     from deqbench.diffusion import inversion
 
-    job = parse_job(jobs.Invert, settings)
-    provenance.set_threads(threads)
+    records, traces, pictures = (folder / f"{job.T}{ending}" for ending in (".csv", ".parquet", ".safetensors"))
     about = ("inversion run", job.model_dump(), job.device)
     with provenance.recorded(traces, *about), provenance.recorded(pictures, *about):
         name = f"{job.experiment} on {job.dataset}, T = {job.T}"
@@ -52,15 +67,15 @@ def run(
             "longer": str(job.chains.longer or ""),
         }
         write_tensors(pictures, found.pictures, metadata)
-        write_records(out, _frame(found.records, job.experiment, job.dataset))
+        write_records(records, _frame(found.records, job.experiment, job.dataset))
         write_frame(traces, _frame(found.traces, job.experiment, job.dataset))
 
 
 @app.command()
 def time(
     settings: Settings,
-    weights: Annotated[list[Path], typer.Option(help="folders of the data sets' checkpoints, named after them")],
-    dataset: Annotated[list[Path], typer.Option(help="the data sets' files, named after them")],
+    weights: Weights,
+    dataset: DatasetFiles,
     out: Out,
     traces: Traces,
     threads: Threads = 0,
@@ -71,11 +86,11 @@ def time(
 
     job = parse_job(jobs.TimeInversions, settings)
     provenance.set_threads(threads)
-    folders, files = {path.name: path for path in weights}, {path.stem: path for path in dataset}
     records, rows = [], []
     with provenance.recorded(traces, "inversion time", job.model_dump(), job.device):
         for name, chains in job.chains.items():
-            network, data = checkpoints.load(folders[name]), datasets.load(files[name])
+            folder, file = _of(name, weights, dataset)
+            network, data = checkpoints.load(folder), datasets.load(file)
             with steps_bar(f"times on {name}", len(chains) * max(1, len(job.eta))) as on_step:
                 found, traced = races.times(network, data, job, name, on_step)
             records.append(_frame(found, job.experiment, name))

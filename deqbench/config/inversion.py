@@ -61,6 +61,7 @@ class Inverted(Strict):
     timed: int = Field(0, ge=0, description="images that an update of each descent is timed on, one at a time")
     timed_epochs: int = Field(2, ge=1, description="timed updates of each, after one to warm up")
     raced: int | None = Field(None, ge=1, description="images timed whole by methods without updates; none: `timed`")
+    shared: bool = Field(False, description="run in one process with the others that are")
 
 
 class Inversion(Strict):

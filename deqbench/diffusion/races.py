@@ -5,14 +5,13 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from deqbench import jobs
 from deqbench.config.inversion import Inverted, Inverter
 from deqbench.data.checkpoints import Network
 from deqbench.data.datasets import Dataset
 from deqbench.diffusion import comparison, experiments
-from deqbench.diffusion.attempts import Problem, dense, evaluate_once, problem
+from deqbench.diffusion.attempts import Problem, dense, problem
 from deqbench.diffusion.comparison import CALIBRATION
 from deqbench.diffusion.inverted import Step
 from deqbench.diffusion.inverters import invert
@@ -25,11 +24,11 @@ class Stopwatch:
 
     def __init__(self, device: str) -> None:
         self.now = comparison.Stopwatch(device).now
-        self.seen: list[tuple[float, int, Tensor]] = []
+        self.seen: list[tuple[float, int]] = []
         self.started = self.now()
 
     def __call__(self, step: Step) -> None:
-        self.seen.append((self.now() - self.started, step.number, step.x_T[0].cpu().clone()))
+        self.seen.append((self.now() - self.started, step.number))
 
 
 @torch.no_grad()
@@ -52,10 +51,11 @@ def times(
     dataset: str,
     on_step: Callable[[int], None] | None = None,
 ) -> tuple[list[Row], list[Row]]:
-    """Records of seconds, and traces of the methods without updates: step, seconds, loss. One image at a time.
+    """Records of seconds, and of the methods without updates the seconds after each step. One image at a time.
 
     Methods take turns; a first image at the first T warms up. A descent's update takes the same time whatever the image
-    and the rate, so a few of them are timed; other methods run to their end.
+    and the rate, so a few of them are timed; other methods run to their end. What they had reached by then is known
+    from their runs, see `race`.
     """
     network.net.requires_grad_(False)
     eps = experiments.predictor(network, job.device, job.max_batch)
@@ -70,7 +70,7 @@ def times(
                 found = problem(network, eps, data, job.grids[dataset], T, eta, job.seed, [image])
                 for name, told in _turn(found, job, chains, image):
                     about = {"method": name, **keys, "image": image}
-                    (rows if "seconds" in told else records).append(about | told)
+                    (rows if "step" in told else records).append(about | told)
             done += 1
             if on_step:
                 on_step(done)
@@ -95,10 +95,11 @@ def _turn(found: Problem, job: jobs.TimeInversions, chains: Inverted, image: int
                 yield name, {"metric": "start_s", "value": begun, "unit": "s"}
             continue
         yield name, {"metric": "total_s", "value": total, "unit": "s"}
-        seen = [step for step in watch.seen if dense(step[1], chains.record_every) or step is watch.seen[-1]]
-        losses = evaluate_once(found, [0] * len(seen), [x_T for *_, x_T in seen], job.max_batch)
-        for (at, number, _), value in zip(seen, losses, strict=True):
-            yield name, {"step": number, "seconds": at, "metric": "loss", "value": value, "unit": ""}
+        last = watch.seen[-1][1]
+        # An encoding start is told as step 0 once more, when it is at hand.
+        for number, at in {number: at for at, number in watch.seen}.items():
+            if dense(number, chains.record_every) or number == last:
+                yield name, {"step": number, "metric": "elapsed_s", "value": at, "unit": "s"}
 
 
 def race(
@@ -107,17 +108,18 @@ def race(
     """What each method has reached by when, and the loss by second; an image not timed is left out.
 
     records, traces: of `inversion.run`, at the chosen rate; times, steps: of `times`. A descent reaches what it does
-    after an update at that many times the mean seconds of one.
+    after an update at that many times the mean seconds of one; another method what its run has reached after a step
+    when its image, alone, has done that step.
     """
     keys = ["dataset", "T", *(["eta"] if "eta" in records else [])]
     least = records[records["metric"] == "min_loss"]
     curves, rows = [], []
     for place, share in times.groupby(keys):
         about: dict[str, Any] = dict(zip(keys, place, strict=True))
-        here = [_at(frame, about) for frame in (least, traces, steps)]
-        curve, budgets = _curve(here[1], share, here[2], job)
+        ends, losses, timed = (_at(frame, about) for frame in (least, traces, steps))
+        curve, budgets = _curve(ends, losses, timed, share, job)
         curves.append(curve.assign(**about))
-        finish = {name: here[0][here[0]["method"] == name].set_index("image")["value"] for name in _baselines(job)}
+        finish = {name: ends[ends["method"] == name].set_index("image")["value"] for name in _baselines(job)}
         for (method, image), line in curve.groupby(["method", "image"], sort=False):
             found = _reached(line, finish[job.baseline].get(image), "time_to_s", "reached_baseline")
             if job.baseline_encoded and method in job.encoded:
@@ -144,20 +146,36 @@ def _at(frame: pd.DataFrame, about: dict[str, Any]) -> pd.DataFrame:
 
 
 def _curve(
-    traces: pd.DataFrame, times: pd.DataFrame, steps: pd.DataFrame, job: jobs.Race
+    least: pd.DataFrame, traces: pd.DataFrame, steps: pd.DataFrame, times: pd.DataFrame, job: jobs.Race
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Method, image, seconds, metric, value (the loss then); and the seconds of budgets as long as the baseline's."""
     mean = times.groupby(["method", "metric"])["value"].mean()
-    told = traces[traces["chosen"] & (traces["metric"] == "loss") & traces["method"].isin(job.descents)]
+    losses = traces[traces["chosen"] & (traces["metric"] == "loss")]
+    told = losses[losses["method"].isin(job.descents)]
     told = told[told["method"].isin(mean.index.get_level_values("method"))]
     update = told["method"].map(lambda name: mean[name, "epoch_s"]).astype(float)
     before = told["method"].map(lambda name: mean.get((name, "start_s"), 0.0)).astype(float)
     told = told.assign(seconds=before + told["epoch"] * update)
     columns = ["method", "image", "seconds", "metric", "value", "unit"]
-    curve = pd.concat([told[columns], steps[columns]], ignore_index=True) if len(steps) else told[columns]
+    curve = (
+        pd.concat([told[columns], _solved(least, losses, steps)[columns]], ignore_index=True)
+        if len(steps)
+        else told[columns]
+    )
     whole = told.groupby("method")[["epoch", "seconds"]].max()
     updates = whole["epoch"].get(job.baseline, whole["epoch"].max())
     return curve, whole.loc[whole["epoch"] == updates, "seconds"].to_dict()
+
+
+def _solved(least: pd.DataFrame, losses: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
+    """The losses of methods without updates after the steps timed; after the last one, if not traced, the smallest."""
+    keys = ["method", "image"]
+    timed = steps.rename(columns={"step": "epoch", "value": "seconds"})[[*keys, "epoch", "seconds"]]
+    found = timed.merge(losses[[*keys, "epoch", "value"]], on=[*keys, "epoch"], how="left")
+    last = found["epoch"] == found.groupby(keys)["epoch"].transform("max")
+    end = found[keys].merge(least[[*keys, "value"]], on=keys, how="left")["value"]
+    found["value"] = found["value"].where(~(last & found["value"].isna()), end)
+    return found.dropna(subset=["value"]).assign(metric="loss", unit="")
 
 
 def _reached(line: pd.DataFrame, level: float | None, time: str, reached: str) -> list[tuple[str, float, str]]:

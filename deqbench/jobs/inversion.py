@@ -74,7 +74,7 @@ def invert(config: Config, dataset: str, T: str | int, experiment: str = "table-
 
 
 def _untimed(chains: Inverted) -> Inverted:
-    """Without what only the clock asks for, and what `rates` and `epochs` of the job say already."""
+    """Without what only the clock or the rules ask for, and what `rates` and `epochs` of the job say already."""
     update: dict[str, Any] = {
         "timed": 0,
         "timed_epochs": 1,
@@ -82,6 +82,7 @@ def _untimed(chains: Inverted) -> Inverted:
         "inverters": None,
         "limits": {},
         "epochs": [1],
+        "shared": False,
     }
     return chains.model_copy(update=update)
 

@@ -186,3 +186,14 @@ def test_records_that_belong_to_no_exhibit_are_refused_by_name(tmp_path):
         sentence = run("report", *words, "--out", tmp_path / "out").sentence
         assert sentence.startswith(f"{path}: expected a record that an exhibit of deq-ddim is made from")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["weights", "dataset"])
+def test_inversions_of_a_data_set_that_was_not_given_are_refused_by_its_name(smoke, tmp_path, option):
+    given = {"weights": tmp_path / "digits", "dataset": tmp_path / "digits.safetensors"}
+    given[option] = given[option].with_name(given[option].name.replace("digits", "tissue"))
+    words = [word for name, path in given.items() for word in (f"--{name}", path)]
+    told = jobs.invert(smoke, "digits", 4, "figure-17").model_dump_json()
+    ran = run("inversion", "run", "--settings", told, *words, "--out", tmp_path / "made")
+    assert ran.sentence == f"--{option}: expected one named digits; found tissue"
+    assert not (tmp_path / "made").exists()

@@ -247,6 +247,22 @@ def test_a_network_for_images_of_another_size_is_refused_with_both_sizes(tmp_pat
     assert left_behind(tmp_path) == []
 
 
+def test_several_are_fetched_by_one_command_each_with_its_own_settings(tmp_path, tiny):
+    words = ["checkpoint", "fetch", "mine", "digits"]
+    for name, job in (
+        ("mine", {"source": "folder", "name": str(tiny)}),
+        ("digits", {"source": "zoo", "name": "digits"}),
+    ):
+        words += ["--settings", json.dumps(job), "--out", str(tmp_path / "out" / name)]
+    assert run(*words).code == 0
+    assert checkpoints.load(tmp_path / "out" / "mine").net.config.block_out_channels == unet().config.block_out_channels
+    assert (
+        checkpoints.load(tmp_path / "out" / "digits").net.config.block_out_channels != unet().config.block_out_channels
+    )
+    ran = run(*words[:-2])
+    assert ran.sentence == "--out: expected one for each of mine, digits; found 1"
+
+
 @pytest.mark.parametrize("subfolder", [None, "unet", "model"])
 def test_a_pipeline_s_folders_and_its_scheduler_are_honoured_then_and_later(tmp_path, tiny, subfolder):
     pipeline, place = tmp_path / "pipeline", subfolder or "unet"
