@@ -66,6 +66,17 @@ def records(names, *endings):
     }
 
 
+def inverted_files(experiment, dataset, T):
+    """Records, traces and pictures of one data set's inversions at one T."""
+    return [f"{SAMPLING}/{experiment}/{dataset}/{T}{ending}" for ending in (".csv", ".parquet", ".safetensors")]
+
+
+def inverted_settings(places):
+    """The slices of the config of some inversions, as options of a command."""
+    slices = [jobs.invert(CONFIG, dataset, T, name).model_dump_json() for name, dataset, T in places]
+    return " ".join(f"--settings {shlex.quote(found)}" for found in slices)
+
+
 def built_on(model):
     """The model of the zoo that this one is trained on top of, if any."""
     return getattr(RECIPES[model], "builds_on", None)

@@ -31,17 +31,6 @@ INVERTED_SHARED = [  # (experiment, data set, T)
 INVERTED_FROM = sorted({dataset for _, dataset, _ in INVERTED_SHARED})
 
 
-def inverted_files(experiment, dataset, T):
-    """Records, traces and pictures of one data set's inversions at one T."""
-    return [f"{SAMPLING}/{experiment}/{dataset}/{T}{ending}" for ending in (".csv", ".parquet", ".safetensors")]
-
-
-def inverted_settings(places):
-    """The slices of the config of some inversions, as options of a command."""
-    slices = [jobs.invert(CONFIG, dataset, T, name).model_dump_json() for name, dataset, T in places]
-    return " ".join(f"--settings {shlex.quote(found)}" for found in slices)
-
-
 rule inversion_run:
     message:
         "deq-ddim/{wildcards.experiment}: inversions on {wildcards.dataset}, T = {wildcards.T}"
@@ -60,7 +49,7 @@ rule inversion_run:
         settings=lambda w: inverted_settings([(w.experiment, w.dataset, w.T)]),
         weights=lambda w, input: f"--weights {input.weights}",
         datasets=lambda w, input: f"--dataset {input.datasets}",
-        folder=SAMPLING,
+        folder=subpath(output[0], ancestor=3),
         code=code("inversion"),
     threads: LIMITS.threads
     resources:
@@ -90,7 +79,7 @@ if INVERTED_SHARED:
             settings=inverted_settings(INVERTED_SHARED),
             weights=lambda w, input: " ".join(f"--weights {folder}" for folder in input.weights),
             datasets=lambda w, input: " ".join(f"--dataset {file}" for file in input.datasets),
-            folder=SAMPLING,
+            folder=subpath(output[0], ancestor=3),
             code=code("inversion"),
 
     ruleorder: inversion_runs > inversion_run
