@@ -5,7 +5,7 @@ tensors; secant sweeps run on a DDIM chain whose noise predictor does, every ste
 from the moment the map returns to the moment it is called again: residual, norms, stop test, traces, history, dot
 products, small systems, mixing. Not included: the map itself, the first rounds (the window fills, memory is touched for
 the first time) and the copies made once, at the end of a run. A round of secant sweeps holds the chain's sum as well,
-which for Anderson is part of the map.
+which for Anderson is part of the map; where the change turns it does not ask, as every step is evaluated anyway.
 
 The floor is 2m + 5 = 15 vectors of the state's size copied around a ring of 15 distinct buffers, each from the one that
 was written 14 copies ago. A copy reads one vector and writes one, so a stricter floor, 15 vectors read or written once,

@@ -145,7 +145,7 @@ class DDIMChain:
         ratio = self.ratio[window]
         linear = (ratio if split is None else split[..., window]).reshape(-1, len(ratio))
         # The eps form is a plain sum in y = x / product, taken at once; other sweeps go step by step.
-        product = linear.cumprod(1) if split is None else torch.ones_like(linear)
+        product = linear.cumprod(1) if split is None else linear.new_ones(1, 1)
         rest = _along(self.scale[window] / product, terms) * terms  # (b, M, *dims)
         if self.noise is not None:
             noise = self.noise if samples is None else self.noise[samples]

@@ -73,14 +73,14 @@ def secant_sweeps(
     if nodes < 2 or gap <= 0 or tol < 0:
         raise ValueError(f"expected nodes >= 2, gap > 0 and tol >= 0; found nodes {nodes}, gap {gap} and tol {tol}")
     settle_tol = tol / 4 if settle_tol is None else settle_tol
-    paths = [_Path(system, slopes, b) for b in range(len(system.start))]
+    paths = [_Path(system, slopes, b, nodes if tol else system.steps) for b in range(len(system.start))]
     rounds = torch.zeros(len(paths), dtype=torch.int64)
     evaluations = torch.zeros(len(paths), dtype=torch.int64)
     limit = system.steps if max_rounds is None else max_rounds
     active = list(range(len(paths)))
     for number in range(1, limit + 1):
-        chosen = [paths[b].choose(nodes if tol else system.steps, gap, coarse_tol, tol) for b in active]
-        inputs = [paths[b].states[paths[b].place(steps)] for b, steps in zip(active, chosen, strict=True)]
+        chosen = [paths[b].choose(gap, coarse_tol, tol) for b in active]
+        inputs = [paths[b].inputs(steps) for b, steps in zip(active, chosen, strict=True)]
         counts = torch.tensor([len(steps) for steps in chosen])
         together = inputs[0] if len(inputs) == 1 else torch.cat(inputs)
         terms = system.step_terms(together, torch.cat(chosen)).split(counts.tolist())
@@ -90,11 +90,11 @@ def secant_sweeps(
         rounds[active] = number
         evaluations[active] += counts
         if on_round:
-            on_round(number, torch.tensor(active), torch.stack([path.states[1:] for path in paths]), counts)
+            on_round(number, torch.tensor(active), torch.stack([path.whole() for path in paths]), counts)
         active = [b for b in active if not paths[b].done]
         if not active:
             break
-    states = torch.stack([path.states[1:] for path in paths])
+    states = torch.stack([path.whole() for path in paths])
     done = torch.tensor([path.done for path in paths])
     return Swept(states, rounds, evaluations, states.flatten(1).isfinite().all(1), done)
 
@@ -102,27 +102,34 @@ def secant_sweeps(
 class _Path:
     """One sample's states, the terms expected there, and the slopes around them."""
 
-    def __init__(self, system: AffineSystem, slopes: Slopes, sample: int) -> None:
+    def __init__(self, system: AffineSystem, slopes: Slopes, sample: int, nodes: int) -> None:
         self.system, self.slopes, self.sample, self.steps = system, slopes, torch.tensor([sample]), system.steps
-        self.ratio, self.scale = system.ratio, system.scale
+        self.ratio, self.scale, self.nodes = system.ratio, system.scale, nodes
         start = system.start[sample]
         self.slope = slopes.guess.clone()  # (N,) float64, of the whole step
-        self.states = start.expand(self.steps + 1, *start.shape).clone()  # (N + 1, *dims)
-        self.terms = self._risen(torch.zeros_like(self.states[:-1]), self.states[:-1], 0)  # expected at states[:-1]
-        self.settled = 0  # states[: settled + 1] are final
+        self.all = start.expand(self.steps + 1, *start.shape).clone()  # (N + 1, *dims), final as far as `settled`
+        self.settled, self.states = 0, self.all  # the last final state and the M after it, (M + 1, *dims)
         self.drifts = np.full(self.steps, np.inf)  # how far a step's state moved since it was evaluated, relative
         self.turns = np.zeros(self.steps)  # a state's last change less its neighbour's, relative to the greatest
-        self._move_on()
-        self.turns[:] = 0  # what no round has found yet
-        self.before, self.known = self.states[:-1].clone(), self.terms.clone()  # states and terms of the last round
+        # Of the M steps that are not settled: the terms last known or expected, (M, *dims), how far their states have
+        # moved since, and the lengths of that. The terms expected now follow from them.
+        self.terms = self._risen(torch.zeros_like(self.states[:-1]), self.states[:-1])
+        self.states = torch.cat([start[None], self._swept()])
+        self.moved = self.states[:-1] - start
+        self.lengths = _lengths(self.moved)
         self.last_move, self.predicted, self.done = float("inf"), float("inf"), False
         self.round = self.coarse = 0  # rounds so far, and coarse ones in a row
 
-    def choose(self, nodes: int, gap: float, coarse_tol: float, tol: float) -> Tensor:
+    def whole(self) -> Tensor:
+        """(N, *dims): the states after all steps."""
+        self.all[self.settled :] = self.states
+        return self.all[1:]
+
+    def choose(self, gap: float, coarse_tol: float, tol: float) -> Tensor:
         """The steps to evaluate, rising."""
         self.round += 1
         rest, turns = self.steps - self.settled, self.turns[self.settled :]
-        nodes = max(nodes, int(turns.sum() / gap))
+        nodes = max(self.nodes, int(turns.sum() / gap))
         stale = STALE if self.predicted > tol else tol / INTERPOLATED
         near = self.predicted <= coarse_tol and self._drift() > stale
         if rest <= NEARLY * nodes or near or self.coarse >= PATIENCE:
@@ -131,70 +138,67 @@ class _Path:
         self.coarse += 1
         return torch.from_numpy(self.settled + _spread(turns, nodes))
 
-    def place(self, steps: Tensor) -> Tensor | slice:
-        """The steps as an index; where they are all the unsettled ones as a slice, which copies nothing."""
-        return slice(self.settled, self.steps) if len(steps) == self.steps - self.settled else steps
+    def inputs(self, steps: Tensor) -> Tensor:
+        """The states before the steps; a view where they are all that are not settled."""
+        return self.states[:-1][self._places(steps)]
+
+    def _places(self, steps: Tensor) -> Tensor | slice:
+        return slice(None) if len(steps) == self.steps - self.settled else steps - self.settled
 
     def learn(self, steps: Tensor, found: Tensor) -> None:
         """Corrects the expected terms and the slopes by what was found at some steps."""
-        chosen = self.place(steps)
         between = Between(steps, self.settled, self.steps)
-        self.terms[self.settled :] += between(found - self.terms[chosen])
-        if self.round > 1:
-            self.slope[self.settled :] = between(self._secants(chosen, steps))
-        self.before[self.settled :] = self.states[self.settled : -1]
-        self.known[self.settled :] = self.terms[self.settled :]
+        chosen = self._places(steps)
+        secants = self._secants(chosen, steps, found - self.terms[chosen]) if self.round > 1 else None
+        if between.exact:
+            self.terms = found
+        else:
+            expected = self._risen(self.terms, self.moved)
+            self.terms = expected.add_(between(found - expected[chosen]))
+        if secants is not None:
+            self.slope[self.settled :] = between(secants)
         self.drifts[steps.numpy()] = 0.0
 
-    def _secants(self, chosen: Tensor | slice, steps: Tensor) -> Tensor:
+    def _secants(self, chosen: Tensor | slice, steps: Tensor, dterm: Tensor) -> Tensor:
         """(K,) slopes of the chosen steps between this round and the last, where the terms were known or expected."""
-        dx = (self.states[:-1][chosen] - self.before[chosen]).flatten(1)[:, None]  # (K, 1, D)
-        dterm = (self.terms[chosen] - self.known[chosen]).flatten(1)[:, None]
         # float32 sums are enough: a slope need not be exact
-        lengths, products = (torch.bmm(dx, other.mT).flatten().double().cpu() for other in (dx, dterm))
-        slope = self.ratio[steps] + self.scale[steps] * products / lengths.clamp_min(1e-300)
-        slope = torch.where(lengths > 0, slope, self.slope[steps])
+        products = torch.linalg.vecdot(self.moved[chosen].flatten(1), dterm.flatten(1)).double().cpu()
+        squares = torch.from_numpy(self.lengths).square()[chosen]
+        slope = self.ratio[steps] + self.scale[steps] * products / squares.clamp_min(1e-300)
+        slope = torch.where(squares > 0, slope, self.slope[steps])
         return slope.clamp(self.slopes.low[steps], self.slopes.high[steps])
 
     def sweep(self, tol: float, settle_tol: float) -> None:
         """The states from the first unsettled one on, and whether more rounds are needed."""
-        first = self.settled
-        moves = self._move_on()
+        first, new = self.settled, self._swept()
+        change = new - self.states[1:]
+        changes = _lengths(change)
+        moves = changes / _lengths(new).clip(1e-30)
+        self.drifts[first + 1 :] += moves[:-1]
+        if self.steps - first > NEARLY * self.nodes:  # else all steps are evaluated from here on
+            self.turns[first + 2 :] = _lengths(change.diff(dim=0))[:-1] / max(changes.max(), 1e-30)
         move = float(moves[-1])
         falling = 1.0 if self.last_move == float("inf") else move / self.last_move
         self.predicted = SAFETY * move * min(1.0, falling)
         self.last_move = max(move, 1e-300)
         still = int(((moves <= settle_tol) & (self.drifts[first:] <= settle_tol / INTERPOLATED)).cumprod().sum())
-        self.settled += max(still, 1)  # the first one came from a settled state by an evaluated step
+        more = max(still, 1)  # the first one came from a settled state by an evaluated step
+        self.all[first + 1 : first + 1 + more] = new[:more]
+        self.settled, self.states, self.terms = first + more, new[more - 1 :], self.terms[more:]
+        self.moved, self.lengths = change[more - 1 : -1], changes[more - 1 : -1]
         lost = not np.isfinite(move)
         close = self.predicted <= tol and INTERPOLATED * self._drift() <= tol
         self.done = lost or self.settled >= self.steps or (tol > 0 and close)
 
-    def _move_on(self) -> np.ndarray:
-        """Sweeps; the moves of the states that are not settled, (M,), relative to their lengths."""
-        first, inner = self.settled, self.settled + 1
-        new = self.system.combine(
-            self.states[first][None],
-            self.states[None, first:-1],
-            self.terms[first:][None],
-            first,
-            self.slope[None],
-            self.sample,
-        )[0]
-        change = new - self.states[inner:]
-        self.states[inner:] = new
-        if inner < self.steps:
-            self.terms[inner:] = self._risen(self.terms[inner:], change[:-1], inner)
-        changes = _lengths(change)
-        moves = changes / _lengths(new).clip(1e-30)
-        self.drifts[inner:] += moves[:-1]
-        self.turns[inner + 1 :] = _lengths(change.diff(dim=0))[:-1] / max(changes.max(), 1e-30)
-        return moves
+    def _swept(self) -> Tensor:
+        """(M, *dims): the states after the steps that are not settled, by the terms around the states so far."""
+        states, terms, slope = self.states[None, :-1], self.terms[None], self.slope[None]
+        return self.system.combine(self.states[:1], states, terms, self.settled, slope, self.sample)[0]
 
-    def _risen(self, terms: Tensor, change: Tensor, first: int) -> Tensor:
-        """The terms of the steps from `first` on after a change of their states."""
-        scale = self.scale[first:]
-        slope = torch.where(scale == 0, 0.0, (self.slope[first:] - self.ratio[first:]) / scale)
+    def _risen(self, terms: Tensor, change: Tensor) -> Tensor:
+        """The terms of the steps that are not settled after a change of their states."""
+        scale = self.scale[self.settled :]
+        slope = torch.where(scale == 0, 0.0, (self.slope[self.settled :] - self.ratio[self.settled :]) / scale)
         return torch.addcmul(terms, slope.to(change).view(-1, *[1] * (change.ndim - 1)), change)
 
     def _drift(self) -> float:
