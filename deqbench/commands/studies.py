@@ -66,9 +66,10 @@ def inversion_memory(settings: Settings, weights: Weights, dataset: Data, out: O
 def _on_images(study: str, job: jobs.Job, weights: Path, dataset: Path, out: Path, threads: int) -> None:
     from deqbench.data import checkpoints, datasets
     from deqbench.diffusion import inversion_studies
+    from deqbench.measure.peaks import frozen
 
     measure = getattr(inversion_studies, study.replace("-", "_"))
     provenance.set_threads(threads)
-    with provenance.recorded(out, f"studies {study}", job.model_dump(), job.device):
+    with provenance.recorded(out, f"studies {study}", job.model_dump(), job.device), frozen():
         rows = list(measure(checkpoints.load(weights), datasets.load(dataset), job))
         write_records(out, [jobs.record(study, job.dataset, row) for row in rows])

@@ -3,7 +3,6 @@
 import copy
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ import torch
 from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec, Precision
-from deqbench.measure.memory import LiveBytes
-from deqbench.measure.saved import SavedBytes
+from deqbench.measure.peaks import frozen, peak_bytes
 
 Row = dict[str, Any]
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -69,25 +67,6 @@ def iteration(codec: Codec, family: str, x: Tensor, z: Tensor) -> Tensor:
             return torch.autograd.grad(loss, leaf)[0]
     with torch.no_grad():
         return codec.encode(x) if family == "encoder" else codec.again(z)
-
-
-def peak_bytes(run: Callable[[], object], known: list[Tensor]) -> dict[str, int]:
-    """Bytes that tensors made by `run` hold at once: `peak` of all, `saved` of those kept for the backward pass."""
-    gc.collect()  # what earlier runs have left may not be let go in the middle of this one
-    with LiveBytes() as live, SavedBytes(known) as saved:
-        run()
-    return {"peak": live.peak, "saved": saved.peak}
-
-
-@contextmanager
-def frozen() -> Iterator[None]:
-    """Keeps the collector off what exists already, which every `peak_bytes` would else look through again."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def process_bytes(run: Callable[[], object]) -> int | None:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.decoder_inversion.codec_memory import KINDS, codec_for, frozen, iteration, pair, peak_bytes
+from deqbench.decoder_inversion.codec_memory import KINDS, codec_for, iteration, pair
 from deqbench.errors import UserError
+from deqbench.measure.peaks import frozen, peak_bytes
 
 Row = dict[str, Any]
 GIB = 1 << 30

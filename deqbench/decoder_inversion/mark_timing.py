@@ -1,6 +1,5 @@
 """Seconds and bytes from an image to x_T, by decoder inverter, one image at a time. Source: table 2."""
 
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from deqbench.decoder_inversion.classify import Marked, inverted, mark, model_at
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.latent_models import LatentModel
 from deqbench.decoder_inversion.sweep import Method
-from deqbench.measure.memory import LiveBytes
+from deqbench.measure.peaks import frozen, peak_bytes
 
 Row = dict[str, Any]
 
@@ -79,7 +78,8 @@ def peaks(vae: nn.Module, made: LatentModel, job: jobs.decoder.MarkJob) -> list[
     if not job.marked.timed:
         return []
     way = Way.of(vae, made, job)
-    bytes_of = {name: peak(partial(way.go, name, 0)) for name in way.methods}
+    with frozen():
+        bytes_of = {name: peak_bytes(partial(way.go, name, 0))["peak"] for name in way.methods}
     rows = [way.row(name, 0, "peak_bytes", value, "bytes") for name, value in bytes_of.items()]
     if job.gradient in bytes_of:
         base = bytes_of.pop(job.gradient)
@@ -90,14 +90,6 @@ def peaks(vae: nn.Module, made: LatentModel, job: jobs.decoder.MarkJob) -> list[
 def iterations_of(job: jobs.decoder.MarkJob) -> dict[str, int]:
     """The iterations of the inverters that are timed."""
     return {name: count for name, count in job.marked.guidance[job.marked.timed_at[0]].items() if name != ORACLE}
-
-
-def peak(call: Callable[[], object]) -> int:
-    """Bytes of the tensors that live at once during the call, those made before left out."""
-    gc.collect()
-    with LiveBytes() as live:
-        call()
-    return live.peak
 
 
 def _now(device: str) -> float:

@@ -1,7 +1,6 @@
 """Studies of the inversion gradient: how near each is to the exact one, and the memory it takes. Pure of files."""
 
 import copy
-import gc
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,8 +23,7 @@ from deqbench.diffusion.inverted import Inverted, reconstruct
 from deqbench.diffusion.inverters import invert
 from deqbench.diffusion.misprints import misprints
 from deqbench.diffusion.network import NoisePredictor
-from deqbench.measure.memory import LiveBytes
-from deqbench.measure.saved import SavedBytes
+from deqbench.measure.peaks import peak_bytes
 
 Row = dict[str, Any]
 
@@ -148,10 +146,8 @@ def _ended(found: Problem, made: Inverted) -> Iterator[tuple[str, float, str]]:
 
 
 def _bytes(run: Callable[[], object], known: list[Tensor]) -> tuple[dict[str, int], object]:
-    gc.collect()  # what earlier runs have left may not be let go in the middle of this one
-    with LiveBytes() as live, SavedBytes(known) as saved:
-        made = run()
-    return {"saved": saved.peak, "peak": live.peak}, made
+    made: list[object] = []
+    return peak_bytes(lambda: made.append(run()), known), made[0]
 
 
 @torch.no_grad()

@@ -25,7 +25,10 @@ class TriangularSystem(Protocol):
         """N."""
 
     def step_terms(self, states: Tensor, indices: Tensor) -> Tensor:
-        """The costly part of step `indices[i]` at `states[i]`: (M, *dims), (M,) -> (M, *dims)."""
+        """The costly part of step `indices[i]` at `states[i]`: (M, *dims), (M,) -> (M, *dims).
+
+        It may be kept until after the next call, so that call must not write over it.
+        """
 
     def combine(
         self, base: Tensor, states: Tensor, terms: Tensor, first: int, split: Tensor | None, samples: Tensor | None

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.decoder_inversion.codec_memory import KINDS, codec_for, iteration, memory, pair, peak_bytes, process_bytes
+from deqbench.decoder_inversion.codec_memory import KINDS, codec_for, iteration, memory, pair, process_bytes
 from deqbench.decoder_inversion.frames import Line, frames, frames_that_fit
 from deqbench.decoder_inversion.inverters.gradient import pixel_gradient
 from deqbench.errors import UserError
+from deqbench.measure.peaks import peak_bytes
 from tests.decoder_inversion import tiny
 
 PICTURE = 3 * 8 * 8 * 4  # bytes of an image 8x8 in float32
