@@ -164,9 +164,10 @@ class _Path:
         # float32 sums are enough: a slope need not be exact
         products = torch.linalg.vecdot(self.moved[chosen].flatten(1), dterm.flatten(1)).double().cpu()
         squares = torch.from_numpy(self.lengths).square()[chosen]
-        slope = self.ratio[steps] + self.scale[steps] * products / squares.clamp_min(1e-300)
-        slope = torch.where(squares > 0, slope, self.slope[steps])
-        return slope.clamp(self.slopes.low[steps], self.slopes.high[steps])
+        at = slice(self.settled, None) if isinstance(chosen, slice) else steps  # slices are the quicker index
+        slope = self.ratio[at] + self.scale[at] * products / squares.clamp_min(1e-300)
+        slope = torch.where(squares > 0, slope, self.slope[at])
+        return slope.clamp(self.slopes.low[at], self.slopes.high[at])
 
     def sweep(self, tol: float, settle_tol: float) -> None:
         """The states from the first unsettled one on, and whether more rounds are needed."""
