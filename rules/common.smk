@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from deqbench import jobs, papers, provenance
+from deqbench import jobs, papers, provenance, ready
 from deqbench.config import recipes, validate
 from deqbench.config.sampling import LATENT, SAMPLED, SCORED, TRACED
 from deqbench.errors import UserError
@@ -118,3 +118,5 @@ def once(paths):
 
 onstart:
     claim_lock()
+    if not LIMITS.gpu:  # CUDA forbids forks of a process that looked at its devices
+        ready.start()

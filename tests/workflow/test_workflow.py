@@ -166,8 +166,11 @@ def killed(tmp_path_factory) -> tuple[Workspace, dict[str, int]]:
     while not FIRST.search(log.read_text(encoding="utf-8")):
         assert running.poll() is None and time.monotonic() < deadline, log.read_text(encoding="utf-8")
         time.sleep(0.02)
+    forks = [child for child in psutil.Process(running.pid).children() if "deqbench.ready" in child.cmdline()]
+    assert len(forks) == 1
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
+    assert psutil.wait_procs(forks, timeout=PATIENCE_S)[1] == []
     return workspace, workspace.outputs()
 
 
