@@ -1,5 +1,6 @@
 """The ready process: a command in its fork does what it does by itself, and neither outlives who asked for it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -70,11 +71,16 @@ def test_a_fork_makes_the_same_bytes_in_its_folder_with_its_threads(forks, tmp_p
 
 
 @pytest.fixture
-def waiting(forks, tmp_path):
-    """A command in a fork that waits for ever to read its config, and that fork."""
-    os.mkfifo(tmp_path / "config.yaml")
-    command = [str(BIN / "deqbench"), "config", "check", "config.yaml"]
-    asked = subprocess.Popen(command, cwd=tmp_path, env=os.environ | forks[1], stderr=subprocess.PIPE, text=True)
+def waiting(forks):
+    """A command that waits for ever in a fork, for room in the pipe it prints to, and that fork."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, bytes(1))
+    os.set_blocking(writing, True)
+    command = [str(BIN / "deqbench"), "zoo", "--help"]
+    asked = subprocess.Popen(command, env=os.environ | forks[1], stdout=writing, stderr=subprocess.PIPE, text=True)
     fork = None
     while fork is None:
         assert asked.poll() is None
@@ -83,6 +89,8 @@ def waiting(forks, tmp_path):
     yield asked, fork
     asked.kill()
     asked.wait()
+    os.close(reading)
+    os.close(writing)
 
 
 def test_a_fork_ends_with_who_asked_for_it(waiting):
