@@ -73,6 +73,7 @@ def test_a_fork_makes_the_same_bytes_in_its_folder_with_its_threads(forks, tmp_p
 @pytest.fixture
 def waiting(forks):
     """A command that waits for ever in a fork, for room in the pipe it prints to, and that fork."""
+    assert psutil.wait_procs(forks[0].children(), timeout=PATIENCE_S)[1] == []  # of the tests before
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with contextlib.suppress(BlockingIOError):
