@@ -43,9 +43,12 @@ def _forked(path: str) -> int | None:
         except OSError:
             return None
         told = {"words": sys.argv, "folder": str(Path.cwd()), "environment": dict(os.environ)}
-        socket.send_fds(ready, [b"\0"], [0, 1, 2])
-        ready.sendall(json.dumps(told).encode() + b"\n")
-        answer = ready.recv(1)
+        try:
+            socket.send_fds(ready, [b"\0"], [0, 1, 2])
+            ready.sendall(json.dumps(told).encode() + b"\n")
+            answer = ready.recv(1)
+        except ConnectionError:  # it was killed before it had read this
+            return LOST
     return answer[0] if answer else LOST
 
 
