@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
-# oneDNN builds the kernels of each batch size apart: some 0.15 ms a convolution the first time, and over again when more
-# than about 20 sizes take turns. Where a network is so small that a few images more cost less than that, batches come
-# in multiples of ALIKE.
+# oneDNN builds the kernels of each batch size apart: some 0.15 ms a convolution the first time, and over again when
+# more than about 20 sizes take turns. Where a network is so small that a few images more cost less than that, batches
+# come in multiples of ALIKE.
 ALIKE = 8
 SMALL = 2e8  # weights times pixels, about the multiply-adds of an image
 
@@ -41,7 +41,7 @@ class NoisePredictor:
         out = self.net(x, t)
         out = out if isinstance(out, Tensor) else out.sample
         if filling:
-            x, t, out = x[:-filling], t[:-filling], out[:-filling]
+            x, t, out = x[:-filling], t[:-filling], out[:-filling].clone()  # or callers would hold the rest as well
         if self.prediction == "epsilon":
             return out
         a = self.alpha_bar.to(x.device)[t].to(x.dtype).view(-1, *[1] * (x.ndim - 1))

@@ -11,7 +11,7 @@ from deqbench.config.inversion import Inverted, Inverter
 from deqbench.data.checkpoints import Network
 from deqbench.data.datasets import Dataset
 from deqbench.diffusion import comparison, experiments
-from deqbench.diffusion.attempts import Problem, dense, problem
+from deqbench.diffusion.attempts import Problem, problem
 from deqbench.diffusion.comparison import CALIBRATION
 from deqbench.diffusion.inverted import Step
 from deqbench.diffusion.inverters import invert
@@ -95,11 +95,9 @@ def _turn(found: Problem, job: jobs.TimeInversions, chains: Inverted, image: int
                 yield name, {"metric": "start_s", "value": begun, "unit": "s"}
             continue
         yield name, {"metric": "total_s", "value": total, "unit": "s"}
-        last = watch.seen[-1][1]
         # An encoding start is told as step 0 once more, when it is at hand.
         for number, at in {number: at for at, number in watch.seen}.items():
-            if dense(number, chains.record_every) or number == last:
-                yield name, {"step": number, "metric": "elapsed_s", "value": at, "unit": "s"}
+            yield name, {"step": number, "metric": "elapsed_s", "value": at, "unit": "s"}
 
 
 def race(

@@ -53,6 +53,7 @@ def test_batches_of_a_small_network_come_in_few_sizes(images, max_batch, sizes):
     assert net.sizes == sizes
     assert (predictor.evaluations, predictor.calls) == (images, len(sizes))
     torch.testing.assert_close(found, net(x, t), rtol=1e-12, atol=1e-12)
+    assert found.untyped_storage().nbytes() == found.nbytes  # what filled the batch up is not held
 
 
 @pytest.mark.parametrize("prediction", ["v_prediction", "sample"])
