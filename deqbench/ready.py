@@ -53,14 +53,22 @@ def _forked(path: str) -> int | None:
 
 
 def start() -> subprocess.Popen[bytes] | None:
-    """Starts the ready process of this one, which ends with it, and tells its children; None: not on Linux."""
-    if sys.platform != "linux":  # elsewhere forks after such imports are not safe
+    """Starts the ready process of this one, which ends with it, and tells its children; None: jobs do without it.
+
+    They do where forks after such imports are not safe, that is not on Linux, and where the folder for temporary files
+    has too long a name for a socket.
+    """
+    if sys.platform != "linux":
         return None
     folder = tempfile.mkdtemp(prefix="deqbench-")
-    os.environ[VARIABLE] = path = f"{folder}/ready"
     with socket.socket(socket.AF_UNIX) as listening:  # from here on jobs may connect: they wait until it has loaded
-        listening.bind(path)
+        try:
+            listening.bind(path := f"{folder}/ready")
+        except OSError:
+            shutil.rmtree(folder)
+            return None
         listening.listen(socket.SOMAXCONN)
+        os.environ[VARIABLE] = path
         told = [sys.executable, "-m", "deqbench.ready", folder, str(listening.fileno()), str(os.getpid())]
         return subprocess.Popen(
             told,

@@ -114,6 +114,16 @@ def test_where_nothing_listens_the_command_runs_by_itself(tmp_path):
     assert "checkpoints" in ran.stdout
 
 
+def test_without_room_for_a_socket_jobs_run_by_themselves(tmp_path, monkeypatch):
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    monkeypatch.setattr(ready.tempfile, "tempdir", str(folder))
+    monkeypatch.delenv(ready.VARIABLE, raising=False)
+    assert ready.start() is None
+    assert ready.VARIABLE not in os.environ
+    assert list(folder.iterdir()) == []
+
+
 def test_the_ready_process_ends_with_its_parent_and_leaves_nothing_behind(tmp_path):
     script = "import os; from deqbench import ready; print(ready.start().pid, os.environ[ready.VARIABLE])"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
