@@ -13,7 +13,7 @@ def sample(
     chain: DDIMChain,
     *,
     tol: float = 1e-3,
-    nodes: int = 32,
+    nodes: int = 16,
     gap: float = 0.03,
     coarse_tol: float = 0.05,
     settle_tol: float | None = None,
