@@ -1,5 +1,6 @@
 """The smoke scale, from nothing to its report; again; changed; killed; with a job that fails."""
 
+import contextlib
 import json
 import os
 import re
@@ -166,7 +167,10 @@ def killed(tmp_path_factory) -> tuple[Workspace, dict[str, int]]:
     while not FIRST.search(log.read_text(encoding="utf-8")):
         assert running.poll() is None and time.monotonic() < deadline, log.read_text(encoding="utf-8")
         time.sleep(0.02)
-    forks = [child for child in psutil.Process(running.pid).children() if "deqbench.ready" in child.cmdline()]
+    forks = []
+    for child in psutil.Process(running.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # jobs come and go
+            forks += [child] * ("deqbench.ready" in child.cmdline())
     assert len(forks) == 1
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
