@@ -54,4 +54,4 @@ class NoisePredictor:
         small = self._weights * x[0, 0].numel() <= SMALL
         if not small or len(x) == 1 or x.device.type != "cpu" or torch.is_grad_enabled():
             return 0
-        return max(0, min(-len(x) % ALIKE, self.max_batch - len(x)))
+        return min(-len(x) % ALIKE, self.max_batch - len(x))
