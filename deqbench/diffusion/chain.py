@@ -143,7 +143,8 @@ class DDIMChain:
         """
         window = slice(first, first + terms.shape[1])
         ratio = self.ratio[window]
-        linear = (ratio if split is None else split[..., window]).reshape(-1, len(ratio))
+        linear = ratio if split is None else split if split.ndim > 2 else split[..., window]
+        linear = linear.reshape(-1, len(ratio), *linear.shape[2:])
         # The eps form is a plain sum in y = x / product, taken at once; other sweeps go step by step.
         product = linear.cumprod(1) if split is None else linear.new_ones(1, 1)
         rest = _along(self.scale[window] / product, terms) * terms  # (b, M, *dims)
@@ -151,7 +152,8 @@ class DDIMChain:
             noise = self.noise if samples is None else self.noise[samples]
             rest += _along(self.noise_scale[window] / product, terms) * noise[:, window]
         if split is not None:
-            return _recur(base, rest.addcmul_(_along(ratio - linear, terms), states), linear)
+            apart = _along(ratio, terms) - linear if linear.ndim > 2 else _along(ratio - linear, terms)
+            return _recur(base, rest.addcmul_(apart, states), linear)
         total = rest.cumsum(1, dtype=torch.float64).add_(base[:, None])
         return total.mul_(_along(product, total)).to(terms.dtype)
 
@@ -183,13 +185,17 @@ class DDIMChain:
 
 
 def _recur(base: Tensor, rest: Tensor, linear: Tensor) -> Tensor:
-    """x_{j+1} = linear_j x_j + rest_j from x_0 = base, written over rest (b, M, *dims). linear: (1 or b, M) float64."""
+    """x_{j+1} = linear_j x_j + rest_j from x_0 = base, written over rest (b, M, *dims).
+
+    linear: (1 or b, M) float64, or (b, M, *dims).
+    """
     x = base
-    if len(linear) == 1:
+    if linear.ndim == 2 and len(linear) == 1:
         for row, factor in zip(rest.unbind(1), linear[0].tolist(), strict=True):
             x = row.add_(x, alpha=factor)
         return rest
-    for row, factors in zip(rest.unbind(1), _along(linear, rest).unbind(1), strict=True):
+    factors_of = linear if linear.ndim > 2 else _along(linear, rest)
+    for row, factors in zip(rest.unbind(1), factors_of.unbind(1), strict=True):
         x = row.addcmul_(x, factors)
     return rest
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deqbench.solvers.local_slopes import LocalSlopes, knots
 from deqbench.solvers.triangular import Swept, TriangularSystem
 
 SAFETY = 2.0  # of the predicted error
@@ -44,6 +45,12 @@ class Slopes:
     guess: Tensor
     low: Tensor
     high: Tensor
+    place: Tensor | None = None  # steps about 1 apart have like Jacobians; None: no slopes of single elements
+
+    @property
+    def reach(self) -> Tensor:
+        """(N,) float64."""
+        return self.high - self.low
 
 
 def secant_sweeps(
@@ -73,7 +80,8 @@ def secant_sweeps(
     if nodes < 2 or gap <= 0 or tol < 0:
         raise ValueError(f"expected nodes >= 2, gap > 0 and tol >= 0; found nodes {nodes}, gap {gap} and tol {tol}")
     settle_tol = tol / 4 if settle_tol is None else settle_tol
-    paths = [_Path(system, slopes, b, nodes if tol else system.steps) for b in range(len(system.start))]
+    weights = None if slopes.place is None else knots(slopes.place).to(system.start)
+    paths = [_Path(system, slopes, weights, b, nodes if tol else system.steps) for b in range(len(system.start))]
     rounds = torch.zeros(len(paths), dtype=torch.int64)
     evaluations = torch.zeros(len(paths), dtype=torch.int64)
     limit = system.steps if max_rounds is None else max_rounds
@@ -102,11 +110,15 @@ def secant_sweeps(
 class _Path:
     """One sample's states, the terms expected there, and the slopes around them."""
 
-    def __init__(self, system: AffineSystem, slopes: Slopes, sample: int, nodes: int) -> None:
+    def __init__(
+        self, system: AffineSystem, slopes: Slopes, weights: Tensor | None, sample: int, nodes: int
+    ) -> None:
         self.system, self.slopes, self.sample, self.steps = system, slopes, torch.tensor([sample]), system.steps
         self.ratio, self.scale, self.nodes = system.ratio, system.scale, nodes
         start = system.start[sample]
         self.slope = slopes.guess.clone()  # (N,) float64, of the whole step
+        self.local = None if weights is None else LocalSlopes(weights, start.numel())
+        self.field: Tensor | None = None  # (M, *dims) of every element of the M steps; None: all have their step's
         self.all = start.expand(self.steps + 1, *start.shape).clone()  # (N + 1, *dims), final as far as `settled`
         self.settled, self.states = 0, self.all  # the last final state and the M after it, (M + 1, *dims)
         self.drifts = np.full(self.steps, np.inf)  # how far a step's state moved since it was evaluated, relative
@@ -149,7 +161,11 @@ class _Path:
         """Corrects the expected terms and the slopes by what was found at some steps."""
         between = Between(steps, self.settled, self.steps)
         chosen = self._places(steps)
-        secants = self._secants(chosen, steps, found - self.terms[chosen]) if self.round > 1 else None
+        secants = None
+        if self.round > 1:
+            dterm = found - self.terms[chosen]
+            secants = self._secants(chosen, steps, dterm)
+            self._learn_local(chosen, steps, dterm)
         if between.exact:
             self.terms = found
         else:
@@ -157,6 +173,7 @@ class _Path:
             self.terms = expected.add_(between(found - expected[chosen]))
         if secants is not None:
             self.slope[self.settled :] = between(secants)
+            self.field = self._field()
         self.drifts[steps.numpy()] = 0.0
 
     def _secants(self, chosen: Tensor | slice, steps: Tensor, dterm: Tensor) -> Tensor:
@@ -168,6 +185,26 @@ class _Path:
         slope = self.ratio[at] + self.scale[at] * products / squares.clamp_min(1e-300)
         slope = torch.where(squares > 0, slope, self.slope[at])
         return slope.clamp(self.slopes.low[at], self.slopes.high[at])
+
+    def _learn_local(self, chosen: Tensor | slice, steps: Tensor, dterm: Tensor) -> None:
+        if self.local is None:
+            return
+        reach = self.slopes.reach[steps]
+        above = torch.where(reach > 0, (self.ratio - self.slopes.low)[steps] / reach, 0.0).to(dterm)[:, None]
+        scale = torch.where(reach > 0, self.scale[steps] / reach, 0.0).to(dterm)[:, None]
+        moves = self.moved[chosen].flatten(1)
+        self.local.learn(steps, moves, torch.addcmul(scale * dterm.flatten(1), above, moves))
+
+    def _field(self) -> Tensor | None:
+        """(M, *dims): the slopes of every element of the steps that are not settled."""
+        leans = None if self.local is None else self.local.at(self.settled)
+        if leans is None:
+            return None
+        rest = slice(self.settled, None)
+        low, reach = self.slopes.low[rest], self.slopes.reach[rest]
+        common = torch.where(reach > 0, (self.slope[rest] - low) / reach, 0.0)
+        column = [part.to(leans)[:, None] for part in (common, reach, low)]
+        return torch.addcmul(column[2], leans.add_(column[0]).clamp_(0, 1), column[1]).view_as(self.states[:-1])
 
     def sweep(self, tol: float, settle_tol: float) -> None:
         """The states from the first unsettled one on, and whether more rounds are needed."""
@@ -187,23 +224,35 @@ class _Path:
         self.all[first + 1 : first + 1 + more] = new[:more]
         self.settled, self.states, self.terms = first + more, new[more - 1 :], self.terms[more:]
         self.moved, self.lengths = change[more - 1 : -1], changes[more - 1 : -1]
+        self.field = None if self.field is None else self.field[more:]
         lost = not np.isfinite(move)
         close = self.predicted <= tol and INTERPOLATED * self._drift() <= tol
         self.done = lost or self.settled >= self.steps or (tol > 0 and close)
 
     def _swept(self) -> Tensor:
         """(M, *dims): the states after the steps that are not settled, by the terms around the states so far."""
-        states, terms, slope = self.states[None, :-1], self.terms[None], self.slope[None]
+        states, terms = self.states[None, :-1], self.terms[None]
+        slope = self.slope[None] if self.field is None else self.field[None]
         return self.system.combine(self.states[:1], states, terms, self.settled, slope, self.sample)[0]
 
     def _risen(self, terms: Tensor, change: Tensor) -> Tensor:
         """The terms of the steps that are not settled after a change of their states."""
-        scale = self.scale[self.settled :]
-        slope = torch.where(scale == 0, 0.0, (self.slope[self.settled :] - self.ratio[self.settled :]) / scale)
-        return torch.addcmul(terms, slope.to(change).view(-1, *[1] * (change.ndim - 1)), change)
+        rest = slice(self.settled, None)
+        scale, ratio = self.scale[rest], self.ratio[rest]
+        if self.field is None:
+            slope = _rows(torch.where(scale == 0, 0.0, (self.slope[rest] - ratio) / scale), change)
+        else:
+            inverse = torch.where(scale == 0, 0.0, 1 / scale)
+            slope = (self.field - _rows(ratio, change)).mul_(_rows(inverse, change))
+        return torch.addcmul(terms, slope, change)
 
     def _drift(self) -> float:
         return float(self.drifts[self.settled :].max()) if self.settled < self.steps else 0.0
+
+
+def _rows(values: Tensor, like: Tensor) -> Tensor:
+    """(M,) -> (M, 1, ...) in the dtype and on the device of `like`."""
+    return values.to(like).view(-1, *[1] * (like.ndim - 1))
 
 
 def _spread(turns: np.ndarray, nodes: int) -> np.ndarray:

@@ -7,6 +7,8 @@ from deqbench.diffusion.sampled import OnRound, Sampled, sampled, telling
 from deqbench.solvers.secant import Slopes, secant_sweeps
 
 LEAST = 0.05  # of a slope: sweeps divide by products of them
+EARLY = 1.0  # log of noise over signal; above it Jacobians are much alike
+APART = 0.4  # in that log, of knots
 
 
 def sample(
@@ -54,4 +56,5 @@ def slopes(chain: DDIMChain, data_variance: float) -> Slopes:
 
     known_image, known_noise = step(0.0), chain.ratio
     span = known_noise - known_image
-    return Slopes(step(data_variance), (known_image - 0.2 * span).clamp_min(LEAST), known_noise + span)
+    place = ((1 - before) / before).log().clamp_max(2 * EARLY) / (2 * APART)
+    return Slopes(step(data_variance), (known_image - 0.2 * span).clamp_min(LEAST), known_noise + span, place)
