@@ -1,10 +1,12 @@
-"""Secant sweeps: the linear part of each step is learnt from the rounds themselves, and most rounds evaluate few steps.
+"""Secant sweeps: the linear part of each step is learnt from the rounds themselves, and many rounds evaluate few steps.
 
 A round takes the terms of some steps at the states reached, corrects what it expected of the others by interpolation,
 and sweeps the whole system with terms that are linear around these states. Their slopes are scalars, one a step and
 sample: from the second round on the secant <dx, dterm> / <dx, dx> of what the last sweep changed and what that did to
-the terms. So the change that a sweep makes to early states is carried through to the last one almost as the nonlinear
-system would carry it. Where that change turns from step to step, there the steps are evaluated close together.
+the terms. Where single elements have slopes of their own that hold good from round to round, those are added
+(`deqbench.solvers.local_slopes`). So the change that a sweep makes to early states is carried through to the last one
+almost as the nonlinear system would carry it. Where that change turns from step to step, there the steps are evaluated
+close together.
 """
 
 from collections.abc import Callable
@@ -15,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deqbench.solvers.local_slopes import LocalSlopes, knots
+from deqbench.solvers.local_slopes import LocalSlopes
 from deqbench.solvers.triangular import Swept, TriangularSystem
 
 SAFETY = 2.0  # of the predicted error
 INTERPOLATED = 0.1  # share of a state's moves since its step was last evaluated that interpolation gets wrong
 STALE = 0.03  # such moves that call for an evaluation
-PATIENCE = 2  # rounds in a row that evaluate a few steps only
+FORESEEN = 0.25  # predicted error of a state that makes its step worth an evaluation in a full round
 NEARLY = 1.2  # unsettled steps to a node, so few that all are evaluated
 EVEN = 0.5  # share of the nodes that are spread evenly, but for closer ends
 
@@ -45,12 +47,7 @@ class Slopes:
     guess: Tensor
     low: Tensor
     high: Tensor
-    place: Tensor | None = None  # steps about 1 apart have like Jacobians; None: no slopes of single elements
-
-    @property
-    def reach(self) -> Tensor:
-        """(N,) float64."""
-        return self.high - self.low
+    place: Tensor | None = None  # for slopes of single elements, see LocalSlopes; None: there are none
 
 
 def secant_sweeps(
@@ -67,12 +64,14 @@ def secant_sweeps(
 ) -> Swept:
     """Solves the system to a predicted error of `tol` of the last state's length; all states start on the guess's path.
 
-    Most rounds evaluate a few unsettled steps, `nodes` at least: half of them evenly, but closer together at both ends,
-    half where the last sweep's change turned, so many that between two of them it turns by no more than about `gap` of
-    its greatest length. All unsettled steps are evaluated where those would be nearly all, after PATIENCE such rounds,
-    and when the predicted error is below coarse_tol but the states have moved by more than STALE, or than interpolation
-    may miss, since they were last evaluated. A state settles when no state before it moves by more than settle_tol
-    (tol / 4 if None) of its length. tol 0: every unsettled step in every round, N at most, the sequential result.
+    Every other round evaluates a few unsettled steps, `nodes` at least: half of them evenly, but closer together at
+    both ends, half where the last sweep's change turned, so many that between two of them it turns by no more than
+    about `gap` of its greatest length. The rounds between evaluate, besides such nodes, all steps up to the first whose
+    state is predicted to be off by more than FORESEEN. So does a round after the predicted error fell below coarse_tol,
+    if the states have moved by more than STALE, or than interpolation may miss, since they were last evaluated. All
+    unsettled steps are evaluated where the nodes would be nearly all. A state settles when no state before it moves by
+    more than settle_tol (tol / 4 if None) of its length. tol 0: every unsettled step in every round, N at most, the
+    sequential result.
 
     The predicted error is the last move times its ratio to the move before. on_round: as for `sweep`. ValueError:
     nodes < 2, gap <= 0, or tol < 0.
@@ -80,8 +79,7 @@ def secant_sweeps(
     if nodes < 2 or gap <= 0 or tol < 0:
         raise ValueError(f"expected nodes >= 2, gap > 0 and tol >= 0; found nodes {nodes}, gap {gap} and tol {tol}")
     settle_tol = tol / 4 if settle_tol is None else settle_tol
-    weights = None if slopes.place is None else knots(slopes.place).to(system.start)
-    paths = [_Path(system, slopes, weights, b, nodes if tol else system.steps) for b in range(len(system.start))]
+    paths = [_Path(system, slopes, b, nodes if tol else system.steps) for b in range(len(system.start))]
     rounds = torch.zeros(len(paths), dtype=torch.int64)
     evaluations = torch.zeros(len(paths), dtype=torch.int64)
     limit = system.steps if max_rounds is None else max_rounds
@@ -110,15 +108,13 @@ def secant_sweeps(
 class _Path:
     """One sample's states, the terms expected there, and the slopes around them."""
 
-    def __init__(
-        self, system: AffineSystem, slopes: Slopes, weights: Tensor | None, sample: int, nodes: int
-    ) -> None:
+    def __init__(self, system: AffineSystem, slopes: Slopes, sample: int, nodes: int) -> None:
         self.system, self.slopes, self.sample, self.steps = system, slopes, torch.tensor([sample]), system.steps
         self.ratio, self.scale, self.nodes = system.ratio, system.scale, nodes
         start = system.start[sample]
         self.slope = slopes.guess.clone()  # (N,) float64, of the whole step
-        self.local = None if weights is None else LocalSlopes(weights, start.numel())
-        self.field: Tensor | None = None  # (M, *dims) of every element of the M steps; None: all have their step's
+        self.local = None if slopes.place is None else LocalSlopes(slopes.place, start.numel(), start)
+        self.lean: Tensor | None = None  # (L, *dims), what single elements' slopes of the last L steps have beyond it
         self.all = start.expand(self.steps + 1, *start.shape).clone()  # (N + 1, *dims), final as far as `settled`
         self.settled, self.states = 0, self.all  # the last final state and the M after it, (M + 1, *dims)
         self.drifts = np.full(self.steps, np.inf)  # how far a step's state moved since it was evaluated, relative
@@ -129,8 +125,10 @@ class _Path:
         self.states = torch.cat([start[None], self._swept()])
         self.moved = self.states[:-1] - start
         self.lengths = _lengths(self.moved)
-        self.last_move, self.predicted, self.done = float("inf"), float("inf"), False
-        self.round = self.coarse = 0  # rounds so far, and coarse ones in a row
+        self.moves = np.full(self.steps, np.nan)  # of the states after the steps in the last sweep, relative
+        self.left = np.full(self.steps, np.inf)  # predicted errors of the states before the steps, rising
+        self.predicted, self.done = float("inf"), False  # of the last state
+        self.round, self.coarse = 0, False  # rounds so far; whether the last one took nodes only
 
     def whole(self) -> Tensor:
         """(N, *dims): the states after all steps."""
@@ -142,13 +140,17 @@ class _Path:
         self.round += 1
         rest, turns = self.steps - self.settled, self.turns[self.settled :]
         nodes = max(self.nodes, int(turns.sum() / gap))
+        if rest <= NEARLY * nodes:
+            self.coarse = False
+            return torch.arange(self.settled, self.steps)
+        picked = np.zeros(rest, dtype=bool)
+        picked[_spread(turns, nodes)] = True
         stale = STALE if self.predicted > tol else tol / INTERPOLATED
         near = self.predicted <= coarse_tol and self._drift() > stale
-        if rest <= NEARLY * nodes or near or self.coarse >= PATIENCE:
-            self.coarse = 0
-            return torch.arange(self.settled, self.steps)
-        self.coarse += 1
-        return torch.from_numpy(self.settled + _spread(turns, nodes))
+        self.coarse = not (near or self.coarse)
+        if not self.coarse:
+            picked[: np.searchsorted(self.left[self.settled :], FORESEEN, "right")] = True
+        return torch.from_numpy(self.settled + picked.nonzero()[0])
 
     def inputs(self, steps: Tensor) -> Tensor:
         """The states before the steps; a view where they are all that are not settled."""
@@ -165,7 +167,8 @@ class _Path:
         if self.round > 1:
             dterm = found - self.terms[chosen]
             secants = self._secants(chosen, steps, dterm)
-            self._learn_local(chosen, steps, dterm)
+            if self.local is not None:
+                self._learn_local(self.local, chosen, steps, dterm)
         if between.exact:
             self.terms = found
         else:
@@ -173,7 +176,7 @@ class _Path:
             self.terms = expected.add_(between(found - expected[chosen]))
         if secants is not None:
             self.slope[self.settled :] = between(secants)
-            self.field = self._field()
+            self.lean = self._lean()
         self.drifts[steps.numpy()] = 0.0
 
     def _secants(self, chosen: Tensor | slice, steps: Tensor, dterm: Tensor) -> Tensor:
@@ -186,25 +189,26 @@ class _Path:
         slope = torch.where(squares > 0, slope, self.slope[at])
         return slope.clamp(self.slopes.low[at], self.slopes.high[at])
 
-    def _learn_local(self, chosen: Tensor | slice, steps: Tensor, dterm: Tensor) -> None:
-        if self.local is None:
+    def _learn_local(self, local: LocalSlopes, chosen: Tensor | slice, steps: Tensor, dterm: Tensor) -> None:
+        some = local.pick(steps)
+        if not len(some):
             return
-        reach = self.slopes.reach[steps]
-        above = torch.where(reach > 0, (self.ratio - self.slopes.low)[steps] / reach, 0.0).to(dterm)[:, None]
-        scale = torch.where(reach > 0, self.scale[steps] / reach, 0.0).to(dterm)[:, None]
-        moves = self.moved[chosen].flatten(1)
-        self.local.learn(steps, moves, torch.addcmul(scale * dterm.flatten(1), above, moves))
+        steps, moves = steps[some], self.moved[chosen][some].flatten(1)
+        reach = self._reach[steps].clamp_min(1e-300)
+        own, by_term = (self.ratio[steps] - self.slopes.low[steps]) / reach, self.scale[steps] / reach
+        effects = (dterm[some].flatten(1) * _rows(by_term, moves)).addcmul_(_rows(own, moves), moves)
+        local.learn(steps, moves, effects)
 
-    def _field(self) -> Tensor | None:
-        """(M, *dims): the slopes of every element of the steps that are not settled."""
-        leans = None if self.local is None else self.local.at(self.settled)
-        if leans is None:
+    def _lean(self) -> Tensor | None:
+        found = None if self.local is None else self.local.at(self.settled)
+        if found is None:
             return None
-        rest = slice(self.settled, None)
-        low, reach = self.slopes.low[rest], self.slopes.reach[rest]
-        common = torch.where(reach > 0, (self.slope[rest] - low) / reach, 0.0)
-        column = [part.to(leans)[:, None] for part in (common, reach, low)]
-        return torch.addcmul(column[2], leans.add_(column[0]).clamp_(0, 1), column[1]).view_as(self.states[:-1])
+        return found.mul_(_rows(self._reach[-len(found) :], found)).unflatten(1, self.states.shape[1:])
+
+    @property
+    def _reach(self) -> Tensor:
+        """(N,) float64: from the lowest to the highest slope."""
+        return self.slopes.high - self.slopes.low
 
     def sweep(self, tol: float, settle_tol: float) -> None:
         """The states from the first unsettled one on, and whether more rounds are needed."""
@@ -215,36 +219,48 @@ class _Path:
         self.drifts[first + 1 :] += moves[:-1]
         if self.steps - first > NEARLY * self.nodes:  # else all steps are evaluated from here on
             self.turns[first + 2 :] = _lengths(change.diff(dim=0))[:-1] / max(changes.max(), 1e-30)
-        move = float(moves[-1])
-        falling = 1.0 if self.last_move == float("inf") else move / self.last_move
-        self.predicted = SAFETY * move * min(1.0, falling)
-        self.last_move = max(move, 1e-300)
+        before = np.where(np.isnan(self.moves[first:]), moves, self.moves[first:])
+        errors = SAFETY * moves * np.minimum(1.0, moves / before.clip(1e-300))
+        self.left[first] = 0.0
+        self.left[first + 1 :] = np.maximum.accumulate(errors)[:-1]
+        self.moves[first:], self.predicted = moves, float(errors[-1])
         still = int(((moves <= settle_tol) & (self.drifts[first:] <= settle_tol / INTERPOLATED)).cumprod().sum())
         more = max(still, 1)  # the first one came from a settled state by an evaluated step
         self.all[first + 1 : first + 1 + more] = new[:more]
         self.settled, self.states, self.terms = first + more, new[more - 1 :], self.terms[more:]
         self.moved, self.lengths = change[more - 1 : -1], changes[more - 1 : -1]
-        self.field = None if self.field is None else self.field[more:]
-        lost = not np.isfinite(move)
+        if self.lean is not None:
+            self.lean = self.lean[max(len(self.lean) - len(self.terms), 0) :]
+        lost = not np.isfinite(moves[-1])
         close = self.predicted <= tol and INTERPOLATED * self._drift() <= tol
         self.done = lost or self.settled >= self.steps or (tol > 0 and close)
 
     def _swept(self) -> Tensor:
         """(M, *dims): the states after the steps that are not settled, by the terms around the states so far."""
-        states, terms = self.states[None, :-1], self.terms[None]
-        slope = self.slope[None] if self.field is None else self.field[None]
-        return self.system.combine(self.states[:1], states, terms, self.settled, slope, self.sample)[0]
+        if self.lean is None:
+            return self._combined(slice(None), self.states[:1], self.slope)
+        apart = len(self.terms) - len(self.lean)
+        slopes = self.lean + _rows(self.slope[-len(self.lean) :], self.lean)
+        if not apart:
+            return self._combined(slice(None), self.states[:1], slopes)
+        head = self._combined(slice(apart), self.states[:1], self.slope)
+        return torch.cat([head, self._combined(slice(apart, None), head[-1:], slopes)])
+
+    def _combined(self, part: slice, base: Tensor, slope: Tensor) -> Tensor:
+        """The states after some of the M steps, swept from `base`, (1, *dims)."""
+        states, terms = self.states[None, :-1][:, part], self.terms[None, part]
+        first = self.settled + (part.start or 0)
+        return self.system.combine(base, states, terms, first, slope[None], self.sample)[0]
 
     def _risen(self, terms: Tensor, change: Tensor) -> Tensor:
         """The terms of the steps that are not settled after a change of their states."""
         rest = slice(self.settled, None)
-        scale, ratio = self.scale[rest], self.ratio[rest]
-        if self.field is None:
-            slope = _rows(torch.where(scale == 0, 0.0, (self.slope[rest] - ratio) / scale), change)
-        else:
-            inverse = torch.where(scale == 0, 0.0, 1 / scale)
-            slope = (self.field - _rows(ratio, change)).mul_(_rows(inverse, change))
-        return torch.addcmul(terms, slope, change)
+        inverse = torch.where(self.scale[rest] == 0, 0.0, 1 / self.scale[rest])
+        risen = torch.addcmul(terms, _rows((self.slope[rest] - self.ratio[rest]) * inverse, change), change)
+        if self.lean is not None:
+            last = slice(len(terms) - len(self.lean), None)
+            risen[last].addcmul_(self.lean, change[last] * _rows(inverse[last], change))
+        return risen
 
     def _drift(self) -> float:
         return float(self.drifts[self.settled :].max()) if self.settled < self.steps else 0.0
