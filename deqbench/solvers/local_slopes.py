@@ -6,7 +6,6 @@ single elements; several steps and rounds together tell more. Whether to believe
 well it foretold what the steps' own slopes did not: where Jacobians are not local, the trust ends up at 0.
 """
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +13,8 @@ MOST = 48  # steps to learn from in a round; close ones move alike
 KEPT = 0.5  # of what was learnt before, in every round
 RIDGE = 0.1  # of a step's mean squared move: what it takes to believe that an element parts from the others
 USEFUL = 0.1  # trust that is worth slopes for every element
+SLIGHT = 1e-6  # squared, in shares of the reach: how far slopes part that matter
+STILL = 1e-30  # squared: moves that say nothing
 
 
 class LocalSlopes:
@@ -35,37 +36,43 @@ class LocalSlopes:
         self.lean = torch.zeros_like(self.products)  # how far elements' slopes part from the common one
         self.trust = like.new_zeros(len(knots), 1)
 
-    def pick(self, steps: Tensor) -> np.ndarray:
+    def pick(self, steps: Tensor) -> slice | Tensor:
         """Which of some rising steps to learn from, as places among them."""
         first = int(torch.searchsorted(steps, self.begin))
-        count = len(steps) - first
-        return first + np.linspace(0, count - 1, min(count, MOST)).astype(np.int64)
+        few = len(steps) - first <= MOST
+        return slice(first, None) if few else torch.linspace(first, len(steps) - 1, MOST).long()
 
     def learn(self, steps: Tensor, moves: Tensor, effects: Tensor) -> None:
         """From K steps: how their states moved, (K, E), and what that did to the next ones, in shares of the reach."""
-        tiny = torch.finfo(moves.dtype).tiny
+        squares = torch.linalg.vecdot(moves, moves)
+        inverse = torch.where(squares > STILL, 1 / squares, 0.0)[:, None]
+        own = torch.linalg.vecdot(moves, effects)[:, None] * inverse
+        rest = torch.addcmul(effects, own, moves, value=-1)
         weights = self.weights[steps - self.begin]
-        length = torch.linalg.vecdot(moves, moves).clamp_min_(tiny)[:, None]
-        rest = torch.addcmul(effects, torch.linalg.vecdot(moves, effects)[:, None] / length, moves, value=-1)
-        self.trust = self._trust(weights, moves, rest, tiny)
-        spread = (weights / length.mul_(1 / moves.shape[1])).T
+        self.trust = self._trust(weights, moves, rest, inverse)
+        spread = (weights * inverse).T * moves.shape[1]
         self.products.mul_(KEPT).addmm_(spread, moves * effects)
         self.squares.mul_(KEPT).addmm_(spread, moves.square())
-        common = self.products.sum(1, keepdim=True) / self.squares.sum(1, keepdim=True).clamp_min_(tiny)
+        common = self.products.sum(1, keepdim=True) / self.squares.sum(1, keepdim=True).clamp_min_(STILL)
         lean = torch.addcmul(self.products, common, self.squares, value=-1).div_(self.squares + RIDGE)
         self.lean = torch.clamp(lean, -common, 1 - common)
 
-    def _trust(self, weights: Tensor, moves: Tensor, rest: Tensor, tiny: float) -> Tensor:
+    def _trust(self, weights: Tensor, moves: Tensor, rest: Tensor, inverse: Tensor) -> Tensor:
         """(G, 1) in 0..1: how much of the lean would have explained best what the steps' own slopes left over."""
         told = (weights @ self.lean).mul_(moves)
-        left = torch.linalg.vecdot(rest, rest).clamp_min_(tiny)
-        shares = torch.stack([torch.linalg.vecdot(rest, told), torch.linalg.vecdot(told, told)], 1) / left[:, None]
-        found = weights.T @ shares
+        products = torch.stack([torch.linalg.vecdot(rest, other) for other in (rest, told)], 1) * inverse
+        size = torch.linalg.vecdot(told, told)[:, None] * inverse
+        found = weights.T @ (torch.cat([products[:, 1:], size], 1) / (products[:, :1] + SLIGHT))
         found[1:-1] = 0.25 * found[:-2] + 0.5 * found[1:-1] + 0.25 * found[2:]  # a step or two alone say little
-        return (found[:, :1] / found[:, 1:].clamp_min(tiny)).clamp_(0, 1)
+        return (found[:, :1] / found[:, 1:].clamp_min(STILL)).clamp_(0, 1)
 
-    def at(self, first: int) -> Tensor | None:
-        """(M, E): what to add to the slopes of the steps `first` and later; None where nothing is worth it."""
+    def at(self, first: int, reach: Tensor) -> Tensor | None:
+        """What to add to the slopes of the M steps `first` and later that have local ones: (M, E).
+
+        reach: (N,). None where nothing is worth it.
+        """
         if not len(self.trust) or not self.trust.max() > USEFUL:
             return None
-        return (self.trust * self.lean)[self.nearest[max(first - self.begin, 0) :]]
+        first = max(first, self.begin)
+        nearest = self.nearest[first - self.begin :]
+        return self.lean[nearest].mul_(self.trust[nearest] * reach[first:, None].to(self.lean))

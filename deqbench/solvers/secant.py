@@ -190,20 +190,19 @@ class _Path:
         return slope.clamp(self.slopes.low[at], self.slopes.high[at])
 
     def _learn_local(self, local: LocalSlopes, chosen: Tensor | slice, steps: Tensor, dterm: Tensor) -> None:
-        some = local.pick(steps)
-        if not len(some):
+        """dterm: (K, *dims), how the terms of the K chosen steps changed."""
+        if steps[-1] < local.begin:
             return
+        some = local.pick(steps)
         steps, moves = steps[some], self.moved[chosen][some].flatten(1)
         reach = self._reach[steps].clamp_min(1e-300)
-        own, by_term = (self.ratio[steps] - self.slopes.low[steps]) / reach, self.scale[steps] / reach
-        effects = (dterm[some].flatten(1) * _rows(by_term, moves)).addcmul_(_rows(own, moves), moves)
+        by_state, by_term = (self.ratio[steps] - self.slopes.low[steps]) / reach, self.scale[steps] / reach
+        effects = (dterm[some].flatten(1) * _rows(by_term, moves)).addcmul_(_rows(by_state, moves), moves)
         local.learn(steps, moves, effects)
 
     def _lean(self) -> Tensor | None:
-        found = None if self.local is None else self.local.at(self.settled)
-        if found is None:
-            return None
-        return found.mul_(_rows(self._reach[-len(found) :], found)).unflatten(1, self.states.shape[1:])
+        found = None if self.local is None else self.local.at(self.settled, self._reach)
+        return None if found is None else found.unflatten(1, self.states.shape[1:])
 
     @property
     def _reach(self) -> Tensor:

@@ -99,16 +99,34 @@ def test_after_k_picard_rounds_the_first_k_states_are_exact():
         assert relative(found.z[:, k:], walked[:, k:]) > 1e-6
 
 
-@pytest.mark.parametrize("split", ["eps", "drift", "other"])
+@pytest.mark.parametrize("split", ["eps", "drift", "other", "elements"])
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_the_sequential_chain_is_a_fixed_point_under_every_linear_split(split, eta):
     chain, *_ = make(30, eta=eta, grid="uniform-paper")
     walked = torch.stack(list(chain.walk()), 1)
     states = torch.cat([chain.x_T[:, None], walked[:, :-1]], 1)
     terms = chain.step_terms(states.flatten(0, 1), torch.arange(30).repeat(2)).unflatten(0, (2, 30))
-    linear = {"eps": None, "drift": torch.ones(30), "other": torch.linspace(0.9, 1.2, 30)}[split]
+    elements = 0.9 + 0.3 * torch.rand(terms.shape, generator=torch.Generator().manual_seed(3))
+    linear = {"eps": None, "drift": torch.ones(30), "other": torch.linspace(0.9, 1.2, 30), "elements": elements}[split]
     linear = linear if linear is None else linear.double()
     assert relative(chain.combine(chain.x_T, states, terms, 0, linear), walked) < 1e-12
+
+
+def test_a_split_of_every_element_treats_its_linear_part_exactly():
+    """Terms that are linear, element by element: one sweep from anywhere ends at the solution."""
+    chain, *_ = make(25)
+    factors = 0.5 * torch.rand(25, *chain.x_T.shape[1:], generator=torch.Generator().manual_seed(5)).double()
+    known = 1.0 + torch.rand(25, *chain.x_T.shape[1:], generator=torch.Generator().manual_seed(6)).double()
+    x, walked = chain.x_T, []
+    for j in range(25):
+        x = chain.ratio[j] * x + chain.scale[j] * (factors[j] * x + known[j])
+        walked.append(x)
+    states = torch.randn(2, 25, *chain.x_T.shape[1:], generator=torch.Generator().manual_seed(7)).double()
+    states[:, 0] = chain.x_T
+    shape = (-1, *[1] * (factors.ndim - 1))
+    slopes = (chain.ratio.view(shape) + chain.scale.view(shape) * factors).expand_as(states)
+    found = chain.combine(chain.x_T, states, factors * states + known, 0, slopes)
+    assert relative(found, torch.stack(walked, 1)) < 1e-12
 
 
 @pytest.mark.parametrize("split", ["eps", "drift"])

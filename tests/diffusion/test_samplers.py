@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.network import NoisePredictor
-from deqbench.diffusion.samplers import exact, missing, sample, samplers
+from deqbench.diffusion.samplers import exact, missing, sample, samplers, secant
+from deqbench.diffusion.schedule import Schedule
 from deqbench.errors import UserError
+from tests import oracles
 from tests.diffusion.test_chain import make, relative
 
 # Settings that run a sampler to the end, where it has any.
@@ -153,3 +156,22 @@ def test_other_predictions_are_turned_into_eps(prediction):
     x, t = chain.x_T, torch.tensor([3, 900])
     found = NoisePredictor(other, alpha_bar, prediction)(x, t)
     assert relative(found, net(x, t)) < 1e-8
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_secants_turn_the_channels_there_and_back(channels, eta):
+    """Turned, the chain is the same chain: its walk turned back is the walk, and lengths stay."""
+    generator = torch.Generator().manual_seed(1)
+    x_T = torch.randn(2, channels, 4, 4, generator=generator, dtype=torch.float64)
+    noise = torch.randn(2, 10, channels, 4, 4, generator=generator, dtype=torch.float64) if eta else None
+    schedule = Schedule.of(oracles.scheduler())
+    chain = DDIMChain.make(oracles.ToyEps(channels), schedule, "uniform-paper", 10, x_T, eta=eta, noise=noise)
+    turn = secant._colours(chain.x_T)
+    assert torch.allclose(turn @ turn.T, torch.eye(channels, dtype=turn.dtype), atol=1e-12)
+    turned = secant._turned_chain(chain, turn)
+    back = secant._turned(torch.stack(list(turned.walk()), 1), turn.T)
+    assert relative(back, torch.stack(list(chain.walk()), 1)) < 1e-12
+    if channels > 1:
+        assert relative(turned.x_T, chain.x_T) > 0.1
+        assert torch.allclose(turned.x_T[:, 0], chain.x_T.mean(1) * channels**0.5)

@@ -1,4 +1,4 @@
-"""Ours: secant sweeps, nodes of the chain where it turns in most rounds, every step in each third one."""
+"""Ours: secant sweeps. Every other round evaluates nodes only, more of them where the chain turns."""
 
 from dataclasses import replace
 
@@ -33,11 +33,14 @@ def sample(
     nodes, gap, coarse_tol, settle_tol: see secant_sweeps; chains of hardly more than `nodes` steps evaluate all that
     have not settled. data_variance: of a pixel, for the start and the slopes of the first round only.
     """
-    turn = torch.from_numpy(dct(np.eye(chain.x_T.shape[1]), axis=0, norm="ortho"))
-    def tell(round_: Round) -> None:
-        on_round(replace(round_, x0=_turned(round_.x0, turn.T)))
+    colours = _colours(chain.x_T)
+
+    def tell(reached: Round) -> None:
+        if on_round is not None:
+            on_round(replace(reached, x0=_turned(reached.x0, colours.T)))
+
     found = secant_sweeps(
-        _turned_chain(chain, turn),
+        _turned_chain(chain, colours),
         slopes(chain, data_variance),
         tol=tol,
         nodes=nodes,
@@ -47,20 +50,34 @@ def sample(
         max_rounds=max_rounds,
         on_round=telling(tell if on_round else None),
     )
-    return sampled(replace(found, states=_turned(found.states, turn.T, 2)))
+    return sampled(replace(found, states=_turned(found.states, colours.T)))
 
 
-def _turned(states: Tensor, turn: Tensor, dim: int = 1) -> Tensor:
+def _colours(x_T: Tensor) -> Tensor:
+    """(C, C), orthonormal: the mean of an image's channels, and what they differ by; (1, 1) where C is 1.
+
+    An image's channels share their edges, so that slopes of single elements hold good for their mean and for their
+    differences rather than for each channel.
+    """
+    channels = x_T.shape[1] if x_T.ndim == 4 else 1
+    return torch.from_numpy(dct(np.eye(channels), norm="ortho", axis=0)).to(x_T)
+
+
+def _turned(states: Tensor, turn: Tensor) -> Tensor:
+    """(..., C, H, W)."""
+    return states if len(turn) == 1 else (turn @ states.flatten(-2)).view_as(states)
+
+
+def _turned_chain(chain: DDIMChain, turn: Tensor) -> DDIMChain:
+    """The same chains, their states' channels turned."""
     if len(turn) == 1:
-        return states
-    s = states.movedim(dim, -1)
-    return (s @ turn.T.to(s)).movedim(-1, dim).contiguous()
+        return chain
 
+    def eps_model(x: Tensor, t: Tensor) -> Tensor:
+        return _turned(chain.eps_model(_turned(x, turn.T), t), turn)
 
-def _turned_chain(chain, turn):
-    eps_model = chain.eps_model
-    return replace(chain, eps_model=lambda x, t: _turned(eps_model(_turned(x, turn.T), t), turn), x_T=_turned(chain.x_T, turn),
-      noise=None if chain.noise is None else _turned(chain.noise, turn, 2))
+    noise = None if chain.noise is None else _turned(chain.noise, turn)
+    return replace(chain, eps_model=eps_model, x_T=_turned(chain.x_T, turn), noise=noise)
 
 
 def slopes(chain: DDIMChain, data_variance: float) -> Slopes:
