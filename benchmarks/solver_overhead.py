@@ -6,6 +6,7 @@ from the moment the map returns to the moment it is called again: residual, norm
 products, small systems, mixing. Not included: the map itself, the first rounds (the window fills, memory is touched for
 the first time) and the copies made once, at the end of a run. A round of secant sweeps holds the chain's sum as well,
 which for Anderson is part of the map; where the change turns it does not ask, as every step is evaluated anyway.
+"secant" learns the slopes of single elements too, "one-slope" leaves that out.
 
 The floor is 2m + 5 = 15 vectors of the state's size copied around a ring of 15 distinct buffers, each from the one that
 was written 14 copies ago. A copy reads one vector and writes one, so a stricter floor, 15 vectors read or written once,
@@ -20,6 +21,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -33,6 +35,7 @@ from deqbench.solvers.secant import secant_sweeps
 
 M = 5
 MIXINGS = ("chain", "timestep", "triangular")
+SECANTS = ("secant", "one-slope")
 LIMITS = {50: 2.0, 200: 2.0, 1000: 1.5}  # times the floor
 
 
@@ -70,8 +73,8 @@ def timed(work: Callable[[], None]) -> float:
 
 def measure(T: int, method: str, blocks: int, block: int) -> tuple[np.ndarray, np.ndarray]:
     """Median seconds of the floor and of the rounds beside it, (blocks,) each."""
-    if method == "secant":
-        return measure_secant(T, blocks * block)
+    if method in SECANTS:
+        return measure_secant(T, blocks * block, method == "secant")
     warm_up = math.ceil(12 / block)
     rounds = (warm_up + blocks) * block
     stored, z0 = StoredMap((1, T, 3, 32, 32), block), torch.zeros(1, T, 3, 32, 32)
@@ -81,7 +84,7 @@ def measure(T: int, method: str, blocks: int, block: int) -> tuple[np.ndarray, n
     return floors, steps
 
 
-def measure_secant(T: int, rounds: int) -> tuple[np.ndarray, np.ndarray]:
+def measure_secant(T: int, rounds: int, local: bool) -> tuple[np.ndarray, np.ndarray]:
     """The same, in runs of some rounds: each settles one state, so that at most a fifth is settled in the end."""
     alpha_bar = (1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)).cumprod(0)
     x_T = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -90,7 +93,8 @@ def measure_secant(T: int, rounds: int) -> tuple[np.ndarray, np.ndarray]:
         stored.floors, stored.rounds, stored.calls = [], [], 0
         schedule = Schedule(alpha_bar, 1.0)
         chain = DDIMChain.make(lambda x, t: stored(x)[-len(x) :], schedule, "uniform-released", T, x_T)
-        secant_sweeps(chain, slopes(chain, 0.2), tol=1e-30, nodes=T, max_rounds=min(10, T))
+        known = slopes(chain, 0.2) if local else replace(slopes(chain, 0.2), place=None)
+        secant_sweeps(chain, known, tol=1e-30, nodes=T, max_rounds=min(10, T))
         floors += stored.floors[3 : len(stored.rounds)]
         steps += stored.rounds[3:]
     return np.array(floors), np.array(steps)
@@ -115,7 +119,7 @@ def main() -> int:
     for threads in arguments.threads:
         torch.set_num_threads(threads)
         for T, limit in LIMITS.items():
-            for mixing in (*MIXINGS, "secant"):
+            for mixing in (*MIXINGS, *SECANTS):
                 floors, steps = measure(T, mixing, 3, arguments.block)
                 blocks = int(arguments.seconds / np.median(floors + steps) / arguments.block)
                 floors, steps = measure(T, mixing, min(max(blocks, 10), 1000), arguments.block)
