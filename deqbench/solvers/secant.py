@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deqbench.solvers.local_slopes import LocalSlopes
+from deqbench.solvers.local_slopes import Knots, LocalSlopes
 from deqbench.solvers.triangular import Swept, TriangularSystem
 
 SAFETY = 2.0  # of the predicted error
@@ -47,7 +47,7 @@ class Slopes:
     guess: Tensor
     low: Tensor
     high: Tensor
-    place: Tensor | None = None  # for slopes of single elements, see LocalSlopes; None: there are none
+    place: Tensor | None = None  # for slopes of single elements, see Knots; None: there are none
 
 
 def secant_sweeps(
@@ -79,7 +79,8 @@ def secant_sweeps(
     if nodes < 2 or gap <= 0 or tol < 0:
         raise ValueError(f"expected nodes >= 2, gap > 0 and tol >= 0; found nodes {nodes}, gap {gap} and tol {tol}")
     settle_tol = tol / 4 if settle_tol is None else settle_tol
-    paths = [_Path(system, slopes, b, nodes if tol else system.steps) for b in range(len(system.start))]
+    local = None if slopes.place is None else _Local.of(system, slopes, slopes.place)
+    paths = [_Path(system, slopes, local, b, nodes if tol else system.steps) for b in range(len(system.start))]
     rounds = torch.zeros(len(paths), dtype=torch.int64)
     evaluations = torch.zeros(len(paths), dtype=torch.int64)
     limit = system.steps if max_rounds is None else max_rounds
@@ -105,15 +106,31 @@ def secant_sweeps(
     return Swept(states, rounds, evaluations, states.flatten(1).isfinite().all(1), done)
 
 
+@dataclass(frozen=True)
+class _Local:
+    """What slopes of single elements need to know of the steps."""
+
+    knots: Knots
+    by_state: Tensor  # (N, 1): what a state's move adds to the next one's, in shares of the reach,
+    by_term: Tensor  # (N, 1): and what a term's does
+
+    @classmethod
+    def of(cls, system: AffineSystem, slopes: Slopes, place: Tensor) -> "_Local":
+        reach = slopes.high - slopes.low
+        rows = [(system.ratio - slopes.low) / reach.clamp_min(1e-300), system.scale / reach.clamp_min(1e-300)]
+        by_state, by_term = (row.to(system.start)[:, None] for row in rows)
+        return cls(Knots.of(place, reach.to(system.start)), by_state, by_term)
+
+
 class _Path:
     """One sample's states, the terms expected there, and the slopes around them."""
 
-    def __init__(self, system: AffineSystem, slopes: Slopes, sample: int, nodes: int) -> None:
+    def __init__(self, system: AffineSystem, slopes: Slopes, local: _Local | None, sample: int, nodes: int) -> None:
         self.system, self.slopes, self.sample, self.steps = system, slopes, torch.tensor([sample]), system.steps
         self.ratio, self.scale, self.nodes = system.ratio, system.scale, nodes
         start = system.start[sample]
         self.slope = slopes.guess.clone()  # (N,) float64, of the whole step
-        self.local = None if slopes.place is None else LocalSlopes(slopes.place, start.numel(), start)
+        self.known, self.local = local, None if local is None else LocalSlopes(local.knots, start.numel())
         self.lean: Tensor | None = None  # (L, *dims), what single elements' slopes of the last L steps have beyond it
         self.all = start.expand(self.steps + 1, *start.shape).clone()  # (N + 1, *dims), final as far as `settled`
         self.settled, self.states = 0, self.all  # the last final state and the M after it, (M + 1, *dims)
@@ -167,8 +184,8 @@ class _Path:
         if self.round > 1:
             dterm = found - self.terms[chosen]
             secants = self._secants(chosen, steps, dterm)
-            if self.local is not None:
-                self._learn_local(self.local, chosen, steps, dterm)
+            if self.local is not None and self.known is not None:
+                self._learn_local(self.known, self.local, chosen, steps, dterm)
         if between.exact:
             self.terms = found
         else:
@@ -189,25 +206,20 @@ class _Path:
         slope = torch.where(squares > 0, slope, self.slope[at])
         return slope.clamp(self.slopes.low[at], self.slopes.high[at])
 
-    def _learn_local(self, local: LocalSlopes, chosen: Tensor | slice, steps: Tensor, dterm: Tensor) -> None:
+    def _learn_local(
+        self, known: _Local, local: LocalSlopes, chosen: Tensor | slice, steps: Tensor, dterm: Tensor
+    ) -> None:
         """dterm: (K, *dims), how the terms of the K chosen steps changed."""
         if steps[-1] < local.begin:
             return
         some = local.pick(steps)
         steps, moves = steps[some], self.moved[chosen][some].flatten(1)
-        reach = self._reach[steps].clamp_min(1e-300)
-        by_state, by_term = (self.ratio[steps] - self.slopes.low[steps]) / reach, self.scale[steps] / reach
-        effects = (dterm[some].flatten(1) * _rows(by_term, moves)).addcmul_(_rows(by_state, moves), moves)
+        effects = (dterm[some].flatten(1) * known.by_term[steps]).addcmul_(known.by_state[steps], moves)
         local.learn(steps, moves, effects)
 
     def _lean(self) -> Tensor | None:
-        found = None if self.local is None else self.local.at(self.settled, self._reach)
+        found = None if self.local is None else self.local.at(self.settled)
         return None if found is None else found.unflatten(1, self.states.shape[1:])
-
-    @property
-    def _reach(self) -> Tensor:
-        """(N,) float64: from the lowest to the highest slope."""
-        return self.slopes.high - self.slopes.low
 
     def sweep(self, tol: float, settle_tol: float) -> None:
         """The states from the first unsettled one on, and whether more rounds are needed."""

@@ -2,7 +2,7 @@
 
 import torch
 
-from deqbench.solvers.local_slopes import MOST, USEFUL, LocalSlopes
+from deqbench.solvers.local_slopes import MOST, USEFUL, Knots, LocalSlopes
 
 INFINITE = float("inf")
 ELEMENTS = 64
@@ -12,12 +12,16 @@ def place(steps, begin=0):
     return torch.cat([torch.full((begin,), INFINITE), torch.linspace(4, 0, steps - begin)]).double()
 
 
+def of(places, reach=1.0):
+    return LocalSlopes(Knots.of(places, torch.full((len(places),), reach, dtype=torch.float64)), ELEMENTS)
+
+
 def moves(steps, seed):
     return torch.randn(steps, ELEMENTS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def learnt(effect, rounds=4, steps=20):
-    local = LocalSlopes(place(steps), ELEMENTS, torch.zeros(0, dtype=torch.float64))
+def learnt(effect, rounds=4, steps=20, reach=1.0):
+    local = of(place(steps), reach)
     for seed in range(rounds):
         found = moves(steps, seed)
         local.learn(torch.arange(steps), found, effect(found))
@@ -30,10 +34,10 @@ def slope_of_elements():
 
 def test_slopes_that_differ_from_element_to_element_are_found_and_trusted():
     slopes = slope_of_elements()
-    local = learnt(lambda x: slopes * x)
+    local = learnt(lambda x: slopes * x, reach=3.0)
     assert local.trust.min() > 0.8
     expected = slopes - slopes.mean()
-    found = local.at(0, torch.full((20,), 3.0).double())
+    found = local.at(0)
     assert found.shape == (20, ELEMENTS)
     assert ((found - 3 * expected).norm(dim=1) < 0.2 * 3 * expected.norm()).all()
 
@@ -43,7 +47,7 @@ def test_slopes_change_with_the_place_of_a_step():
     slopes = slope_of_elements()
     away = torch.where(place(20) > 2, 1.0, 0.0)[:, None]
     local = learnt(lambda x: (away * slopes + (1 - away) * (1 - slopes)) * x, rounds=6)
-    found = local.at(0, torch.ones(20).double())
+    found = local.at(0)
     centred = slopes - slopes.mean()
     assert torch.corrcoef(torch.stack([found[0], centred]))[0, 1] > 0.9
     assert torch.corrcoef(torch.stack([found[-1], centred]))[0, 1] < -0.9
@@ -55,7 +59,7 @@ def test_a_jacobian_that_mixes_all_elements_is_not_trusted():
 
 
 def test_one_slope_for_all_elements_stays_one():
-    found = learnt(lambda x: 0.4 * x).at(0, torch.ones(20).double())
+    found = learnt(lambda x: 0.4 * x).at(0)
     assert found is None or found.abs().max() < 1e-12
 
 
@@ -73,27 +77,26 @@ def test_states_that_stood_still_say_nothing():
 
 def test_nothing_is_believed_before_it_foretold_something():
     slopes = slope_of_elements()
-    assert learnt(lambda x: slopes * x, rounds=1).at(0, torch.ones(20).double()) is None
-    assert learnt(lambda x: slopes * x, rounds=2).at(0, torch.ones(20).double()) is not None
+    assert learnt(lambda x: slopes * x, rounds=1).at(0) is None
+    assert learnt(lambda x: slopes * x, rounds=2).at(0) is not None
 
 
 def test_steps_without_a_place_have_none():
-    local = LocalSlopes(place(20, begin=8), ELEMENTS, torch.zeros(0, dtype=torch.float64))
+    local = of(place(20, begin=8))
     slopes, steps = slope_of_elements(), torch.tensor([2, 7, 8, 11, 15, 19])
     picked = local.pick(steps)
     assert steps[picked].tolist() == [8, 11, 15, 19]
     for seed in range(3):
         found = moves(4, seed)
         local.learn(steps[picked], found, slopes * found)
-    reach = torch.ones(20).double()
-    assert len(local.at(0, reach)) == len(local.at(5, reach)) == 12
-    assert len(local.at(17, reach)) == 3
-    nowhere = LocalSlopes(place(20, begin=20), ELEMENTS, torch.zeros(0, dtype=torch.float64))
-    assert nowhere.at(0, reach) is None
+    assert len(local.at(0)) == len(local.at(5)) == 12
+    assert len(local.at(17)) == 3
+    nowhere = of(place(20, begin=20))
+    assert nowhere.at(0) is None
 
 
 def test_many_steps_are_thinned_evenly():
-    local = LocalSlopes(place(1000), ELEMENTS, torch.zeros(0, dtype=torch.float64))
+    local = of(place(1000))
     picked = torch.arange(1000)[local.pick(torch.arange(1000))]
     assert len(picked) == MOST and picked[0] == 0 and picked[-1] == 999
     assert (picked.diff() - 999 / (MOST - 1)).abs().max() < 1.01
@@ -102,7 +105,7 @@ def test_many_steps_are_thinned_evenly():
 def test_the_length_of_a_move_does_not_matter():
     """Late rounds move by a thousandth of what early ones did, and say as much."""
     slopes = slope_of_elements()
-    together = LocalSlopes(place(20), ELEMENTS, torch.zeros(0, dtype=torch.float64))
+    together = of(place(20))
     for seed in range(4):
         found = moves(20, seed)
         together.learn(torch.arange(20), 1e-3**seed * found, slopes * 1e-3**seed * found)
