@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from deqbench.solvers.secant import Between, Slopes, secant_sweeps
+from deqbench.solvers.secant import Between, Slopes, _Local, _Path, secant_sweeps
 from deqbench.solvers.triangular import sweep
 
 
@@ -129,6 +129,35 @@ def test_with_slopes_of_single_elements_tolerance_0_ends_at_the_sequential_resul
     found = secant_sweeps(system, system.slopes(place), tol=0.0, nodes=4)
     assert error(found.states, system.walk()) < 1e-13
     assert found.rounds.max() <= steps
+
+
+def test_slopes_of_single_elements_go_with_rounds_of_few_steps():
+    place = torch.linspace(40, 0, 500, dtype=torch.float64)
+    place[:100] = math.inf
+    system = Oscillators(500, frequency=3.0)
+    found = secant_sweeps(system, system.slopes(place), tol=1e-6, nodes=20)
+    assert found.converged.all() and error(found.states[:, -1], system.walk()[:, -1]) < 3e-6
+    sizes = [len(steps) for steps in rounds_of(system.evaluated)]
+    assert min(sizes[1:]) < 60 and len(sizes) > 4
+
+
+def test_terms_are_expected_by_the_slopes_that_states_were_swept_with():
+    """So swept states solve the system with the expected terms, whatever those are worth."""
+    place = torch.linspace(40, 0, 300, dtype=torch.float64)
+    place[:100] = math.inf
+    system = Oscillators(300, frequency=3.0, samples=1)
+    slopes = system.slopes(place)
+    path, leans = _Path(system, slopes, _Local.of(system, slopes, place), 0, 20), 0
+    for _ in range(6):
+        steps = path.choose(0.03, 0.05, 1e-6)
+        path.learn(steps, system.step_terms(path.inputs(steps), steps))
+        path.sweep(1e-6, 1e-7)
+        rest = slice(path.settled, None)
+        ratio, scale = (part[rest].view(-1, 1, 1) for part in (system.ratio, system.scale))
+        swept = ratio * path.states[:-1] + scale * path._risen(path.terms, path.moved)
+        assert torch.allclose(swept, path.states[1:], rtol=0, atol=1e-10)
+        leans += path.lean is not None
+    assert leans > 2 and path.settled > 2
 
 
 def test_coarse_rounds_save_evaluations():
