@@ -29,12 +29,14 @@ class Knots:
     smooth: Tensor  # (N - begin, G) the same, spread over neighbouring knots
     nearest: Tensor  # (N - begin,) int64
     reach: Tensor  # (N - begin, 1), of the steps' slopes
+    by_state: Tensor  # (N - begin, 1), what a state's move adds to the next one, in shares of the reach
+    by_term: Tensor  # (N - begin, 1), and what a change of the step's term does
 
     @classmethod
-    def of(cls, place: Tensor, reach: Tensor) -> "Knots":
+    def of(cls, place: Tensor, reach: Tensor, by_state: Tensor, by_term: Tensor) -> "Knots":
         """place: (N,) float64, steps about 1 apart are alike; infinite at the first ones, which have no such slopes.
 
-        reach: (N,), of the dtype and on the device of the states.
+        reach, by_state, by_term: (N,), of the dtype and on the device of the states.
         """
         begin = int(place.isinf().sum())
         at = place[begin:]
@@ -48,7 +50,7 @@ class Knots:
             weights.to(reach),
             (weights @ near).to(reach),
             at.round().long().to(reach.device),
-            reach[begin:, None],
+            *(column[begin:, None] for column in (reach, by_state, by_term)),
         )
 
 
@@ -69,12 +71,16 @@ class LocalSlopes:
         few = len(steps) - first <= MOST
         return slice(first, None) if few else torch.linspace(first, len(steps) - 1, MOST).long()
 
-    def learn(self, steps: Tensor, moves: Tensor, effects: Tensor) -> None:
-        """From K steps: how their states moved, (K, E), and what that did to the next ones, in shares of the reach."""
+    def learn(self, steps: Tensor, moves: Tensor, dterm: Tensor) -> None:
+        """From steps, (K,) rising: how their states moved, (K, E), and what that did to their terms, (K, E)."""
+        if steps[-1] < self.begin:
+            return
+        some = self.pick(steps)
+        places, moves = steps[some] - self.begin, moves[some]
+        effects = (dterm[some] * self.knots.by_term[places]).addcmul_(self.knots.by_state[places], moves)
         inverse = torch.linalg.vecdot(moves, moves).clamp_min_(STILL).reciprocal_()[:, None]
         own = torch.linalg.vecdot(moves, effects)[:, None] * inverse
         rest = torch.addcmul(effects, own, moves, value=-1)
-        places = steps - self.begin
         weights = self.knots.weights[places]
         self.trust = self._trust(weights, self.knots.smooth[places], moves, rest, inverse)
         spread = (weights * (moves.shape[1] * inverse)).T

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from deqbench.solvers.local_slopes import Knots, LocalSlopes
+from deqbench.solvers.nodes import Between, rows, spread
 from deqbench.solvers.triangular import Swept, TriangularSystem
 
 SAFETY = 2.0  # of the predicted error
@@ -25,7 +26,6 @@ INTERPOLATED = 0.1  # share of a state's moves since its step was last evaluated
 STALE = 0.03  # such moves that call for an evaluation
 FORESEEN = 0.25  # predicted error of a state that makes its step worth an evaluation in a full round
 NEARLY = 1.2  # unsettled steps to a node, so few that all are evaluated
-EVEN = 0.5  # share of the nodes that are spread evenly, but for closer ends
 
 
 class AffineSystem(TriangularSystem, Protocol):
@@ -79,8 +79,8 @@ def secant_sweeps(
     if nodes < 2 or gap <= 0 or tol < 0:
         raise ValueError(f"expected nodes >= 2, gap > 0 and tol >= 0; found nodes {nodes}, gap {gap} and tol {tol}")
     settle_tol = tol / 4 if settle_tol is None else settle_tol
-    local = None if slopes.place is None else _Local.of(system, slopes, slopes.place)
-    paths = [_Path(system, slopes, local, b, nodes if tol else system.steps) for b in range(len(system.start))]
+    knots = None if slopes.place is None else _knots(system, slopes, slopes.place)
+    paths = [_Path(system, slopes, knots, b, nodes if tol else system.steps) for b in range(len(system.start))]
     rounds = torch.zeros(len(paths), dtype=torch.int64)
     evaluations = torch.zeros(len(paths), dtype=torch.int64)
     limit = system.steps if max_rounds is None else max_rounds
@@ -106,31 +106,22 @@ def secant_sweeps(
     return Swept(states, rounds, evaluations, states.flatten(1).isfinite().all(1), done)
 
 
-@dataclass(frozen=True)
-class _Local:
-    """What slopes of single elements need to know of the steps."""
-
-    knots: Knots
-    by_state: Tensor  # (N, 1): what a state's move adds to the next one's, in shares of the reach,
-    by_term: Tensor  # (N, 1): and what a term's does
-
-    @classmethod
-    def of(cls, system: AffineSystem, slopes: Slopes, place: Tensor) -> "_Local":
-        reach = slopes.high - slopes.low
-        rows = [(system.ratio - slopes.low) / reach.clamp_min(1e-300), system.scale / reach.clamp_min(1e-300)]
-        by_state, by_term = (row.to(system.start)[:, None] for row in rows)
-        return cls(Knots.of(place, reach.to(system.start)), by_state, by_term)
+def _knots(system: AffineSystem, slopes: Slopes, place: Tensor) -> Knots:
+    reach = slopes.high - slopes.low
+    shares = reach.clamp_min(1e-300)
+    by_state, by_term = (system.ratio - slopes.low) / shares, system.scale / shares
+    return Knots.of(place, *(column.to(system.start) for column in (reach, by_state, by_term)))
 
 
 class _Path:
     """One sample's states, the terms expected there, and the slopes around them."""
 
-    def __init__(self, system: AffineSystem, slopes: Slopes, local: _Local | None, sample: int, nodes: int) -> None:
+    def __init__(self, system: AffineSystem, slopes: Slopes, knots: Knots | None, sample: int, nodes: int) -> None:
         self.system, self.slopes, self.sample, self.steps = system, slopes, torch.tensor([sample]), system.steps
         self.ratio, self.scale, self.nodes = system.ratio, system.scale, nodes
         start = system.start[sample]
         self.slope = slopes.guess.clone()  # (N,) float64, of the whole step
-        self.known, self.local = local, None if local is None else LocalSlopes(local.knots, start.numel())
+        self.local = None if knots is None else LocalSlopes(knots, start.numel())
         self.lean: Tensor | None = None  # (L, *dims), what single elements' slopes of the last L steps have beyond it
         self.all = start.expand(self.steps + 1, *start.shape).clone()  # (N + 1, *dims), final as far as `settled`
         self.settled, self.states = 0, self.all  # the last final state and the M after it, (M + 1, *dims)
@@ -161,7 +152,7 @@ class _Path:
             self.coarse = False
             return torch.arange(self.settled, self.steps)
         picked = np.zeros(rest, dtype=bool)
-        picked[_spread(turns, nodes)] = True
+        picked[spread(turns, nodes)] = True
         stale = STALE if self.predicted > tol else tol / INTERPOLATED
         near = self.predicted <= coarse_tol and self._drift() > stale
         self.coarse = not (near or self.coarse)
@@ -182,10 +173,10 @@ class _Path:
         chosen = self._places(steps)
         secants = None
         if self.round > 1:
-            dterm = found - self.terms[chosen]
-            secants = self._secants(chosen, steps, dterm)
-            if self.local is not None and self.known is not None:
-                self._learn_local(self.known, self.local, chosen, steps, dterm)
+            moved, dterm = self.moved[chosen].flatten(1), (found - self.terms[chosen]).flatten(1)
+            secants = self._secants(chosen, steps, moved, dterm)
+            if self.local is not None:
+                self.local.learn(steps, moved, dterm)
         if between.exact:
             self.terms = found
         else:
@@ -196,26 +187,18 @@ class _Path:
             self.lean = self._lean()
         self.drifts[steps.numpy()] = 0.0
 
-    def _secants(self, chosen: Tensor | slice, steps: Tensor, dterm: Tensor) -> Tensor:
-        """(K,) slopes of the chosen steps between this round and the last, where the terms were known or expected."""
+    def _secants(self, chosen: Tensor | slice, steps: Tensor, moved: Tensor, dterm: Tensor) -> Tensor:
+        """(K,) slopes of the chosen steps between this round and the last, where the terms were known or expected.
+
+        moved, dterm: (K, E), of the states before them and of their terms.
+        """
         # float32 sums are enough: a slope need not be exact
-        products = torch.linalg.vecdot(self.moved[chosen].flatten(1), dterm.flatten(1)).double().cpu()
+        products = torch.linalg.vecdot(moved, dterm).double().cpu()
         squares = torch.from_numpy(self.lengths).square()[chosen]
         at = slice(self.settled, None) if isinstance(chosen, slice) else steps  # slices are the quicker index
         slope = self.ratio[at] + self.scale[at] * products / squares.clamp_min(1e-300)
         slope = torch.where(squares > 0, slope, self.slope[at])
         return slope.clamp(self.slopes.low[at], self.slopes.high[at])
-
-    def _learn_local(
-        self, known: _Local, local: LocalSlopes, chosen: Tensor | slice, steps: Tensor, dterm: Tensor
-    ) -> None:
-        """dterm: (K, *dims), how the terms of the K chosen steps changed."""
-        if steps[-1] < local.begin:
-            return
-        some = local.pick(steps)
-        steps, moves = steps[some], self.moved[chosen][some].flatten(1)
-        effects = (dterm[some].flatten(1) * known.by_term[steps]).addcmul_(known.by_state[steps], moves)
-        local.learn(steps, moves, effects)
 
     def _lean(self) -> Tensor | None:
         found = None if self.local is None else self.local.at(self.settled)
@@ -251,7 +234,7 @@ class _Path:
         if self.lean is None:
             return self._combined(slice(None), self.states[:1], self.slope)
         apart = len(self.terms) - len(self.lean)
-        slopes = self.lean + _rows(self.slope[-len(self.lean) :], self.lean)
+        slopes = self.lean + rows(self.slope[-len(self.lean) :], self.lean)
         if not apart:
             return self._combined(slice(None), self.states[:1], slopes)
         head = self._combined(slice(apart), self.states[:1], self.slope)
@@ -267,52 +250,16 @@ class _Path:
         """The terms of the steps that are not settled after a change of their states."""
         rest = slice(self.settled, None)
         inverse = torch.where(self.scale[rest] == 0, 0.0, 1 / self.scale[rest])
-        risen = torch.addcmul(terms, _rows((self.slope[rest] - self.ratio[rest]) * inverse, change), change)
+        risen = torch.addcmul(terms, rows((self.slope[rest] - self.ratio[rest]) * inverse, change), change)
         if self.lean is not None:
             last = slice(len(terms) - len(self.lean), None)
-            risen[last].addcmul_(self.lean, change[last] * _rows(inverse[last], change))
+            risen[last].addcmul_(self.lean, change[last] * rows(inverse[last], change))
         return risen
 
     def _drift(self) -> float:
         return float(self.drifts[self.settled :].max()) if self.settled < self.steps else 0.0
 
 
-def _rows(values: Tensor, like: Tensor) -> Tensor:
-    """(M,) -> (M, 1, ...) in the dtype and on the device of `like`."""
-    return values.to(like).view(-1, *[1] * (like.ndim - 1))
-
-
-def _spread(turns: np.ndarray, nodes: int) -> np.ndarray:
-    """At most `nodes` rising places in range(len(turns)), the first and the last among them."""
-    count = len(turns)
-    even = np.diff(np.arccos(1 - 2 * np.linspace(0, 1, count + 1)))  # Chebyshev's nodes have this density
-    density = EVEN * even / even.sum() + (1 - EVEN) * turns / max(turns.sum(), 1e-30)
-    below = np.concatenate([[0.0], density.cumsum()])
-    places = np.interp(np.linspace(0, below[-1], nodes), below, np.arange(count + 1))
-    return np.unique(places.round().clip(0, count - 1).astype(np.int64))
-
-
 def _lengths(rows: Tensor) -> np.ndarray:
     """(M, *dims) -> (M,) float64."""
     return torch.linalg.vector_norm(rows.flatten(1), dim=1).double().cpu().numpy()
-
-
-class Between:
-    """Linear interpolation from rising steps to all steps first..last-1; constant beyond the outermost."""
-
-    def __init__(self, steps: Tensor, first: int, last: int) -> None:
-        self.exact = len(steps) == last - first
-        if self.exact:
-            return
-        places = torch.arange(first, last)
-        self.right = torch.searchsorted(steps, places).clamp(1, max(len(steps) - 1, 1)).clamp_max(len(steps) - 1)
-        self.left = (self.right - 1).clamp_min(0)
-        width = (steps[self.right] - steps[self.left]).clamp_min(1)
-        self.weight = ((places - steps[self.left]).double() / width).clamp(0, 1)
-
-    def __call__(self, values: Tensor) -> Tensor:
-        """(K, *dims) -> (M, *dims)."""
-        if self.exact:
-            return values
-        weight = self.weight.to(values).view(-1, *[1] * (values.ndim - 1))
-        return values[self.left.to(values.device)].lerp(values[self.right.to(values.device)], weight)

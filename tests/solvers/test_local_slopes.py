@@ -13,7 +13,9 @@ def place(steps, begin=0):
 
 
 def of(places, reach=1.0):
-    return LocalSlopes(Knots.of(places, torch.full((len(places),), reach, dtype=torch.float64)), ELEMENTS)
+    """Of a system whose terms are the next states, so that effects on terms are those on states."""
+    columns = (torch.full((len(places),), value, dtype=torch.float64) for value in (reach, 0.0, 1.0))
+    return LocalSlopes(Knots.of(places, *columns), ELEMENTS)
 
 
 def moves(steps, seed):
@@ -87,8 +89,11 @@ def test_steps_without_a_place_have_none():
     picked = local.pick(steps)
     assert steps[picked].tolist() == [8, 11, 15, 19]
     for seed in range(3):
-        found = moves(4, seed)
-        local.learn(steps[picked], found, slopes * found)
+        found = moves(6, seed)
+        local.learn(steps, found, slopes * found)
+    before = local.lean.clone()
+    local.learn(steps[:2], moves(2, 3), moves(2, 4))
+    assert torch.equal(local.lean, before)
     assert len(local.at(0)) == len(local.at(5)) == 12
     assert len(local.at(17)) == 3
     nowhere = of(place(20, begin=20))

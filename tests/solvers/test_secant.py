@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from deqbench.solvers.secant import Between, Slopes, _Local, _Path, secant_sweeps
+from deqbench.solvers.nodes import Between
+from deqbench.solvers.secant import Slopes, _knots, _Path, secant_sweeps
 from deqbench.solvers.triangular import sweep
 
 
@@ -147,7 +148,7 @@ def test_terms_are_expected_by_the_slopes_that_states_were_swept_with():
     place[:100] = math.inf
     system = Oscillators(300, frequency=3.0, samples=1)
     slopes = system.slopes(place)
-    path, leans = _Path(system, slopes, _Local.of(system, slopes, place), 0, 20), 0
+    path, leans = _Path(system, slopes, _knots(system, slopes, place), 0, 20), 0
     for _ in range(6):
         steps = path.choose(0.03, 0.05, 1e-6)
         path.learn(steps, system.step_terms(path.inputs(steps), steps))
