@@ -18,7 +18,9 @@ TO_THE_END = {
     "torchdeq": {"solver": "fixed-point", "tol": 0.0, "max_iter": 30},
     "windowed": {"tol": 0.0},
 }
-TO_THE_END |= {name: {"tol": 0.0} for name in ("deer", "diffusers-parallel", "paradigms", "parareal", "secant")}
+TO_THE_END |= {
+    name: {"tol": 0.0} for name in ("deer", "diffusers-parallel", "newton", "paradigms", "parareal", "secant")
+}
 GRIDS = {"diffusers-parallel": "uniform-released"}  # the only one that it takes
 WITHOUT_NOISE = ("diffusers-parallel",)
 

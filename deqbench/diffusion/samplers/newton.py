@@ -1,0 +1,83 @@
+"""Newton's method on the whole chain: what slopes known exactly would bring.
+
+No Jacobian is formed: a sweep takes each step's product with the change that reaches it. These products come one after
+another, N small network calls where a round is one large one, so this is a bound for methods that learn slopes from
+rounds and no fast sampler.
+"""
+
+import torch
+from torch import Tensor
+
+from deqbench.diffusion.chain import DDIMChain
+from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.diffusion.samplers.secant import slopes
+from deqbench.solvers.nodes import rows
+from deqbench.solvers.secant import Slopes
+
+
+def sample(
+    chain: DDIMChain, *, tol: float = 1e-3, data_variance: float = 0.2, on_round: OnRound | None = None
+) -> Sampled:
+    """The chain until every state moved by at most `tol` of its length; 0 runs to the sequential result.
+
+    The start, the slopes of the first iteration and the bounds are those of the secant sweeps (data_variance: see
+    there); from the second iteration on slopes are the network's own, along each change held between those bounds:
+    without them the first changes grow beyond all measure. A product is a difference quotient. An iteration counts as
+    two rounds, though its products cannot be taken at once, and as one evaluation a step and one a product. States that
+    are final, one more in each iteration, are not evaluated again. ValueError: tol < 0.
+    """
+    if tol < 0:
+        raise ValueError(f"expected tol >= 0; found {tol}")
+    known = slopes(chain, data_variance)
+    path = torch.cat([known.guess.new_ones(1), known.guess.cumprod(0)])
+    states = torch.einsum("n,b...->bn...", path.to(chain.x_T), chain.x_T)  # (B, N + 1, *dims), x_T the first
+    rounds = torch.zeros(len(states), dtype=torch.int64)
+    nfe = torch.zeros_like(rounds)
+    active = torch.arange(len(states))
+    for first in range(chain.steps):
+        before = states[active, first:]
+        after, calls = _iterated(chain.select(active), before, first, known)
+        states[active, first + 1 :] = after
+        rounds[active] = 2 * first + 1
+        nfe[active] += calls
+        if on_round:
+            on_round(Round(2 * first + 1, active, after[:, -1], torch.full_like(active, calls)))
+        moved = (after - before[:, 1:]).flatten(2).norm(dim=2) > tol * after.flatten(2).norm(dim=2)
+        active = active[moved.any(1).cpu()]
+        if not len(active):
+            break
+    stopped = tuple("converged" if chain_states.isfinite().all() else "diverged" for chain_states in states)
+    return Sampled(states[:, -1], states[:, 1:], rounds, nfe, stopped)
+
+
+def _iterated(chain: DDIMChain, states: Tensor, first: int, known: Slopes) -> tuple[Tensor, int]:
+    """The states after the steps from `first` on, whose state is final, and the evaluations of an image.
+
+    states: (b, M + 1, *dims), before the M steps and after the last.
+    """
+    indices = torch.arange(first, chain.steps)
+    inputs = states[:, :-1]
+    eps = chain.step_terms(inputs.flatten(0, 1), indices.repeat(len(states))).unflatten(0, inputs.shape[:2])
+    landed = chain.combine(states[:, 0], inputs, eps, first, torch.zeros(chain.steps, dtype=torch.float64))
+    found, calls = [landed[:, 0]], len(indices)
+    for j in range(1, len(indices)):
+        change = found[-1] - inputs[:, j]
+        if first == 0:  # the start is too far off for its own slopes
+            found.append(landed[:, j] + float(known.guess[j]) * change)
+            continue
+        rise = _rise(chain, inputs[:, j], eps[:, j], change, indices[j])
+        calls += 1
+        along = torch.linalg.vecdot(change.flatten(1), rise.flatten(1))
+        along /= change.flatten(1).square().sum(1).clamp_min(torch.finfo(change.dtype).tiny)
+        held = along.clamp(float(known.low[first + j]), float(known.high[first + j])) - along
+        found.append(landed[:, j] + rise + rows(held, change) * change)
+    return torch.stack(found, 1), calls
+
+
+def _rise(chain: DDIMChain, x: Tensor, eps: Tensor, change: Tensor, step: Tensor) -> Tensor:
+    """How the state after a step answers to a change of the state x before it, to first order: (b, *dims)."""
+    lengths = change.flatten(1).norm(dim=1).clamp_min(torch.finfo(change.dtype).tiny)
+    share = torch.finfo(x.dtype).eps ** (1 / 3) * x.flatten(1).norm(dim=1) / lengths
+    share = rows(share.clamp_max(torch.finfo(x.dtype).max ** 0.5), change)
+    product = (chain.step_terms(x + share * change, step.repeat(len(x))) - eps) / share
+    return float(chain.ratio[step]) * change + float(chain.scale[step]) * product
