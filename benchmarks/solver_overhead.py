@@ -6,7 +6,7 @@ from the moment the map returns to the moment it is called again: residual, norm
 products, small systems, mixing. Not included: the map itself, the first rounds (the window fills, memory is touched for
 the first time) and the copies made once, at the end of a run. A round of secant sweeps holds the chain's sum as well,
 which for Anderson is part of the map; where the change turns it does not ask, as every step is evaluated anyway.
-"secant" learns the slopes of single elements too, "one-slope" leaves that out.
+"secant" learns the slopes of single frequencies too, "one-slope" leaves that out.
 
 The floor is 2m + 5 = 15 vectors of the state's size copied around a ring of 15 distinct buffers, each from the one that
 was written 14 copies ago. A copy reads one vector and writes one, so a stricter floor, 15 vectors read or written once,
@@ -87,13 +87,14 @@ def measure(T: int, method: str, blocks: int, block: int) -> tuple[np.ndarray, n
 def measure_secant(T: int, rounds: int, local: bool) -> tuple[np.ndarray, np.ndarray]:
     """The same, in runs of some rounds: each settles one state, so that at most a fifth is settled in the end."""
     alpha_bar = (1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)).cumprod(0)
-    x_T = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    stored, floors, steps = StoredMap((T, 3, 32, 32), 1), [], []
+    shape = 192, 4, 4  # images of 3 x 32 x 32 in the coordinates that their chains are solved in
+    x_T = torch.randn(1, *shape, generator=torch.Generator().manual_seed(1))
+    stored, floors, steps = StoredMap((T, *shape), 1), [], []
     while len(steps) < rounds:
         stored.floors, stored.rounds, stored.calls = [], [], 0
         schedule = Schedule(alpha_bar, 1.0)
         chain = DDIMChain.make(lambda x, t: stored(x)[-len(x) :], schedule, "uniform-released", T, x_T)
-        known = slopes(chain, 0.2) if local else replace(slopes(chain, 0.2), place=None)
+        known = replace(slopes(chain, 0.2), **({"apart": 1} if local else {"place": None}))
         secant_sweeps(chain, known, tol=1e-30, nodes=T, max_rounds=min(10, T))
         floors += stored.floors[3 : len(stored.rounds)]
         steps += stored.rounds[3:]

@@ -1,9 +1,10 @@
-"""How the slopes of single elements part from their step's own, learnt from steps near each other, round by round.
+"""How the slopes of groups of elements part from their step's own, learnt from steps near each other, round by round.
 
-Jacobians of noise predictors are local: what an element does to itself differs from pixel to pixel, and is much the
-same in neighbouring steps and in the next round. One step in one round moves in one direction, which tells little of
-single elements; several steps and rounds together tell more. Whether to believe it shows in the round after, by how
-well it foretold what the steps' own slopes did not: where Jacobians are not local, the trust ends up at 0.
+Jacobians of noise predictors are nearly diagonal, by place in small images and by frequency in large ones: what a
+pixel, or a frequency, does to itself differs from that of others, and is much the same in neighbouring steps and in the
+next round. One step in one round moves in one direction, which tells little of single elements; several steps and
+rounds together, or all elements of a group, tell more. Whether to believe it shows in the round after, by how well it
+foretold what the steps' own slopes did not: where Jacobians are not of that kind, the trust ends up at 0.
 """
 
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ import torch
 from torch import Tensor
 
 MOST = 48  # steps to learn from in a round; close ones move alike
-KEPT = 0.5  # of what was learnt before, in every round
-RIDGE = 0.1  # of a step's mean squared move: what it takes to believe that an element parts from the others
-USEFUL = 0.1  # trust that is worth slopes for every element
+KEPT = 0.2  # of what was learnt before, in every round
+RIDGE = 0.03  # of a step's mean squared move: what it takes to believe that a group parts from the others
+USEFUL = 0.1  # trust that is worth slopes of groups
 SLIGHT = 1e-6  # squared, in shares of the reach: how far slopes part that matter
 STILL = 1e-30  # squared: moves that say nothing
 
@@ -24,7 +25,7 @@ STILL = 1e-30  # squared: moves that say nothing
 class Knots:
     """Where leans are kept, and the steps' weights in them: what all samples of a system share."""
 
-    begin: int  # the first step with slopes of single elements
+    begin: int  # the first step with slopes of groups
     weights: Tensor  # (N - begin, G) of the knots in a step, rows add to 1
     smooth: Tensor  # (N - begin, G) the same, spread over neighbouring knots
     nearest: Tensor  # (N - begin,) int64
@@ -55,14 +56,14 @@ class Knots:
 
 
 class LocalSlopes:
-    """Of one sample of E elements. Slopes are counted in shares of a step's reach, from its lowest to its highest."""
+    """Of one sample of E elements in equal groups. Slopes are counted in shares of a step's reach, from its lowest."""
 
-    def __init__(self, knots: Knots, elements: int) -> None:
-        self.knots, self.begin = knots, knots.begin
+    def __init__(self, knots: Knots, groups: int) -> None:
+        self.knots, self.begin, self.groups = knots, knots.begin, groups
         count = knots.weights.shape[1]
-        self.products = knots.reach.new_zeros(count, elements)  # of moves and their effects
+        self.products = knots.reach.new_zeros(count, groups)  # of moves and their effects
         self.squares = torch.zeros_like(self.products)  # of moves
-        self.lean = torch.zeros_like(self.products)  # how far elements' slopes part from the common one
+        self.lean = torch.zeros_like(self.products)  # how far groups' slopes part from the common one
         self.trust = knots.reach.new_zeros(count, 1)
 
     def pick(self, steps: Tensor) -> slice | Tensor:
@@ -76,30 +77,46 @@ class LocalSlopes:
         if steps[-1] < self.begin:
             return
         some = self.pick(steps)
-        places, moves = steps[some] - self.begin, moves[some]
-        effects = (dterm[some] * self.knots.by_term[places]).addcmul_(self.knots.by_state[places], moves)
-        inverse = torch.linalg.vecdot(moves, moves).clamp_min_(STILL).reciprocal_()[:, None]
-        own = torch.linalg.vecdot(moves, effects)[:, None] * inverse
-        rest = torch.addcmul(effects, own, moves, value=-1)
+        places, moves, dterm = steps[some] - self.begin, moves[some], dterm[some]
+        by_state, by_term = self.knots.by_state[places], self.knots.by_term[places]
+        squares, crossed = self._sums(moves, moves), self._sums(moves, dterm)
+        products = by_state * squares + by_term * crossed  # of moves and effects, which are by_state m + by_term d
+        whole = squares.sum(1, keepdim=True)
+        inverse = whole.clamp_min(STILL).reciprocal_()
+        effects = by_state * (by_state * whole + 2 * by_term * crossed.sum(1, keepdim=True))
+        effects += by_term.square() * torch.linalg.vecdot(dterm, dterm)[:, None]
         weights = self.knots.weights[places]
-        self.trust = self._trust(weights, self.knots.smooth[places], moves, rest, inverse)
-        spread = (weights * (moves.shape[1] * inverse)).T
-        self.products.mul_(KEPT).addmm_(spread, moves * effects)
-        self.squares.mul_(KEPT).addmm_(spread, moves.square())
+        self.trust = self._trust(weights, self.knots.smooth[places], squares, products, effects, inverse)
+        spread = (weights * (self.groups * inverse)).T
+        self.products.mul_(KEPT).addmm_(spread, products)
+        self.squares.mul_(KEPT).addmm_(spread, squares)
         common = self.products.sum(1, keepdim=True) / self.squares.sum(1, keepdim=True).clamp_min_(STILL)
         lean = torch.addcmul(self.products, common, self.squares, value=-1).div_(self.squares + RIDGE)
         self.lean = torch.clamp(lean, -common, 1 - common)
 
-    def _trust(self, weights: Tensor, smooth: Tensor, moves: Tensor, rest: Tensor, inverse: Tensor) -> Tensor:
-        """(G, 1) in 0..1: how much of the lean would have explained best what the steps' own slopes left over."""
-        told = (weights @ self.lean).mul_(moves)
-        left = torch.linalg.vecdot(rest, rest)[:, None].mul_(inverse).add_(SLIGHT)
-        shares = torch.stack([torch.linalg.vecdot(rest, told), torch.linalg.vecdot(told, told)], 1) * (inverse / left)
+    def _sums(self, a: Tensor, b: Tensor) -> Tensor:
+        """Of products within each group: (K, E), (K, E) -> (K, groups)."""
+        if a.shape[1] == self.groups:
+            return a * b
+        return torch.linalg.vecdot(a.view(len(a), self.groups, -1), b.view(len(b), self.groups, -1))
+
+    def _trust(
+        self, weights: Tensor, smooth: Tensor, squares: Tensor, products: Tensor, effects: Tensor, inverse: Tensor
+    ) -> Tensor:
+        """(G, 1) in 0..1: how much of the lean would have explained best what the steps' own slopes left over.
+
+        squares, products: (K, groups), of moves, and of moves and effects. effects: (K, 1), squared. inverse: (K, 1).
+        """
+        own = products.sum(1, keepdim=True) * inverse
+        left = (effects - own * products.sum(1, keepdim=True)).clamp_min_(0).mul_(inverse).add_(SLIGHT)
+        told = weights @ self.lean
+        agreed = (told * torch.addcmul(products, own, squares, value=-1)).sum(1, keepdim=True)
+        shares = torch.cat([agreed, (told.square() * squares).sum(1, keepdim=True)], 1) * (inverse / left)
         agree, size = (smooth.T @ shares).unbind(1)
         return (agree / size.clamp_min(STILL)).clamp_(0, 1)[:, None]
 
     def at(self, first: int) -> Tensor | None:
-        """(M, E): what to add to the slopes of the steps from `first` on that have such; None: not worth it."""
+        """(M, groups): what to add to the slopes of the steps from `first` on that have such; None: not worth it."""
         if not len(self.trust) or not self.trust.max() > USEFUL:
             return None
         rest = slice(max(first - self.begin, 0), None)

@@ -3,7 +3,7 @@
 A round takes the terms of some steps at the states reached, corrects what it expected of the others by interpolation,
 and sweeps the whole system with terms that are linear around these states. Their slopes are scalars, one a step and
 sample: from the second round on the secant <dx, dterm> / <dx, dx> of what the last sweep changed and what that did to
-the terms. Where single elements have slopes of their own that hold good from round to round, those are added
+the terms. Where groups of elements have slopes of their own that hold good from round to round, those are added
 (`deqbench.solvers.local_slopes`). So the change that a sweep makes to early states is carried through to the last one
 almost as the nonlinear system would carry it. Where that change turns from step to step, there the steps are evaluated
 close together.
@@ -47,7 +47,8 @@ class Slopes:
     guess: Tensor
     low: Tensor
     high: Tensor
-    place: Tensor | None = None  # for slopes of single elements, see Knots; None: there are none
+    place: Tensor | None = None  # for slopes of groups of elements, see Knots; None: there are none
+    apart: int | None = None  # leading dimensions of a state that tell groups apart; None: all, each element is one
 
 
 def secant_sweeps(
@@ -121,8 +122,10 @@ class _Path:
         self.ratio, self.scale, self.nodes = system.ratio, system.scale, nodes
         start = system.start[sample]
         self.slope = slopes.guess.clone()  # (N,) float64, of the whole step
-        self.local = None if knots is None else LocalSlopes(knots, start.numel())
-        self.lean: Tensor | None = None  # (L, *dims), what single elements' slopes of the last L steps have beyond it
+        leading = start.shape[: slopes.apart]
+        self.groups = *leading, *[1] * (start.ndim - len(leading))
+        self.local = None if knots is None else LocalSlopes(knots, leading.numel())
+        self.lean: Tensor | None = None  # (L, *groups), what the groups' slopes of the last L steps have beyond it
         self.all = start.expand(self.steps + 1, *start.shape).clone()  # (N + 1, *dims), final as far as `settled`
         self.settled, self.states = 0, self.all  # the last final state and the M after it, (M + 1, *dims)
         self.drifts = np.full(self.steps, np.inf)  # how far a step's state moved since it was evaluated, relative
@@ -202,7 +205,7 @@ class _Path:
 
     def _lean(self) -> Tensor | None:
         found = None if self.local is None else self.local.at(self.settled)
-        return None if found is None else found.unflatten(1, self.states.shape[1:])
+        return None if found is None else found.unflatten(1, self.groups)
 
     def sweep(self, tol: float, settle_tol: float) -> None:
         """The states from the first unsettled one on, and whether more rounds are needed."""

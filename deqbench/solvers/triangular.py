@@ -36,8 +36,8 @@ class TriangularSystem(Protocol):
         """The states after steps first..first+M-1, swept from the known state `base` (b, *dims).
 
         states, terms: (b, M, *dims), the current states before those steps and their terms. split: (N,) the l_j, or
-        (b, M, *dims) those of every element in the window, or None for the system's own. samples: (b,) which of the B
-        systems these are, None for all. -> (b, M, *dims).
+        those of elements in the window, broadcast to (b, M, *dims), or None for the system's own. samples: (b,) which
+        of the B systems these are, None for all. -> (b, M, *dims).
         """
 
 

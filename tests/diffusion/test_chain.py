@@ -112,6 +112,17 @@ def test_the_sequential_chain_is_a_fixed_point_under_every_linear_split(split, e
     assert relative(chain.combine(chain.x_T, states, terms, 0, linear), walked) < 1e-12
 
 
+def test_a_split_of_groups_is_that_of_their_elements():
+    chain, *_ = make(25)
+    states = torch.randn(2, 25, *chain.x_T.shape[1:], generator=torch.Generator().manual_seed(7)).double()
+    terms = states.flip(0)
+    groups = (
+        0.9 + 0.3 * torch.rand(2, 25, chain.x_T.shape[1], 1, 1, generator=torch.Generator().manual_seed(3)).double()
+    )
+    found = chain.combine(chain.x_T, states, terms, split=groups)
+    assert torch.equal(found, chain.combine(chain.x_T, states, terms, split=groups.expand_as(states)))
+
+
 def test_a_split_of_every_element_treats_its_linear_part_exactly():
     """Terms that are linear, element by element: one sweep from anywhere ends at the solution."""
     chain, *_ = make(25)

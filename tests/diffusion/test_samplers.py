@@ -1,6 +1,10 @@
 """The contract of every sampler in the folder: a newcomer is tested the day it arrives."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+import scipy
 import torch
 
 from deqbench.diffusion.chain import DDIMChain
@@ -8,6 +12,7 @@ from deqbench.diffusion.network import NoisePredictor
 from deqbench.diffusion.samplers import exact, missing, sample, samplers, secant
 from deqbench.diffusion.schedule import Schedule
 from deqbench.errors import UserError
+from deqbench.solvers.secant import secant_sweeps
 from tests import oracles
 from tests.diffusion.test_chain import make, relative
 
@@ -160,20 +165,50 @@ def test_other_predictions_are_turned_into_eps(prediction):
     assert relative(found, net(x, t)) < 1e-8
 
 
+SHAPES = {(1, 4, 4): 1, (2, 4, 4): 1, (3, 4, 4): 1, (1, 16, 16): 8, (3, 16, 24): 8, (3, 28, 28): 4, (3, 17, 17): 1}
+
+
 @pytest.mark.parametrize("eta", [0.0, 0.5])
-@pytest.mark.parametrize("channels", [1, 2, 3])
-def test_secants_turn_the_channels_there_and_back(channels, eta):
+@pytest.mark.parametrize("shape", SHAPES)
+def test_secants_turn_images_there_and_back(shape, eta):
     """Turned, the chain is the same chain: its walk turned back is the walk, and lengths stay."""
     generator = torch.Generator().manual_seed(1)
-    x_T = torch.randn(2, channels, 4, 4, generator=generator, dtype=torch.float64)
-    noise = torch.randn(2, 10, channels, 4, 4, generator=generator, dtype=torch.float64) if eta else None
+    x_T = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
+    noise = torch.randn(2, 10, *shape, generator=generator, dtype=torch.float64) if eta else None
     schedule = Schedule.of(oracles.scheduler())
-    chain = DDIMChain.make(oracles.ToyEps(channels), schedule, "uniform-paper", 10, x_T, eta=eta, noise=noise)
-    turn = secant._colours(chain.x_T)
-    assert torch.allclose(turn @ turn.T, torch.eye(channels, dtype=turn.dtype), atol=1e-12)
-    turned = secant._turned_chain(chain, turn)
-    back = secant._turned(torch.stack(list(turned.walk()), 1), turn.T)
+    chain = DDIMChain.make(oracles.ToyEps(shape[0]), schedule, "uniform-paper", 10, x_T, eta=eta, noise=noise)
+    turn = secant._Turn.of(x_T)
+    assert turn.block == SHAPES[shape]
+    turned = turn.chain(chain)
+    assert torch.allclose(turned.x_T.flatten(1).norm(dim=1), x_T.flatten(1).norm(dim=1))
+    back = turn.back(torch.stack(list(turned.walk()), 1))
     assert relative(back, torch.stack(list(chain.walk()), 1)) < 1e-12
-    if channels > 1:
-        assert relative(turned.x_T, chain.x_T) > 0.1
-        assert torch.allclose(turned.x_T[:, 0], chain.x_T.mean(1) * channels**0.5)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 4), (1, 16, 16), (3, 16, 24)])
+def test_turned_coordinates_are_cosine_transforms_of_blocks_and_channels(shape):
+    x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    turn = secant._Turn.of(x)
+    b, (rows, columns) = turn.block, (side // turn.block for side in shape[1:])
+    blocks = x.numpy().reshape(2, shape[0], rows, b, columns, b)
+    expected = scipy.fft.dctn(blocks, axes=(1, 3, 5), norm="ortho").transpose(0, 1, 3, 5, 2, 4)
+    assert np.allclose(turn.there(x).numpy(), expected.reshape(2, -1, rows, columns))
+
+
+def test_bands_of_large_images_have_slopes_of_their_own():
+    """Data whose variance differs by frequency take fewer rounds than with one slope a step."""
+    x_T = torch.randn(3, 1, 32, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    turn, schedule = secant._Turn.of(x_T), Schedule.of(oracles.scheduler())
+    variance = torch.logspace(0, -4, 64, dtype=torch.float64).view(64, 1, 1)
+
+    def eps(x, t):
+        alpha_bar = schedule.alpha_bar[t].view(-1, 1, 1, 1)
+        return turn.back((1 - alpha_bar).sqrt() * turn.there(x) / (alpha_bar * variance + 1 - alpha_bar))
+
+    chain = DDIMChain.make(eps, schedule, "uniform-paper", 60, x_T)
+    exact = list(chain.walk())[-1]
+    bands = sample("secant", chain, {"tol": 1e-5, "nodes": 60})
+    assert relative(bands.x0, exact) < 1e-4
+    turned, known = turn.chain(chain), secant.slopes(chain, 0.2)
+    alone = secant_sweeps(turned, replace(known, place=None), tol=1e-5, nodes=60)
+    assert bands.rounds.sum() < alone.rounds.sum()

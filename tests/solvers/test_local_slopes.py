@@ -12,10 +12,10 @@ def place(steps, begin=0):
     return torch.cat([torch.full((begin,), INFINITE), torch.linspace(4, 0, steps - begin)]).double()
 
 
-def of(places, reach=1.0):
-    """Of a system whose terms are the next states, so that effects on terms are those on states."""
-    columns = (torch.full((len(places),), value, dtype=torch.float64) for value in (reach, 0.0, 1.0))
-    return LocalSlopes(Knots.of(places, *columns), ELEMENTS)
+def of(places, reach=1.0, groups=ELEMENTS, by_state=0.0, by_term=1.0):
+    """By default of a system whose terms are the next states, so that effects on terms are those on states."""
+    columns = (torch.full((len(places),), value, dtype=torch.float64) for value in (reach, by_state, by_term))
+    return LocalSlopes(Knots.of(places, *columns), groups)
 
 
 def moves(steps, seed):
@@ -42,6 +42,32 @@ def test_slopes_that_differ_from_element_to_element_are_found_and_trusted():
     found = local.at(0)
     assert found.shape == (20, ELEMENTS)
     assert ((found - 3 * expected).norm(dim=1) < 0.2 * 3 * expected.norm()).all()
+
+
+def test_elements_of_a_group_share_a_slope():
+    """Weighted by their moves: as the least squares of the whole group would have it."""
+    groups, weight = 8, torch.linspace(0.5, 2.0, ELEMENTS, dtype=torch.float64)
+    slopes, local = slope_of_elements(), of(place(20), groups=groups)
+    for seed in range(4):
+        found = weight * moves(20, seed)
+        local.learn(torch.arange(20), found, slopes * found)
+    found = local.at(0)
+    assert found.shape == (20, groups)
+    by_group = (slopes * weight**2).view(groups, -1).sum(1) / (weight**2).view(groups, -1).sum(1)
+    expected = by_group - (slopes * weight**2).sum() / (weight**2).sum()
+    assert torch.corrcoef(torch.stack([found.mean(0), expected]))[0, 1] > 0.9
+
+
+def test_effects_are_what_moves_and_terms_add_to_the_next_state():
+    """Next state 0.3 x + 2 term(x): the same slopes, in shares of the reach, as those of that system's states."""
+    slopes = slope_of_elements()
+    plain, mixed = of(place(20)), of(place(20), by_state=0.3, by_term=2.0)
+    for seed in range(4):
+        found = moves(20, seed)
+        plain.learn(torch.arange(20), found, slopes * found)
+        mixed.learn(torch.arange(20), found, (slopes - 0.3) / 2.0 * found)
+    assert torch.allclose(mixed.lean, plain.lean, atol=1e-9)
+    assert torch.allclose(mixed.trust, plain.trust, atol=1e-5)
 
 
 def test_slopes_change_with_the_place_of_a_step():

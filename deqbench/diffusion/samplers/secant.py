@@ -1,11 +1,13 @@
 """Ours: secant sweeps. Every other round evaluates nodes only, more of them where the chain turns."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import gcd
 
 import numpy as np
 import torch
 from scipy.fft import dct
 from torch import Tensor
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import OnRound, Round, Sampled, sampled, telling
@@ -14,6 +16,10 @@ from deqbench.solvers.secant import Slopes, secant_sweeps
 LEAST = 0.05  # of a slope: sweeps divide by products of them
 EARLY = 1.0  # log of noise over signal; above it Jacobians are much alike
 APART = 0.4  # in that log, of knots
+LARGE = 16  # pixels a side
+BLOCK = 8  # pixels a side
+GAP = 0.03
+LONG = 600  # steps
 
 
 def sample(
@@ -21,7 +27,7 @@ def sample(
     *,
     tol: float = 1e-3,
     nodes: int = 16,
-    gap: float = 0.03,
+    gap: float | None = None,
     coarse_tol: float = 0.05,
     settle_tol: float | None = None,
     max_rounds: int | None = None,
@@ -31,53 +37,74 @@ def sample(
     """The chain to a predicted relative error of `tol` of x_0; 0 runs to the sequential result.
 
     nodes, gap, coarse_tol, settle_tol: see secant_sweeps; chains of hardly more than `nodes` steps evaluate all that
-    have not settled. data_variance: of a pixel, for the start and the slopes of the first round only.
+    have not settled. gap None: 0.03, and less in chains of more than 600 steps, where nodes cost little.
+    data_variance: of a pixel, for the start and the slopes of the first round only.
     """
-    colours = _colours(chain.x_T)
+    turn = _Turn.of(chain.x_T)
 
     def tell(reached: Round) -> None:
         if on_round is not None:
-            on_round(replace(reached, x0=_turned(reached.x0, colours.T)))
+            on_round(replace(reached, x0=turn.back(reached.x0)))
 
     found = secant_sweeps(
-        _turned_chain(chain, colours),
-        slopes(chain, data_variance),
+        turn.chain(chain),
+        replace(slopes(chain, data_variance), apart=None if turn.block == 1 else 1),
         tol=tol,
         nodes=nodes,
-        gap=gap,
+        gap=GAP * min(1.0, LONG / chain.steps) if gap is None else gap,
         coarse_tol=coarse_tol,
         settle_tol=settle_tol,
         max_rounds=max_rounds,
         on_round=telling(tell if on_round else None),
     )
-    return sampled(replace(found, states=_turned(found.states, colours.T)))
+    return sampled(replace(found, states=turn.back(found.states)))
 
 
-def _colours(x_T: Tensor) -> Tensor:
-    """(C, C), orthonormal: the mean of an image's channels, and what they differ by; (1, 1) where C is 1.
+@dataclass(frozen=True)
+class _Turn:
+    """Images to other coordinates and back, both orthonormal: their chain is solved where slopes hold good.
 
-    An image's channels share their edges, so that slopes of single elements hold good for their mean and for their
-    differences rather than for each channel.
+    An image's channels share their edges, so that slopes hold good for their mean and for their differences. In large
+    images what a slope depends on is how fast pixels vary, by the cosine transform of blocks; in small ones the place.
     """
-    channels = x_T.shape[1] if x_T.ndim == 4 else 1
-    return torch.from_numpy(dct(np.eye(channels), norm="ortho", axis=0)).to(x_T)
+
+    matrix: Tensor | None  # (C block^2, C block^2); None: images stay as they are
+    block: int
+
+    @classmethod
+    def of(cls, x_T: Tensor) -> "_Turn":
+        """The one that fits x_T."""
+        if x_T.ndim != 4:
+            return cls(None, 1)
+        channels, *sides = x_T.shape[1:]
+        block = gcd(BLOCK, *sides) if min(sides) >= LARGE else 1
+        within = np.kron(_cosines(block), _cosines(block))
+        matrix = torch.from_numpy(np.kron(_cosines(channels), within)).to(x_T)
+        return cls(None if len(matrix) == 1 else matrix, block)
+
+    def there(self, x: Tensor) -> Tensor:
+        """(..., C, H, W) -> (..., C block^2, H / block, W / block)."""
+        if self.matrix is None:
+            return x
+        blocks = pixel_unshuffle(x, self.block)
+        return (self.matrix @ blocks.flatten(-2)).view_as(blocks)
+
+    def back(self, x: Tensor) -> Tensor:
+        """The inverse."""
+        return x if self.matrix is None else pixel_shuffle((self.matrix.T @ x.flatten(-2)).view_as(x), self.block)
+
+    def chain(self, chain: DDIMChain) -> DDIMChain:
+        """The same chains, their states turned."""
+
+        def eps_model(x: Tensor, t: Tensor) -> Tensor:
+            return self.there(chain.eps_model(self.back(x), t))
+
+        noise = None if chain.noise is None else self.there(chain.noise)
+        return replace(chain, eps_model=eps_model, x_T=self.there(chain.x_T), noise=noise)
 
 
-def _turned(states: Tensor, turn: Tensor) -> Tensor:
-    """(..., C, H, W)."""
-    return states if len(turn) == 1 else (turn @ states.flatten(-2)).view_as(states)
-
-
-def _turned_chain(chain: DDIMChain, turn: Tensor) -> DDIMChain:
-    """The same chains, their states' channels turned."""
-    if len(turn) == 1:
-        return chain
-
-    def eps_model(x: Tensor, t: Tensor) -> Tensor:
-        return _turned(chain.eps_model(_turned(x, turn.T), t), turn)
-
-    noise = None if chain.noise is None else _turned(chain.noise, turn)
-    return replace(chain, eps_model=eps_model, x_T=_turned(chain.x_T, turn), noise=noise)
+def _cosines(n: int) -> np.ndarray:
+    return dct(np.eye(n), norm="ortho", axis=0)
 
 
 def slopes(chain: DDIMChain, data_variance: float) -> Slopes:
