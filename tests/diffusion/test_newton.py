@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from deqbench.diffusion import problems
-from deqbench.diffusion.samplers import newton, sample
+from deqbench.diffusion.samplers import newton, sample, secant
 from deqbench.errors import UserError
 from deqbench.metrics.errors import relative_error
 from tests.diffusion.test_chain import make, relative
@@ -57,6 +57,35 @@ def test_errors_are_squared_from_iteration_to_iteration_near_the_result():
     close = (errors[:-1] < 2e-2) & (errors[:-1] > 1e-6)
     assert close.sum() >= 3
     assert (errors[1:][close] < 30 * errors[:-1][close].square()).all()
+
+
+def test_slopes_along_a_change_are_held_between_bounds():
+    chain, *_ = make(10)
+    object.__setattr__(chain, "eps_model", lambda x, t: -500.0 * x)
+    states = torch.randn(2, 10, *chain.x_T.shape[1:], generator=torch.Generator().manual_seed(0)).double()
+    known = secant.slopes(chain, 0.2)
+    found, _ = newton._iterated(chain, states, 1, known)
+    exact = (chain.ratio - 500.0 * chain.scale)[1:].view(-1, 1, 1, 1) * states[:, :-1]
+    assert torch.allclose(found[:, 0], exact[:, 0])
+    for j in range(1, 9):
+        assert chain.ratio[1 + j] - 500.0 * chain.scale[1 + j] > known.high[1 + j]
+        held = known.high[1 + j] * (found[:, j - 1] - states[:, j])
+        assert relative(found[:, j] - exact[:, j], held) < 1e-6
+
+
+@pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-3, 1e-4])
+def test_it_stops_once_the_result_moves_by_the_tolerance_at_most(tol):
+    problem = problems.of_mixture("mixture-64", "uniform-paper", "cpu", 256, 3)
+    moves, last = [{} for _ in range(20)], {}
+
+    def on_round(reached):
+        for i, x0 in zip(reached.samples.tolist(), reached.x0, strict=True):
+            if i in last:
+                moves[i][reached.number] = float((x0 - last[i]).norm() / x0.norm())
+            last[i] = x0.clone()
+
+    sample("newton", problem.chain(30, range(20)), {"tol": tol}, on_round)
+    assert all(of_image[max(of_image)] <= tol for of_image in moves)
 
 
 def test_an_iteration_is_two_rounds_but_for_the_first_and_leaves_final_states_alone():

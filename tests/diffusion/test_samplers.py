@@ -212,3 +212,12 @@ def test_bands_of_large_images_have_slopes_of_their_own():
     turned, known = turn.chain(chain), secant.slopes(chain, 0.2)
     alone = secant_sweeps(turned, replace(known, place=None), tol=1e-5, nodes=60)
     assert bands.rounds.sum() < alone.rounds.sum()
+
+
+def test_nodes_of_long_chains_are_closer_than_others():
+    def evaluations(steps, options):
+        return sample("secant", counted(steps)[0], options).nfe
+
+    assert torch.equal(evaluations(100, {}), evaluations(100, {"gap": 0.03}))
+    assert torch.equal(evaluations(900, {}), evaluations(900, {"gap": 0.02}))
+    assert not torch.equal(evaluations(900, {}), evaluations(900, {"gap": 0.03}))

@@ -1,5 +1,6 @@
 """Slopes of single elements, on moves and effects whose slopes are known."""
 
+import pytest
 import torch
 
 from deqbench.solvers.local_slopes import MOST, USEFUL, Knots, LocalSlopes
@@ -56,6 +57,32 @@ def test_elements_of_a_group_share_a_slope():
     by_group = (slopes * weight**2).view(groups, -1).sum(1) / (weight**2).view(groups, -1).sum(1)
     expected = by_group - (slopes * weight**2).sum() / (weight**2).sum()
     assert torch.corrcoef(torch.stack([found.mean(0), expected]))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("groups", [ELEMENTS, 8])
+def test_a_step_counts_by_the_mean_square_of_its_groups(groups):
+    """So RIDGE means the same for groups of any size, and for moves of any length."""
+    local = of(place(20), groups=groups)
+    local.learn(torch.arange(20), 1e3 * moves(20, 0), moves(20, 1))
+    assert local.squares.sum() == pytest.approx(20 * groups)
+
+
+@pytest.mark.parametrize("groups", [ELEMENTS, 8])
+def test_trust_is_the_least_squares_of_what_own_slopes_left_over(groups):
+    """By all elements' residuals; every step has the same place, so that there is one knot."""
+    local = of(torch.zeros(12).double(), groups=groups)
+    first, then = moves(12, 0), moves(12, 1)
+    slopes = slope_of_elements()
+    local.learn(torch.arange(12), first, slopes * first)
+    lean = local.lean[0].repeat_interleave(ELEMENTS // groups)
+    effects = (0.5 * slopes + 0.2) * then + 0.2 * moves(12, 2)
+    local.learn(torch.arange(12), then, effects)
+    rest = effects - (then * effects).sum(1, keepdim=True) / then.square().sum(1, keepdim=True) * then
+    told = lean * then
+    left = rest.square().sum(1)
+    expected = float(((rest * told).sum(1) / left).sum() / (told.square().sum(1) / left).sum())
+    assert 0.1 < expected < 0.95
+    assert float(local.trust) == pytest.approx(expected, rel=1e-3)
 
 
 def test_effects_are_what_moves_and_terms_add_to_the_next_state():
