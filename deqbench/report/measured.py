@@ -3,8 +3,8 @@
 What a metric of a spec may say: `of` (the records' metric, else its id), `over` (divide by another metric of the same
 image), `only` (columns and their value), `statistic`, `ratio_of`, `ratio_to`, `difference_to`, `lower_than` (against
 the baseline), `same` (a metric, such as the budget, that must be equal where both have it), `reached` (a 0/1 metric:
-whether a count of epochs is one, or the budget plus one), `left_out` (words for images that have no value), `absent`
-(words for a cell that no record fills).
+whether a count of epochs is one, or the budget plus one), `left_out` (words for images that have no value, or none to
+compare), `absent` (words for a cell that no record fills).
 """
 
 from collections.abc import Callable
@@ -35,6 +35,7 @@ VALUES: dict[str, Callable[..., Any]] = {
     "worst": np.max,
     "standard deviation": lambda values: np.std(values, ddof=1) if len(values) > 1 else np.nan,
 }
+FEW = 0.2  # share of images
 COMPARED: dict[str, tuple[str, Callable[..., Any]]] = {  # of the method's and the baseline's values, image by image
     "ratio_of": ("geometric mean", lambda mine, base: base / mine),
     "ratio_to": ("geometric mean", lambda mine, base: mine / base),
@@ -90,7 +91,7 @@ def _compared(
             left, right = (", ".join(f"{value:g}" for value in sorted(set(differ[side]))) for side in ("left", "right"))
             return _nothing(f"{metric['same']} differ: {left} against {right}")
     if method != baseline and "reached" in metric:
-        pairs, why = _informative(pairs, paired(group, metric["reached"], method, baseline))
+        pairs, why = _informative(pairs, paired(group, metric["reached"], method, baseline), "left_out" in metric)
         if why:
             return _nothing(why)
     if method == baseline or len(pairs) < 2:
@@ -106,18 +107,19 @@ def _compared(
     return _summed_up(values, statistic, _left_out(metric, mine, len(values)))
 
 
-def _informative(pairs: pd.DataFrame, reached: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def _informative(pairs: pd.DataFrame, reached: pd.DataFrame, leave_out: bool) -> tuple[pd.DataFrame, str]:
     """The pairs of counts that at least one method reached, or why there are none.
 
-    A count that was not reached is a budget plus one: it says nothing against a larger count.
+    A count that was not reached is a budget plus one: it says nothing against a larger count. Where there are such
+    pairs, there is no answer, unless they are to be left out and are few.
     """
     mine, base = (reached.reindex(pairs.index)[side].astype(bool) for side in ("left", "right"))
     unknown = (~mine & base & (pairs["left"] < pairs["right"])) | (~base & mine & (pairs["right"] < pairs["left"]))
-    if unknown.any():
+    if unknown.any() and not (leave_out and unknown.mean() < FEW):
         return pairs, f"budgets differ: unknown for {unknown.sum()} of {len(pairs)} images"
     if len(pairs) and not (mine | base).any():
         return pairs, f"reached by neither for any of {len(pairs)} images within the budget"
-    return pairs[mine | base], ""
+    return pairs[(mine | base) & ~unknown], ""
 
 
 def paired(group: pd.DataFrame, metric: str, left: str, right: str) -> pd.DataFrame:

@@ -110,6 +110,15 @@ def test_a_ratio_of_counts_with_a_budget_too_small_to_tell_is_no_number(swapped)
     assert (found["n"], found["note"]) == (0, "budgets differ: unknown for 1 of 2 images")
 
 
+def test_a_few_pairs_that_tell_nothing_may_be_left_out_and_are_said_to_be():
+    metric = {"ratio_of": "m", "reached": "ok", "left_out": "left out"}
+    found = cell(metric, reached([60, *[70] * 5], [11, *[20] * 5], [1] * 6, [0, *[1] * 5]))
+    assert (found["value"], found["n"]) == (pytest.approx(70 / 20), 5)
+    assert found["note"] == "1 of 6 images left out"
+    found = cell(metric, reached([60, *[70] * 3], [11, *[20] * 3], [1] * 4, [0, *[1] * 3]))
+    assert (found["n"], found["note"]) == (0, "budgets differ: unknown for 1 of 4 images")
+
+
 def test_images_left_out_are_counted_in_a_note():
     rows = values("base", "m", LEVELS) + values("ours", "m", [1.0, 2.0, 3.0]) + values("ours", "else", LEVELS)
     found = cell({"ratio_of": "m", "left_out": "never reach it"}, rows)
