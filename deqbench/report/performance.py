@@ -14,7 +14,7 @@ from deqbench.records import read_records, write_frame
 from deqbench.report.canvas import COLOURS, MARKERS, canvas, pixels
 
 AXES = {"round": "rounds", "nfe": "NFE / T", "seconds": "seconds"}
-OURS = ("#000000", "#7f1d1d", "#4b5563")  # of COLOURS none
+OURS = ("#000000", "#7f1d1d", "#4b5563", "#14532d")  # of COLOURS none
 RIGHT, LOWEST = 1e-3, 1e-7
 LABEL = 3.4  # inches of the longest label in the legend
 KEYS = ["dataset", "T", "method", "run"]
