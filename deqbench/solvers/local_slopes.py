@@ -107,8 +107,9 @@ class LocalSlopes:
 
         squares, products: (K, groups), of moves, and of moves and effects. effects: (K, 1), squared. inverse: (K, 1).
         """
-        own = products.sum(1, keepdim=True) * inverse
-        left = (effects - own * products.sum(1, keepdim=True)).clamp_min_(0).mul_(inverse).add_(SLIGHT)
+        whole = products.sum(1, keepdim=True)
+        own = whole * inverse
+        left = (effects - own * whole).clamp_min_(0).mul_(inverse).add_(SLIGHT)
         told = weights @ self.lean
         agreed = (told * torch.addcmul(products, own, squares, value=-1)).sum(1, keepdim=True)
         shares = torch.cat([agreed, (told.square() * squares).sum(1, keepdim=True)], 1) * (inverse / left)
