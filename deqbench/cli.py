@@ -12,16 +12,7 @@ from deqbench.errors import UserError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 # The module of a command is imported only when that command is asked for: torch and diffusers take seconds to load.
 COMMANDS = {
-    "checkpoint": "a checkpoint in diffusers' format, checked, from the zoo, a folder or a hub",
-    "dataset": "a data set with its fixed splits as one safetensors file",
-    "statistics": "features of a data set's splits and the floor of its scores",
-    "sampling": "DEQ-DDIM and sequential sampling: draw, score, time, trace, latents",
-    "inversion": "DEQ-DDIM inversion: run, time, race",
-    "studies": "costs by batch size, long solves, workers",
-    "latents": "latents of latent models: targets, watermarks, edits",
-    "decoder": "decoder inversion: sweep, times, ladder",
-    "codec": "what encoder after decoder does: cocoercivity, theorems, memory, precision, frames",
-    "comparison": "all samplers on the same chains: measure, time",
+    "run": "one job of a stage of an experiment, as the rules call it",
     "report": "tables, claims, figures and pages from records",
     "regression": "compare tables with the accepted reference, or accept them",
     "where": "everything behind one exhibit: config key, rule, command, source, records, printed values",
@@ -29,6 +20,11 @@ COMMANDS = {
     "zoo": "train and accept the shipped checkpoints",
     "workflow": "remove a lock whose owner is dead",
 }
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps the one command that was asked for below a subcommand."""
 
 
 def main() -> None:
@@ -41,7 +37,10 @@ def main() -> None:
     for name, summary in COMMANDS.items():
         if asked in (None, name):
             module = importlib.import_module(f"deqbench.commands.{name}") if asked else None
-            app.add_typer(module.app if module else typer.Typer(), name=name, help=summary)
+            if hasattr(module, "command"):  # a module of one command, which takes its options in any order
+                app.command(name, help=summary)(module.command)
+            else:
+                app.add_typer(module.app if module else typer.Typer(), name=name, help=summary)
     try:
         app()
     except UserError as error:

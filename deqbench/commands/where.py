@@ -8,11 +8,8 @@ import typer
 from deqbench import config, papers
 from deqbench.trail import trail
 
-app = typer.Typer(invoke_without_command=True)
 
-
-@app.callback()
-def where(
+def command(
     exhibit: Annotated[str, typer.Argument(help="such as deq-ddim/table-1")],
     config_file: Annotated[Path, typer.Option("--config", help="the scale's config file")] = Path("config/demo.yaml"),
 ) -> None:
