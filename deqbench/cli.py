@@ -4,10 +4,12 @@ import atexit
 import gc
 import importlib
 import sys
+from typing import Annotated
 
 import typer
 
 from deqbench.errors import UserError
+from deqbench.provenance import set_threads
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 # The module of a command is imported only when that command is asked for: torch and diffusers take seconds to load.
@@ -23,8 +25,9 @@ COMMANDS = {
 
 
 @app.callback()
-def _group() -> None:
-    """Keeps the one command that was asked for below a subcommand."""
+def common(threads: Annotated[int, typer.Option(help="torch threads; 0 leaves torch's own choice")] = 0) -> None:
+    """DEQ methods in generative modelling, benchmarked and reproduced."""
+    set_threads(threads)
 
 
 def main() -> None:

@@ -1,59 +1,62 @@
-"""Everything behind one exhibit: config key, rules, commands, source, records, printed values."""
+"""Everything behind one exhibit: config key, rules, commands, source, records."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from deqbench.config import Config
+from deqbench.experiments.stage import Step
 from deqbench.papers import Exhibit
+from deqbench.report import plan
+from deqbench.report.sources import made_from
+from deqbench.scale import Config
+
+RULES = "rules/stages.smk"  # makes a rule of every step
 
 
 @dataclass(frozen=True)
 class Trail:
     """Paths are relative to the repository."""
 
-    config_file: str
     config_key: str
-    rules: tuple[tuple[str, str], ...]  # (rule, its file)
+    rules: tuple[str, ...]
     commands: tuple[str, ...]
     sources: tuple[str, ...]
-    records: tuple[str, ...]
-    printed: str | None
+    records: tuple[str, ...]  # those that a run has left
 
 
-def trail(exhibit: Exhibit, config: Config, config_file: str = "", root: Path = Path(".")) -> Trail | None:
-    """The trail of an exhibit, None where nothing measures it yet. Records: those that a run has left under `root`."""
-    spec = exhibit.spec
-    if not spec:
+def trail(exhibit: Exhibit, config: Config, root: Path = Path(".")) -> Trail | None:
+    """The trail of an exhibit under a repository, None where this scale does not measure it."""
+    steps = [step for step in config.steps if step.scope.paper == exhibit.paper]
+    records = {step.rule: _records(exhibit, step) for step in steps}
+    last = [step for step in steps if records[step.rule]]
+    if not last:
         return None
-    rules = tuple((rule, _rule_file(rule, root)) for rule in spec["rules"])
-    results = Path("results") / config.scale
-    records = sorted(
-        p.relative_to(root).as_posix() for pattern in spec["records"] for p in (root / results).glob(pattern)
-    )
+    stages = _with_what_feeds_them(last, steps)
+    report = [step for step in plan.steps(config, "") if _makes(step, exhibit)]
+    own = getattr(exhibit.spec, "experiment", None) or exhibit.spec["experiment"]
+    key = own if config.papers.of(exhibit.paper).experiment(own) is not None else last[0].scope.experiment
     return Trail(
-        config_file=config_file or f"config/{config.scale}.yaml",
-        config_key=f"papers.{exhibit.paper}.{spec['experiment']}",
-        rules=rules,
-        commands=tuple(dict.fromkeys(command for rule, file in rules for command in _commands(rule, root / file))),
-        sources=tuple(spec["sources"]),
-        records=tuple(records),
-        printed=f"deqbench/papers/{exhibit.paper}/{exhibit.printed}" if exhibit.printed else None,
+        config_key=f"papers.{exhibit.paper}.{key}",
+        rules=tuple(step.rule for step in (*stages, *report)),
+        commands=(
+            *dict.fromkeys(f"deqbench run {step.id}" for step in stages),
+            *("deqbench " + " ".join(step.command.split()[:3]) for step in report),
+        ),
+        sources=tuple(dict.fromkeys(step.source for step in stages)),
+        records=tuple(sorted(path for paths in records.values() for path in paths if (root / path).exists())),
     )
 
 
-def _rule_file(rule: str, root: Path) -> str:
-    named = re.compile(rf"^ *(rule {rule}:|use rule \w+ as {rule} with:)$", re.MULTILINE)
-    for path in sorted((root / "rules").glob("*.smk")):
-        if named.search(path.read_text(encoding="utf-8")):
-            return path.relative_to(root).as_posix()
-    raise LookupError(f"rule {rule}: expected in rules/*.smk; found in none")
+def _records(exhibit: Exhibit, step: Step) -> list[str]:
+    """The files of a step that an exhibit is made from."""
+    return [str(path) for path in made_from(exhibit, [Path(made) for made in step.made])] if exhibit.spec else []
 
 
-def _commands(rule: str, file: Path) -> list[str]:
-    """The `deqbench x y` of a rule's shell line, or of the rule in the same file that it takes over."""
-    text = file.read_text(encoding="utf-8")
-    if taken := re.search(rf"use rule (\w+) as {rule} with:", text):
-        return _commands(taken[1], file)
-    body = re.split(r"^ *(?:use )?rule ", text.split(f"rule {rule}:\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
-    return re.findall(r'"(deqbench [a-z]+ [a-z]+)', body)
+def _with_what_feeds_them(last: list[Step], steps: list[Step]) -> list[Step]:
+    """The steps and those of the same paper, before them, whose files they read."""
+    read = {path for step in last for place in step.places for paths in step.inputs(place).values() for path in paths}
+    before = [step for step in steps if step not in last and read.intersection(step.made)]
+    return [*_with_what_feeds_them(before, steps), *last] if before else last
+
+
+def _makes(step: plan.ReportStep, exhibit: Exhibit) -> bool:
+    return any(f"/{exhibit.paper}/{exhibit.id}{end}" in path for path in step.made for end in (".csv", "/"))

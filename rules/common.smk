@@ -4,9 +4,10 @@ import shlex
 import sys
 from pathlib import Path
 
-from deqbench import papers, provenance, ready, scale
+from deqbench import ready, scale
 from deqbench.config.reading import recipes
 from deqbench.errors import UserError
+from deqbench.report import plan
 from deqbench.workflow import claim_lock, config_source
 
 CONFIG_FILE = config_source(workflow)
@@ -21,9 +22,7 @@ shell.prefix(f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executab
 
 LIMITS = CONFIG.limits
 RESOURCES = {"runtime": LIMITS.runtime, "mem_mb": LIMITS.mem_mb, "gpu": LIMITS.gpu}
-RESULTS = f"results/{CONFIG.scale}"
-STEPS = CONFIG.steps
-REPORT_CODE = provenance.code_digest("deqbench.commands.report")
+STEPS = [*CONFIG.steps, *plan.steps(CONFIG, CONFIG_FILE)]
 
 
 def outputs(step):

@@ -1,4 +1,4 @@
-"""Every stage of every experiment, a rule each: deqbench/experiments/<paper>/<kind>/job.py says what it makes of what."""
+"""A rule for every stage of every experiment, and for every step from records to pages."""
 
 for step in STEPS:
 
@@ -16,13 +16,11 @@ for step in STEPS:
         wildcard_constraints:
             **step.constraints,
         params:
-            stage=step.id,
-            settings=step.settings,
-            files=step.files,
+            words=step.words,
             code=step.code,
-        threads: workflow.cores if step.stage.alone else LIMITS.threads
+        threads: (workflow.cores or 1) if step.alone else LIMITS.threads
         resources:
             **RESOURCES,
-        localrule: step.stage.local
+        localrule: step.local
         shell:
-            "deqbench run {params.stage} {params.files} --settings {params.settings:q} --threads {threads} 2> {log}"
+            "deqbench --threads {threads} {params.words} 2> {log}"

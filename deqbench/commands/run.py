@@ -17,13 +17,11 @@ def command(
     settings: Annotated[str, typer.Option(help="this job's slice of the config, as JSON")],
     input: Annotated[list[str], typer.Option(help="name=path of a file to read; may be repeated")] = [],  # noqa: B006
     output: Annotated[list[str], typer.Option(help="name=path of a file to write; may be repeated")] = [],  # noqa: B006
-    threads: Annotated[int, typer.Option(help="torch threads; 0 leaves torch's own choice")] = 0,
 ) -> None:
     """Runs one job of a stage and writes its outputs, each with its provenance. UserError: as the stage has it."""
     kind, declared = stages.named(stage)
     job = parse_job(stages.slice_type(declared), settings)
     files = Files(parse("input", input), {name: paths[-1] for name, paths in parse("output", output).items()})
-    provenance.set_threads(threads)
     measure = getattr(stages.module(kind, "measure"), declared.name.replace("-", "_"))
     about = {name: told for name in ("paper", "experiment", "dataset") if (told := getattr(job, name, None))}
     with (

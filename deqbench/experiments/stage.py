@@ -111,15 +111,29 @@ class Step:
         """Paths by name of the job at a place, a mapping or snakemake's wildcards."""
         return {name: paths for name, paths in self.stage.inputs(self.scope, **dict(place.items())).items() if paths}
 
-    def settings(self, place: Any) -> str:
-        """The slice of the job at a place, as JSON."""
-        return self.stage.job(self.scope, **dict(place.items())).model_dump_json()
+    def words(self, wildcards: Any, input: Any, output: Any) -> str:
+        """The command line of a job after `deqbench`: its slice of the config as JSON, and its files by name."""
+        place = dict(wildcards.items())
+        files = [("input", name, path) for name, paths in self.inputs(wildcards).items() for path in paths]
+        files += [("output", name, path) for name, path in output.items()]
+        given = [f"--{option} {shlex.quote(f'{name}={path}')}" for option, name, path in files]
+        settings = self.stage.job(self.scope, **place).model_dump_json()
+        return " ".join(["run", self.id, *given, "--settings", shlex.quote(settings)])
 
-    def files(self, wildcards: Any, input: Any, output: Any) -> str:
-        """The options of the command line that name a job's files."""
-        given = [("input", name, path) for name, paths in self.inputs(wildcards).items() for path in paths]
-        given += [("output", name, path) for name, path in output.items()]
-        return " ".join(f"--{option} {shlex.quote(f'{name}={path}')}" for option, name, path in given)
+    @property
+    def source(self) -> str:
+        """The folder of the kind, relative to the repository."""
+        return f"deqbench/experiments/{self.kind.replace('.', '/')}"
+
+    @property
+    def alone(self) -> bool:
+        """Whether a job wants the machine to itself."""
+        return self.stage.alone
+
+    @property
+    def local(self) -> bool:
+        """Whether a job is too small for a cluster."""
+        return self.stage.local
 
     @property
     def _parents(self) -> list[str]:

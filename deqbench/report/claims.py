@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from deqbench import papers
-from deqbench.config import Config
+from deqbench.scale import Config
 from deqbench.errors import UserError, unknown
 
 Verdict = Literal["reproduced", "contradicted", "inconclusive", "not testable at this scale", "not measured yet"]

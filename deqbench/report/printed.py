@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from deqbench import papers
-from deqbench.config import Config
+from deqbench.scale import Config
 from deqbench.papers import Exhibit
 
 NOTHING = {"printed": "", "printed_row": "", "relation": ""}

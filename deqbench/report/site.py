@@ -13,7 +13,7 @@ import yaml
 
 import deqbench
 from deqbench import papers
-from deqbench.config import Config
+from deqbench.scale import Config
 from deqbench.papers import Exhibit
 from deqbench.records import atomically, read_json, write_text
 from deqbench.report import accepted, ledger, ran, summary

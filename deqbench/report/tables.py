@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from deqbench.config import Config
+from deqbench.scale import Config
 from deqbench.errors import UserError, unknown
 from deqbench.papers import Exhibit
 from deqbench.report.losses import REDUCED
