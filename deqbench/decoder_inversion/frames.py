@@ -36,7 +36,7 @@ class Line:
 
 
 def iteration(codec: Codec, family: str, x: Tensor, z: Tensor) -> Tensor:
-    """What one iteration computes: E(x), E(D(z)) or the gradient of the squared pixel error with respect to z.
+    """The result of one iteration: E(x), E(D(z)) or the gradient of the squared pixel error with respect to z.
 
     x: (B, 3, H, W), z: (B, c, h, w), or frames of both; the result has the shape of z.
     """
@@ -63,7 +63,7 @@ def line_of(codec: Codec, x: Tensor, *, gradient: bool = False, counts: tuple[in
 
 
 def frames_that_fit(codec: Codec, x: Tensor, budget_bytes: float, *, gradient: bool = False) -> int:
-    """How many of the frames x (F, 3, H, W) an iteration may take at once within the budget of bytes, weights apart.
+    """The number of frames of x (F, 3, H, W) that an iteration may take within the budget of bytes, weights apart.
 
     E and D treat frames one by one, so that a codec with this `max_batch` gives what the whole would.
     UserError: not even one fits, or there are none.

@@ -38,5 +38,5 @@ def labels_of(numbers: Sequence[int], count: int) -> Tensor:
 
 
 def device_of(net: Any) -> torch.device:
-    """Where a network's weights are."""
+    """The device of a network's weights."""
     return next(net.parameters()).device  # type: ignore[no-any-return]

@@ -57,7 +57,7 @@ class Inverter(Strict):
 
 
 class NoiseInversion(Strict):
-    """How x_T is sought from z_0."""
+    """A way from z_0 to x_T."""
 
     iterations: int = Field(1, ge=1, description="of each step's equation; 1 is naive DDIM inversion")
     damping: float = Field(1.0, gt=0, le=1, description="share of each iteration's move that is made")
@@ -67,7 +67,7 @@ class NoiseInversion(Strict):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Those of deqbench.decoder_inversion.noise_inversion.recovered."""
+        """The settings of deqbench.decoder_inversion.noise_inversion.recovered."""
         return self.model_dump(exclude={"images"})
 
 
@@ -107,7 +107,7 @@ def resolved(scope: Scope, names: Iterable[str]) -> dict[str, Inverter]:
 
 
 class DecoderSlice(Slice):
-    """What a job on autoencoders is told."""
+    """The slice of a job on autoencoders."""
 
     @property
     def pictures(self) -> int:
@@ -116,7 +116,7 @@ class DecoderSlice(Slice):
 
 
 class ModelSlice(DecoderSlice):
-    """What a job on one model is told."""
+    """The slice of a job on one model."""
 
     dataset: str  # the model's name
     model: Model

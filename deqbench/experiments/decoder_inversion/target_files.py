@@ -24,7 +24,7 @@ class Targets:
     x_T: Tensor | None = None  # (N, c, h, w), what the latent model started from
 
     def images(self, quantised_to_8_bit: bool) -> Tensor:
-        """What the inverters are given: x, or what an 8-bit file keeps of it."""
+        """The images that inverters are given: x, or what an 8-bit file keeps of it."""
         return quantised(self.x) if quantised_to_8_bit else self.x
 
     def first(self, count: int) -> "Targets":

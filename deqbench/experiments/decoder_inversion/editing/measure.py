@@ -133,17 +133,17 @@ def decoded(codec: Codec, z: Tensor) -> Tensor:
     return codec.decode(z)
 
 
-def errors(z: Tensor, z_true: Tensor, found: Tensor, image: Tensor, x: Tensor, mask: Tensor) -> Iterator[Row]:
+def errors(z: Tensor, z_true: Tensor, inverse: Tensor, image: Tensor, x: Tensor, mask: Tensor) -> Iterator[Row]:
     """Metrics of each edit: its background against the original's, in pixels and latents, and the latents as found.
 
-    z, z_true, found: (B, c, h, w), edited, original and inverted; image, x: (B, 3, H, W); mask: (h, w). An error of
+    z, z_true, inverse: (B, c, h, w), edited, original and inverted; image, x: (B, 3, H, W); mask: (h, w). An error of
     exactly 0, the oracle's, has no dB and no record.
     """
     pixels = in_pixels(mask, x)
     found_errors = {
         "background_nmse_db": nmse(image[..., ~pixels], x[..., ~pixels]),
         "latent_background_nmse_db": nmse(z[..., ~mask], z_true[..., ~mask]),
-        "nmse_db": nmse(found, z_true),
+        "nmse_db": nmse(inverse, z_true),
         "changed_nmse_db": nmse(image[..., pixels], x[..., pixels]),
     }
     for metric, values in found_errors.items():

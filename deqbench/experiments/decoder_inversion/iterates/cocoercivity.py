@@ -54,7 +54,7 @@ def rows(method: str, run: Trajectory, wide: Tensor | None, z_true: Tensor) -> I
     for metric, values in measures.items():
         for image, value in enumerate(values.tolist()):
             yield {"method": method, "image": image, "metric": metric, "value": float(value), "unit": UNITS[metric]}
-    for statistic, (value, low, high, n) in fitted({name: found.numpy() for name, found in measures.items()}).items():
+    for statistic, (value, low, high, n) in fitted({name: values.numpy() for name, values in measures.items()}).items():
         yield {"method": method, "metric": statistic, "value": value, "low": low, "high": high, "n": n, "unit": ""}
 
 
@@ -73,14 +73,14 @@ def fitted(measures: dict[str, NDArray[np.float64]]) -> dict[str, tuple[float, f
 
     measures: (n,) each, by name; an instance with a value that is not finite takes no part.
     """
-    found = {}
+    statistics = {}
     for statistic, (left, right) in FITTED.items():
         x, y = measures[left], measures[right]
         finite = np.isfinite(x) & np.isfinite(y)
         x, y = x[finite], y[finite]
         if len(x) >= LEAST and np.ptp(x) > 0 and np.ptp(y) > 0:
-            found[statistic] = (line(x, y)[2:] if statistic == "slope" else correlation(x, y)) + (len(x),)
-    return found
+            statistics[statistic] = (line(x, y)[2:] if statistic == "slope" else correlation(x, y)) + (len(x),)
+    return statistics
 
 
 def line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float, float, float, float]:

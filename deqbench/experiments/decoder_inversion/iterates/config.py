@@ -73,7 +73,7 @@ VARIANTS = {
 
 
 class HalfPrecision(Strict):
-    """What half precision does to gradients and to iterates. Source: figure 3's caption, table S1."""
+    """Gradients and iterates in half precision. Source: figure 3's caption, table S1."""
 
     images: int = Field(8, ge=2, description="test targets whose gradients are taken")
     variants: dict[Name, PixelGradient] = Field(

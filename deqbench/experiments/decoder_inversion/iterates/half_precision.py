@@ -1,4 +1,4 @@
-"""What 16 bits do to pixel gradients and to gradient-free iterates. Source: figure 3's caption, section 4, table S1."""
+"""Pixel gradients and gradient-free iterates in 16 bits. Source: figure 3's caption, section 4, table S1."""
 
 import time
 from collections.abc import Iterator
@@ -29,8 +29,8 @@ def pixel_gradient(codec: Codec, x: Tensor, z: Tensor, *, mean: bool, scale: flo
         decoded = codec.decode(leaf)
         squared = (decoded - x.to(codec.state)).square().flatten(1)
         loss = (squared.mean(1) if mean else squared.sum(1)).sum() * scale
-        found, pixels = torch.autograd.grad(loss, (leaf, decoded))
-    return found, pixels
+        gradient, pixels = torch.autograd.grad(loss, (leaf, decoded))
+    return gradient, pixels
 
 
 def gradients(
@@ -55,14 +55,14 @@ def gradients(
     for name, variant in variants.items():
         codec = Codec(vae, variant.precision, state=variant.state, max_batch=max_batch)
         taken = pixel_gradient(codec, x, z, mean=variant.mean, scale=variant.scale)
-        found, pixels = (part.flatten(1) for part in taken)
+        gradient, pixels = (part.flatten(1) for part in taken)
         moved = _descended(codec, x, z, updates=updates, lr=lr, mean=variant.mean, scale=variant.scale)
         left = _error(wide, x, moved) / _error(wide, x, z)
         metrics = {
-            "zero_share": (found == 0).double().mean(1),
+            "zero_share": (gradient == 0).double().mean(1),
             "pixel_zero_share": (pixels == 0).double().mean(1),
-            "nonfinite_share": (~found.isfinite()).double().mean(1),
-            "cosine": torch.nn.functional.cosine_similarity(found.double(), exact),
+            "nonfinite_share": (~gradient.isfinite()).double().mean(1),
+            "cosine": torch.nn.functional.cosine_similarity(gradient.double(), exact),
             "loss_left": left,
             "falls": (left < 1).double(),
         }
@@ -76,8 +76,8 @@ def _descended(codec: Codec, x: Tensor, z: Tensor, *, updates: int, lr: float, m
     moved = z.detach().to(codec.state).clone().requires_grad_()
     adam = torch.optim.Adam([moved], lr=lr)
     for _ in range(updates):
-        found, _ = pixel_gradient(codec, x, moved, mean=mean, scale=scale)
-        moved.grad = found / scale
+        gradient, _ = pixel_gradient(codec, x, moved, mean=mean, scale=scale)
+        moved.grad = gradient / scale
         adam.step()
     return moved.detach().float()
 
@@ -117,8 +117,8 @@ def drift(
             if iteration in at:
                 residual = (wide.again(z) - encoded).flatten(1).norm(dim=1)
                 values["residual_left"] = (residual / first, "")
-            for metric, (found, unit) in values.items():
-                for image, value in enumerate(found.tolist()):
+            for metric, (of_images, unit) in values.items():
+                for image, value in enumerate(of_images.tolist()):
                     key = {"method": name, "iterations": iteration, "image": image}
                     yield {**key, "metric": metric, "value": value, "unit": unit}
 

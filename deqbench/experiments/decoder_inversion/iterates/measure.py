@@ -1,4 +1,4 @@
-"""What holds on the iterates of one model's inversions: in one job, so that no run is made twice."""
+"""Cocoercivity, theorems and half precision on one model's iterates: in one job, so that no run is made twice."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, get_args

@@ -21,14 +21,14 @@ def preimages(vae: Any, targets: Targets, generator: torch.Generator, max_batch:
     """
     codec = Codec(vae, max_batch=max_batch)
     again = codec.again(targets.z)
-    found = {
+    gaps = {
         "exact": _relative(codec.encode(targets.x), again),
         "8-bit": _relative(codec.encode(quantised(targets.x)), again),
     }
     if hasattr(vae, "quant_conv"):  # AutoencoderTiny has no posterior
         sampling = Codec(vae, posterior=generator, max_batch=max_batch)
-        found["sampled"] = _relative(sampling.encode(targets.x), sampling.again(targets.z))
-    for method, values in found.items():
+        gaps["sampled"] = _relative(sampling.encode(targets.x), sampling.again(targets.z))
+    for method, values in gaps.items():
         yield from _instances(method, "preimage_gap", values)
     yield from _instances("autoencoder", "identity_gap", _relative(targets.z, again))
 
@@ -87,10 +87,10 @@ def linear(generator: torch.Generator, *, pixels: int = 12, size: int = 4, runs:
             "linear-trained": trained(covariance, size, generator),
         }.items():
             identity = torch.eye(size, dtype=torch.float64)
-            found = {
+            measures = {
                 "identity_gap": (E @ D - identity).norm() / size**0.5,
                 "projector_gap": (D @ E - top @ top.T).norm() / size**0.5,
                 "loss_excess": (mean_error(covariance, E, D) / values[size:].sum() - 1).abs(),
             }
-            for metric, value in found.items():
+            for metric, value in measures.items():
                 yield {"method": method, "image": run, "metric": metric, "value": float(value), "unit": ""}

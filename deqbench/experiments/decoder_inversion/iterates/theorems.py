@@ -23,7 +23,7 @@ def step_and_inertia(inverter: str, options: dict[str, Any]) -> tuple[float, flo
 
 
 def largest_step(beta: Tensor, alpha: float) -> Tensor:
-    """What the step must stay below: 2 beta, or with inertia 2 beta (1 - alpha)^2 / (1 - alpha + 2 alpha^2).
+    """The bound below which the step must stay: 2 beta, or with inertia 2 beta (1 - alpha)^2 / (1 - alpha + 2 alpha^2).
 
     At alpha = 0.9 that is 0.0116 beta. Source: Theorem 1; Theorem 2, Eq. 13 with step = 2 lambda beta.
     """
@@ -32,7 +32,7 @@ def largest_step(beta: Tensor, alpha: float) -> Tensor:
 
 
 def bound(beta: Tensor, step: float, alpha: float, distance: Tensor) -> Tensor:
-    """What sum_k ||T y^k||^2 stays below, where the step is allowed; NaN where it is not.
+    """The bound below which sum_k ||T y^k||^2 stays, where the step is allowed; NaN where it is not.
 
     distance: (B,) squared norm of start minus zero. Source: Eq. S2; Eq. S23 with epsilon of Eq. S15.
     """
@@ -49,7 +49,7 @@ def bound(beta: Tensor, step: float, alpha: float, distance: Tensor) -> Tensor:
 def measures(
     run: Trajectory, zero: Tensor, step: float, alpha: float, floor: Tensor | float = 0.0
 ) -> dict[str, Tensor]:
-    """What became of a run and what its theorem says of it: (B,) float64 each, by metric.
+    """The course of a run and its theorem's word on it: (B,) float64 each, by metric.
 
     zero: (B, c, h, w), a zero of T, or what stands for one. It may not be the run's own last iterate: Eq. 9 would then
     find beta = step at the iterate before, whatever T is. floor: (B,) the length of T below which a state is as near as
@@ -86,10 +86,10 @@ def rows(method: str, run: Trajectory, zero: Trajectory, step: float, alpha: flo
     `within` beside each: 1 where the theorem's condition holds, UNKNOWN where that cannot be told.
     """
     left = (zero.limit_again.double() - zero.encoded.double()).flatten(1).norm(dim=1)  # of T at the zero
-    found = measures(run, zero.limit, step, alpha, TOLD * left)
-    within = torch.where(found["beta"].isnan(), UNKNOWN, found["within"]).tolist()
-    found["within"] = torch.where(found["beta"].isnan(), torch.nan, found["within"])
-    for metric, values in found.items():
+    by_metric = measures(run, zero.limit, step, alpha, TOLD * left)
+    within = torch.where(by_metric["beta"].isnan(), UNKNOWN, by_metric["within"]).tolist()
+    by_metric["within"] = torch.where(by_metric["beta"].isnan(), torch.nan, by_metric["within"])
+    for metric, values in by_metric.items():
         for image, value in enumerate(values.tolist()):
             if value == value:  # NaN: nothing is promised without the condition, or beta is not known
                 yield {"method": method, "image": image, "metric": metric, "value": value, "unit": ""} | {

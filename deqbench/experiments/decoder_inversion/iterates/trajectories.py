@@ -17,11 +17,11 @@ class Recording(Codec):
 
     def again(self, z: Tensor) -> Tensor:
         """E(D(z)), kept with z."""
-        found = super().again(z)
+        state = super().again(z)
         if not hasattr(self, "seen"):
             self.seen = []
-        self.seen.append((z.detach().clone(), found.detach().clone()))
-        return found
+        self.seen.append((z.detach().clone(), state.detach().clone()))
+        return state
 
 
 @dataclass(frozen=True)

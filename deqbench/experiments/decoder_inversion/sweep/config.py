@@ -53,9 +53,9 @@ class Sweep(Strict):
 
     @model_validator(mode="after")
     def _timed_twice(self) -> "Sweep":
-        for name, found in (("all methods", self.timed_iterations), *self.timed_more.items()):
-            if len(set(found)) < 2:
-                raise ValueError(f"expected two timed budgets of {name} at least; found {found}")
+        for name, timed in (("all methods", self.timed_iterations), *self.timed_more.items()):
+            if len(set(timed)) < 2:
+                raise ValueError(f"expected two timed budgets of {name} at least; found {timed}")
         return self
 
     @model_validator(mode="after")

@@ -22,9 +22,9 @@ def clocked(traces: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
         part.assign(seconds=seconds(times, str(method), part["iteration"].to_numpy()))
         for method, part in timed.groupby("method", sort=False)
     ]
-    found = pd.concat(parts, ignore_index=True) if parts else timed.assign(seconds=pd.Series(dtype=float))
+    clocked = pd.concat(parts, ignore_index=True) if parts else timed.assign(seconds=pd.Series(dtype=float))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return found.assign(nmse_db=10 * np.log10(found["nmse"]))
+        return clocked.assign(nmse_db=10 * np.log10(clocked["nmse"]))
 
 
 def points(traces: pd.DataFrame) -> pd.DataFrame:
@@ -34,12 +34,12 @@ def points(traces: pd.DataFrame) -> pd.DataFrame:
     traces: of `clocked`, at one model. A setting is an iterate of a run; settings that are not finite are left out.
     """
     by = [*RUN[:1], "precision", *RUN[1:], "iteration"]
-    found = traces.groupby(by, sort=True, dropna=False)
-    frame = found.agg(
+    settings = traces.groupby(by, sort=True, dropna=False)
+    frame = settings.agg(
         seconds=("seconds", "first"), nmse_db=("nmse_db", _whole_mean), n=("image", "count")
     ).reset_index()
     with np.errstate(invalid="ignore", divide="ignore"):
-        frame["mean_db"] = 10 * np.log10(found["nmse"].agg(_whole_mean).to_numpy(dtype=float))
+        frame["mean_db"] = 10 * np.log10(settings["nmse"].agg(_whole_mean).to_numpy(dtype=float))
     frame = frame[np.isfinite(frame["nmse_db"])].reset_index(drop=True)
     return frame.assign(frontier=frontier(frame["seconds"].to_numpy(), frame["nmse_db"].to_numpy()))
 
@@ -146,7 +146,7 @@ def runtimes(times: pd.DataFrame, budgets: dict[str, list[int]], ran: dict[str, 
     ran: the iterations of each method's longest run, for one that stopped at its plateau takes no longer.
     An encoder, which has no iterations, stands at every budget.
     """
-    declared = sorted({b for found in budgets.values() for b in found})
+    declared = sorted({b for rising in budgets.values() for b in rising})
     for (method, image), part in times.groupby(["method", "image"], sort=False):
         last = ran[str(method)]
         wanted = np.array(budgets.get(str(method), []) if last else declared)

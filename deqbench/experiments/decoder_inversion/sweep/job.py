@@ -34,7 +34,7 @@ class SweepJob(ModelSlice):
 
 
 class Timed(Strict):
-    """What is timed of one model."""
+    """The timed runs of one model."""
 
     model: Model
     methods: list[str]

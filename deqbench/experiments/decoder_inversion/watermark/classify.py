@@ -69,42 +69,42 @@ def run(vae: nn.Module, made: LatentModel, job: MarkJob, on_step: OnStep) -> Out
     total = sum(map(len, job.marked.guidance.values()))
     for guidance, iterations in job.marked.guidance.items():
         model = model_at(made, job, guidance)
-        found = mark(model, codec, known, job.marked.images, job.seed, job.model.quantised)
-        latents = {ORACLE: found.z}
+        batch = mark(model, codec, known, job.marked.images, job.seed, job.model.quantised)
+        latents = {ORACLE: batch.z}
         for name, budget in iterations.items():
-            latents[name] = inverted(_method(vae, job, name), found.x, budget)
+            latents[name] = inverted(_method(vae, job, name), batch.x, budget)
             done += 1
             on_step(done, total)
         for way in job.marked.inversions:
-            back = walked_back(model, job, way, latents, found.labels)
+            back = walked_back(model, job, way, latents, batch.labels)
             rows = [
                 {"guidance": guidance, "inversion": way, **row}
-                for row in judged(back, latents, found, known, job, iterations)
+                for row in judged(back, latents, batch, known, job, iterations)
             ]
             out.study += rows
             if (guidance, way) == job.marked.timed_at:
-                out.records, out.pictures = rows, pictures(back, found, known, job.shown)
+                out.records, out.pictures = rows, pictures(back, batch, known, job.shown)
     return out
 
 
 def judged(
     back: dict[str, Recovered],
     latents: dict[str, Tensor],
-    found: Marked,
+    batch: Marked,
     known: Tensor,
     job: MarkJob,
     iterations: dict[str, int],
 ) -> Iterator[Row]:
     """The records of all methods at one guidance, by one way to x_T, with the row of mere chance."""
     for name, walked in back.items():
-        yield from ({"method": name, **row} for row in _rows(walked, latents[name], found, known))
+        yield from ({"method": name, **row} for row in _rows(walked, latents[name], batch, known))
         if name in iterations:
             value = {"metric": "iterations_run", "value": iterations[name], "unit": "iterations"}
             yield {"method": name, **value}
     n, level = len(next(iter(back.values())).x_T), 1 / len(known)
     chance = {"value": level, "low": level, "high": level, "n": n, "note": f"one of {len(known)} keys, drawn blindly"}
     yield {"method": CHANCE, "metric": "correct", "unit": "", **chance}
-    yield from compared({name: _hits(walked, found, known) for name, walked in back.items()}, job.encoder, job.gradient)
+    yield from compared({name: _hits(walked, batch, known) for name, walked in back.items()}, job.encoder, job.gradient)
 
 
 def _method(vae: nn.Module, job: MarkJob, name: str) -> Method:
@@ -118,24 +118,24 @@ def walked_back(
     settings = job.inversions[way]
     n = min(settings.images or len(labels), len(labels))
     together = torch.cat([z[:n] for z in latents.values()])
-    found = recovered(model, together, labels[:n].repeat(len(latents)), **settings.options)
-    parts = zip(latents, zip(*(x.split(n) for x in found.states), strict=True), found.residual.split(n), strict=True)
+    back = recovered(model, together, labels[:n].repeat(len(latents)), **settings.options)
+    parts = zip(latents, zip(*(x.split(n) for x in back.states), strict=True), back.residual.split(n), strict=True)
     return {name: Recovered(list(states), residual) for name, states, residual in parts}
 
 
-def _hits(walked: Recovered, found: Marked, known: Tensor) -> Tensor:
+def _hits(walked: Recovered, batch: Marked, known: Tensor) -> Tensor:
     n = len(walked.x_T)
-    return tree_rings.classified(walked.x_T.cpu(), known) == found.which[:n]
+    return tree_rings.classified(walked.x_T.cpu(), known) == batch.which[:n]
 
 
-def _rows(walked: Recovered, z: Tensor, found: Marked, known: Tensor) -> Iterator[Row]:
+def _rows(walked: Recovered, z: Tensor, batch: Marked, known: Tensor) -> Iterator[Row]:
     """Metrics of each image of one method."""
     n, x_T = len(walked.x_T), walked.x_T.cpu()
     predicted = tree_rings.classified(x_T, known)
-    wanted = found.which[:n]
+    wanted = batch.which[:n]
     p = tree_rings.p_values(x_T, known[wanted])
-    z_error = decibel(nmse(z[:n].cpu(), found.z[:n].cpu()))
-    x_error = decibel(nmse(x_T, found.x_T[:n]))
+    z_error = decibel(nmse(z[:n].cpu(), batch.z[:n].cpu()))
+    x_error = decibel(nmse(x_T, batch.x_T[:n]))
     for image in range(n):
         about = {"image": image, "key": int(wanted[image])}
         yield {**about, "metric": "correct", "value": float(predicted[image] == wanted[image]), "unit": ""}
@@ -157,23 +157,23 @@ def compared(hits: dict[str, Tensor], encoder: str, gradient: str) -> Iterator[R
                 yield {"method": name, "metric": metric, "unit": "", **gained(mine.numpy(), hits[base].numpy())}
 
 
-def pictures(back: dict[str, Recovered], found: Marked, known: Tensor, shown: int) -> dict[str, Tensor]:
-    """What figures show: `<method>/confusion` (K, K + 1), images by true and found key, none at the end; and the rings.
+def pictures(back: dict[str, Recovered], batch: Marked, known: Tensor, shown: int) -> dict[str, Tensor]:
+    """Tensors to draw: `<method>/confusion` (K, K + 1), images by true and found key, none at the end; and the rings.
 
     Rings are real parts of the first channel's coefficients, NaN outside: of the `key` and of the `true` noise, and
     `<method>/rings`, all (n, h, w); `<method>/distance` and `<method>/predicted`, (n,), belong to the last ones.
     """
-    wanted = found.which[:shown]
+    wanted = batch.which[:shown]
     inside = ~known[0, 0].isnan()
 
     def rings(x_T: Tensor) -> Tensor:
         return tree_rings.spectrum(x_T[:shown].cpu())[:, 0].real.where(inside, float("nan")).float()
 
-    drawn = {"key": known[wanted, 0].real.float(), "true": rings(found.x_T), "which": wanted}
+    drawn = {"key": known[wanted, 0].real.float(), "true": rings(batch.x_T), "which": wanted}
     for name, walked in back.items():
         x_T, number = walked.x_T.cpu(), len(known)
         predicted = tree_rings.classified(x_T, known)
-        pairs = found.which[: len(x_T)] * (number + 1) + predicted.where(predicted >= 0, number)
+        pairs = batch.which[: len(x_T)] * (number + 1) + predicted.where(predicted >= 0, number)
         drawn[f"{name}/confusion"] = pairs.bincount(minlength=number * (number + 1)).view(number, number + 1)
         drawn[f"{name}/rings"], drawn[f"{name}/predicted"] = rings(x_T), predicted[:shown]
         drawn[f"{name}/distance"] = tree_rings.distances(x_T[:shown], known)[range(len(wanted)), wanted]

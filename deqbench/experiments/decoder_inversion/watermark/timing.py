@@ -26,7 +26,7 @@ class Way:
 
     model: LatentModel
     job: MarkJob
-    found: Marked
+    batch: Marked
     methods: dict[str, Method]
 
     @classmethod
@@ -34,13 +34,13 @@ class Way:
         """The ways from the first `timed` marked images."""
         model, codec = model_at(made, job, job.marked.timed_at[0]), Codec(vae, max_batch=job.pictures)
         known = tree_rings.keys(job.seed, job.keys, made.shape, job.radius, symmetric=job.symmetric)
-        found = mark(model, codec, known, job.marked.timed, job.seed, job.model.quantised)
+        batch = mark(model, codec, known, job.marked.timed, job.seed, job.model.quantised)
         methods = {name: Method(name, job.inverters[name], vae, job.seed, job.pictures) for name in iterations_of(job)}
-        return cls(model, job, found, methods)
+        return cls(model, job, batch, methods)
 
     def go(self, name: str, image: int) -> tuple[float, float]:
         """Seconds to the latents, and to x_T."""
-        x, label = self.found.x[image, None], self.found.labels[image, None]
+        x, label = self.batch.x[image, None], self.batch.labels[image, None]
         started = _now(self.job.device)
         z = inverted(self.methods[name], x, iterations_of(self.job)[name])
         between = _now(self.job.device)
