@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from deqbench.decoder_inversion.frontier import frontier
+from deqbench.metrics.frontier import frontier
 from deqbench.papers import Exhibit
 from deqbench.records import read_records, write_frame
 from deqbench.report.canvas import COLOURS, MARKERS, canvas, pixels
@@ -22,7 +22,7 @@ def draw_pareto(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[st
     """Draws `seconds.svg` into the folder `out`, and what `draw` writes down about it. UserError: no points.
 
     The spec's `families` puts several methods into one colour and label, and leaves the others out. records: rows of
-    deqbench.decoder_inversion.frontier.points, with a dataset.
+    the sweeps' frontiers: a setting each, with its dataset.
     """
     points = _of_families(read_records(of_kind(exhibit, records, ".parquet")), exhibit.spec)
     write_frame(out / "data.csv", points)
