@@ -1,32 +1,18 @@
-"""What the comparison records is what happened: counted, traced, chosen on other images than those measured."""
+"""Rounds, evaluations and errors recorded are those that happened; settings are chosen on images of their own."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from deqbench import jobs
-from deqbench.config import Method
-from deqbench.config.comparison import MIXTURES, Compared
-from deqbench.data import datasets
-from deqbench.diffusion import comparison, noise
-from deqbench.diffusion.comparison import (
-    CALIBRATION,
-    PATIENCE,
-    Trace,
-    Watch,
-    best,
-    compare,
-    exact,
-    measure,
-    times,
-    tune,
-)
-from deqbench.diffusion.problems import of_mixture
+from deqbench.diffusion import noise
 from deqbench.diffusion.sampled import Round, Sampled
 from deqbench.diffusion.samplers import sample
+from deqbench.experiments.deq_ddim.chains import CALIBRATION
+from deqbench.experiments.deq_ddim.comparison import oracle
+from deqbench.experiments.deq_ddim.comparison.oracle import PATIENCE, Trace, Watch, best, exact, measured, tune
+from deqbench.experiments.deq_ddim.comparison.problems import of_mixture
 from deqbench.metrics.errors import relative_error
 
 PICARD = {"solver": "picard", "tol": 1e-2, "max_iter": 12}
@@ -74,7 +60,7 @@ def test_a_watch_cuts_a_run_once_every_image_was_right_for_some_rounds():
     watch(told(1, [0.0, 0.1]))
     for number in range(2, PATIENCE + 1):
         watch(told(number, [0.0, 1e-4]))
-    with pytest.raises(comparison._Cut):
+    with pytest.raises(oracle._Cut):
         watch(told(PATIENCE + 1, [0.0, 1e-4]))
     watch = Watch(torch.ones(2, 1))
     for number in range(1, 3 * PATIENCE):
@@ -86,7 +72,7 @@ def test_the_oracle_is_what_shorter_runs_show(problem):
     """Runs cut at each number of rounds, an independent way to the same round."""
     T, images = 20, range(3)
     x0 = exact(problem, T, images)
-    records, _ = measure(problem, T, images, x0, "joint", PICARD, {"tol": 0.0, "max_iter": T})
+    records, _ = measured(problem, T, images, x0, "joint", PICARD, {"tol": 0.0, "max_iter": T})
     found = {(row["metric"], row["image"]): row["value"] for row in records}
     errors = np.stack(
         [
@@ -105,8 +91,8 @@ def test_what_is_recorded_of_a_method_s_own_stop_is_what_it_returns(problem):
     x0 = exact(problem, T, images)
     alone = sample("joint", problem.chain(T, images), PICARD)
     errors = relative_error(alone.x0, x0)
-    for oracle in ({}, {"tol": 0.0, "max_iter": T}):
-        records, _ = measure(problem, T, images, x0, "joint", PICARD, oracle)
+    for kept_going in ({}, {"tol": 0.0, "max_iter": T}):
+        records, _ = measured(problem, T, images, x0, "joint", PICARD, kept_going)
         found = {(row["metric"], row["image"]): row["value"] for row in records}
         for i in images:
             assert found["rounds", i] == alone.rounds[i]
@@ -119,7 +105,7 @@ def test_what_is_recorded_of_a_method_s_own_stop_is_what_it_returns(problem):
 def test_the_traces_of_an_oracle_go_past_the_method_s_own_stop(problem):
     x0 = exact(problem, 20, range(2))
     own, kept_going = (
-        measure(problem, 20, range(2), x0, "joint", PICARD, oracle)[1] for oracle in ({}, {"tol": 0.0, "max_iter": 20})
+        measured(problem, 20, range(2), x0, "joint", PICARD, oracle)[1] for oracle in ({}, {"tol": 0.0, "max_iter": 20})
     )
     last = max(row["round"] for row in kept_going)
     assert max(row["round"] for row in own) < last < 20
@@ -130,7 +116,7 @@ def test_the_traces_of_an_oracle_go_past_the_method_s_own_stop(problem):
 def test_evaluations_are_those_that_the_network_saw(problem, sampler):
     x0 = exact(problem, 10, range(2))
     before = problem.eps.evaluations
-    records, rows = measure(problem, 10, range(2), x0, sampler, {}, {})
+    records, rows = measured(problem, 10, range(2), x0, sampler, {}, {})
     counted = problem.eps.evaluations - before
     assert counted == pytest.approx(10 * sum(row["value"] for row in records if row["metric"] == "nfe"))
     last = {row["image"]: row["nfe"] for row in rows}
@@ -178,7 +164,7 @@ def drawn(monkeypatch):
 
 
 def test_tuning_tries_every_candidate_on_calibration_images_alone(problem, drawn, monkeypatch):
-    monkeypatch.setattr(comparison, "sample", fake([(9, 1e-4, 0), (5, 2e-3, 0), (7, 9e-4, 0)]))
+    monkeypatch.setattr(oracle, "sample", fake([(9, 1e-4, 0), (5, 2e-3, 0), (7, 9e-4, 0)]))
     found = tune(problem, 10, 3, "joint", {"which": 5}, [{"which": k} for k in range(3)])
     assert found["options"] == {"which": 2}
     assert (found["tried"], found["rounds"]) == (3, 7)
@@ -187,86 +173,7 @@ def test_tuning_tries_every_candidate_on_calibration_images_alone(problem, drawn
 
 
 def test_a_method_that_counts_other_evaluations_than_the_network_saw_is_an_error(problem, monkeypatch):
-    monkeypatch.setattr(comparison, "sample", fake([(4, 0.0, 1)]))
+    monkeypatch.setattr(oracle, "sample", fake([(4, 0.0, 1)]))
     x0 = exact(problem, 10, range(2))
     with pytest.raises(AssertionError, match="joint: NFE 10, told 8, seen 8"):
-        measure(problem, 10, range(2), x0, "joint", {"which": 0}, {})
-
-
-def job(**changes):
-    settings = {
-        "seed": 3,
-        "dataset": "mixture-64",
-        "grid": "uniform-released",
-        "device": "cpu",
-        "max_batch": 64,
-        "methods": {"ddim": Method(sampler="sequential"), "tuned": Method(sampler="secant", options={"nodes": 4})},
-        "compared": {"ddim": Compared(), "tuned": Compared(candidates=[{"nodes": 3}, {"nodes": 5}])},
-        "T": 10,
-        "images": 3,
-        "calibration": 2,
-    }
-    return jobs.CompareJob(**settings | changes)
-
-
-def test_a_tuned_method_is_measured_with_what_was_chosen(problem):
-    records, _, chosen = compare(problem, job())
-    (picked,) = chosen
-    assert picked["options"] in ({"nodes": 3}, {"nodes": 5})
-    assert json.loads(json.dumps(picked)) == picked
-    alone = sample("secant", problem.chain(10, range(3)), picked["options"])
-    found = [row["value"] for row in records if (row["method"], row["metric"]) == ("tuned", "rounds")]
-    assert found == alone.rounds.tolist()
-    assert {row["image"] for row in records} == {0, 1, 2}
-
-
-def test_groups_of_images_give_what_all_together_give(problem, monkeypatch):
-    together = compare(problem, job())[0]
-    monkeypatch.setattr(comparison.experiments, "GROUP", 20)
-    parts = compare(problem, job())[0]
-    key = ("method", "image", "metric")
-    values = [{tuple(row[k] for k in key): row["value"] for row in rows} for rows in (together, parts)]
-    assert values[0].keys() == values[1].keys()
-    assert all(values[0][k] == pytest.approx(values[1][k], rel=1e-2, abs=1e-5) for k in values[0])
-
-
-def test_times_are_of_every_image_but_those_that_warm_up_and_errors_are_to_the_baseline(problem, drawn):
-    methods = {"windowed": Method(sampler="windowed"), "ddim": Method(sampler="sequential")}
-    wanted = jobs.TimeComparedJob(
-        seed=3,
-        device="cpu",
-        max_batch=64,
-        grids={"mixture-64": "uniform-released"},
-        methods=methods,
-        baseline="ddim",
-        images={"mixture-64": {10: 2, 5: 1}},
-        compared={"mixture-64": {10: list(methods), 5: list(methods)}},
-    )
-    records, rows = times(problem, wanted, "mixture-64", {("mixture-64", 10, "windowed"): {"min_window": 1}})
-    assert [(row["T"], row["image"], row["method"]) for row in records] == [
-        (T, image, method) for T, image in ((10, 0), (10, 1), (5, 0)) for method in ("ddim", "windowed")
-    ]
-    assert drawn == [CALIBRATION] * 2 + [0, 0, 1, 1, 0, 0]
-    for record in records:
-        mine = [row for row in rows if all(row[key] == record[key] for key in ("T", "image", "method"))]
-        seconds = [row["seconds"] for row in mine]
-        assert seconds == sorted(seconds) and seconds[0] > 0 and seconds[-1] <= record["value"]
-        assert [row["round"] for row in mine] == list(range(1, len(mine) + 1))
-        assert mine[-1]["value"] < (1e-12 if record["method"] == "ddim" else 1e-3)
-    assert sum(row["method"] == "windowed" and row["T"] == 10 and row["image"] == 0 for row in rows) == 10
-
-
-@pytest.mark.parametrize("name", MIXTURES)
-def test_every_mixture_that_a_config_may_name_makes_chains(name):
-    made = of_mixture(name, "uniform-released", "cpu", 64, seed=3)
-    assert np.prod(made.shape) == int(name.split("-")[1])
-    chain = made.chain(5, range(2))
-    assert chain.x_T.dtype == torch.float32
-    x0 = exact(made, 5, range(2))
-    assert x0.dtype == torch.float32 and x0.isfinite().all()
-    assert made.eps.evaluations == 10
-
-
-def test_the_small_mixture_s_centres_are_digits_and_nothing_else(problem):
-    train = datasets.digits().train
-    assert torch.equal(problem.eps.net.centres.float(), train[:500])
+        measured(problem, 10, range(2), x0, "joint", {"which": 0}, {})

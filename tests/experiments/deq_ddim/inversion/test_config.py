@@ -1,28 +1,24 @@
 """The inversion sections are right, or one sentence says what is wrong with them; a job knows its own slice only."""
 
-import copy
-from pathlib import Path
-
 import pytest
-import yaml
 
-from deqbench import config, jobs
+from deqbench import scale
 from deqbench.errors import UserError
+from deqbench.experiments.deq_ddim.inversion.job import race, run, time
+from deqbench.papers import preset
+from tests.experiments.deq_ddim import smoke
 
-ROOT = Path(__file__).parents[1]
 KEY = "papers.deq-ddim"
 
 
-def values(change=lambda paper: None):
-    found = yaml.safe_load((ROOT / "config/smoke.yaml").read_text(encoding="utf-8"))
-    paper = found["papers"]["deq-ddim"]
+def inversions(paper):
     paper["inverters"] = {
         "algorithm-1": {"inverter": "descent"},
         "deq": {"inverter": "descent", "preset": "inversion-paper", "options": {"tau": 0.5}},
         "encoding": {"inverter": "encoding"},
         "encoded": {"inverter": "descent", "start": "encoding"},
     }
-    for name in ("figure-8", "figure-17", "ablations"):
+    for name in ("figure-8", "figure-17", "ablations", "inversion-memory"):
         paper.pop(name, None)
     paper["table-3"] = {
         "inverters": ["algorithm-1", "deq", "encoding", "encoded"],
@@ -30,8 +26,14 @@ def values(change=lambda paper: None):
         "rates": [0.01, 0.2],
         "datasets": {"digits": {10: chains(limits={"deq": {"rates": 0.2, "epochs": 2}}), 20: chains(epochs=7)}},
     }
-    change(paper)
-    return found
+
+
+def with_inversions(*changes):
+    return lambda paper: [change(paper) for change in (inversions, *changes)]
+
+
+def scope(*changes):
+    return smoke.scope("table-3", with_inversions(*changes))
 
 
 def chains(**entries):
@@ -86,13 +88,13 @@ def inverter(**entries):
 )
 def test_what_is_wrong_is_said_in_one_sentence(change, sentence):
     with pytest.raises(UserError) as caught:
-        config.validate(values(change), "some.yaml")
+        scale.validate(smoke.values(with_inversions(change)), "some.yaml")
     assert sentence in str(caught.value)
     assert str(caught.value).startswith("some.yaml: papers.deq-ddim.")
 
 
 def test_a_method_has_its_own_rates_and_updates_where_limits_say_so():
-    job = jobs.invert(config.validate(values(), ""), "digits", 10)
+    job = run(scope(), "digits", "10")
     assert job.rates == {"algorithm-1": [0.01, 0.2], "deq": [0.2], "encoding": [], "encoded": [0.01, 0.2]}
     assert job.epochs == {"algorithm-1": [5], "deq": [2], "encoding": [5], "encoded": [5]}
 
@@ -102,42 +104,43 @@ def test_updates_may_depend_on_eta():
         paper["table-3"]["eta"] = [0, 0.5]
         at_10(epochs=[3, 4])(paper)
 
-    found = config.validate(values(change), "")
-    assert jobs.invert(found, "digits", 10).epochs["algorithm-1"] == [3, 4]
-    assert jobs.invert(found, "digits", 10).epochs["deq"] == [2, 2]
-    assert jobs.invert(found, "digits", 20).epochs["deq"] == [7, 7]
+    found = scope(change)
+    assert run(found, "digits", "10").epochs["algorithm-1"] == [3, 4]
+    assert run(found, "digits", "10").epochs["deq"] == [2, 2]
+    assert run(found, "digits", "20").epochs["deq"] == [7, 7]
 
 
 def test_a_run_knows_nothing_of_the_clock_and_of_other_lengths():
-    one = config.validate(values(), "")
-    other = values(at_10(timed=1, raced=3, timed_epochs=9))
-    other["papers"]["deq-ddim"]["table-3"]["datasets"]["digits"][20]["epochs"] = 50
-    two = config.validate(copy.deepcopy(other), "")
-    assert jobs.invert(one, "digits", "10") == jobs.invert(two, "digits", 10)
-    assert jobs.invert(one, "digits", 20) != jobs.invert(two, "digits", 20)
-    assert jobs.time_inversions(one) != jobs.time_inversions(two)
+    def longer(paper):
+        paper["table-3"]["datasets"]["digits"][20]["epochs"] = 50
+
+    one, two = scope(), scope(at_10(timed=1, raced=3, timed_epochs=9), longer)
+    assert run(one, "digits", "10") == run(two, "digits", "10")
+    assert run(one, "digits", "20") != run(two, "digits", "20")
+    assert time(one) != time(two)
 
 
 def test_the_clock_knows_nothing_of_rates_and_budgets():
-    one = jobs.time_inversions(config.validate(values(), ""))
-    two = jobs.time_inversions(config.validate(values(at_10(epochs=9, tuning=3, record_every=2)), ""))
+    one, two = time(scope()), time(scope(at_10(epochs=9, tuning=3, record_every=2)))
     assert one == two
     assert {T: share.raced for T, share in one.chains["digits"].items()} == {10: 2, 20: 2}
 
 
 def test_jobs_survive_the_command_line():
-    found = config.validate(values(), "")
-    for model, job in (
-        (jobs.Invert, jobs.invert(found, "digits", 10)),
-        (jobs.TimeInversions, jobs.time_inversions(found)),
-        (jobs.Race, jobs.race(found)),
-    ):
-        assert config.parse_job(model, job.model_dump_json()) == job
-    assert jobs.race(found).encoded == ["encoded"]
-    assert jobs.race(found).descents == ["algorithm-1", "deq", "encoded"]
+    found = scope()
+    for job in (run(found, "digits", "10"), time(found), race(found)):
+        assert smoke.told(job) == job
+    assert race(found).encoded == ["encoded"]
+    assert race(found).descents == ["algorithm-1", "deq", "encoded"]
+
+
+def test_a_job_holds_a_preset_s_numbers_with_the_method_s_own_over_them():
+    deq = run(scope(), "digits", "10").inverters["deq"]
+    assert deq.preset is None
+    assert deq.options == {**preset("deq-ddim", "inversion-paper"), "tau": 0.5}
 
 
 def test_a_config_may_do_without():
-    found = config.validate(values(lambda paper: paper.pop("table-3")), "")
+    found = scope(lambda paper: paper.pop("table-3"))
     with pytest.raises(UserError, match=r"papers\.deq-ddim\.table-3: expected a section; found none"):
-        jobs.invert(found, "digits", 10)
+        run(found, "digits", "10")
