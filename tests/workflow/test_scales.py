@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from deqbench.config.sampling import LATENT, SAMPLED, SCORED, TRACED
 
 from deqbench import config
-from deqbench.config.sampling import LATENT, SAMPLED, SCORED, TRACED
 from tests.workflow.workspace import BIN, REPOSITORY, Workspace, planned, sentence
 
 DEMO = {"demo", "digits", "tissue"}
