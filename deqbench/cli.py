@@ -11,7 +11,6 @@ import typer
 from deqbench.errors import UserError
 from deqbench.provenance import set_threads
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 # The module of a command is imported only when that command is asked for: torch and diffusers take seconds to load.
 COMMANDS = {
     "run": "one job of a stage of an experiment, as the rules call it",
@@ -24,7 +23,6 @@ COMMANDS = {
 }
 
 
-@app.callback()
 def common(threads: Annotated[int, typer.Option(help="torch threads; 0 leaves torch's own choice")] = 0) -> None:
     """DEQ methods in generative modelling, benchmarked and reproduced."""
     set_threads(threads)
@@ -36,11 +34,13 @@ def main() -> None:
     # third of the time that a step takes to start and to end.
     gc.set_threshold(10_000)
     atexit.register(gc.freeze)
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+    app.callback()(common)
     asked = next((word for word in sys.argv[1:] if word in COMMANDS), None)
     for name, summary in COMMANDS.items():
         if asked in (None, name):
             module = importlib.import_module(f"deqbench.commands.{name}") if asked else None
-            if hasattr(module, "command"):  # a module of one command, which takes its options in any order
+            if module and hasattr(module, "command"):  # a module of one command, which takes its options in any order
                 app.command(name, help=summary)(module.command)
             else:
                 app.add_typer(module.app if module else typer.Typer(), name=name, help=summary)

@@ -10,6 +10,7 @@ from deqbench.diffusion.schedule import timesteps
 from deqbench.experiments.deq_ddim.shared import Method
 
 GROUP = 4096  # states solved together: 4096 / T chains
+CALIBRATION = 10_000  # the first image of those that settings are chosen on, none of which is measured
 
 
 def predictor(network: Network, device: str, max_batch: int) -> NoisePredictor:
@@ -42,3 +43,8 @@ def at_each(methods: dict[str, Method], eta: list[float]) -> list[dict[str, Meth
         {name: method.model_copy(update={"eta": value}) for name, method in methods.items() if method.eta in (0, value)}
         for value in eta
     ] or [methods]
+
+
+def same_chain(method: Method, other: Method) -> bool:
+    """Whether both should end in the same images: the same chain, walked another way."""
+    return (method.eta, method.variance) == (other.eta, other.variance)

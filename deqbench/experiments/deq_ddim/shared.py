@@ -1,13 +1,13 @@
 """The parts of the paper's config that its experiments refer to: samplers and inverters by name."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from deqbench import papers
 from deqbench.config.named import options_fit
-from deqbench.config.strict import Eta, Name, Strict
+from deqbench.config.strict import Count, Eta, Name, Strict
 from deqbench.experiments.scope import Scope, Slice
 
 DESCENT = "descent"  # the inverter whose rate is chosen and whose updates are counted
@@ -92,8 +92,8 @@ def grid(scope: Scope, dataset: str) -> str:
 
 
 def datasets_of(scope: Scope) -> list[dict[str, Any]]:
-    """A place a data set of the section."""
-    return [{"dataset": dataset} for dataset in scope.section.datasets]
+    """A place a data set of the section, or of the mapping by data set that it is."""
+    return [{"dataset": dataset} for dataset in getattr(scope.section, "datasets", scope.section)]
 
 
 def network_of(scope: Scope, dataset: str, **_: str) -> dict[str, list[str]]:
@@ -106,4 +106,4 @@ def network_and_images_of(scope: Scope, dataset: str, **_: str) -> dict[str, lis
     return {"weights": scope.checkpoints([dataset]), "dataset": scope.datasets([dataset])}
 
 
-Images = dict[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+Images = dict[Count, Count]  # by T

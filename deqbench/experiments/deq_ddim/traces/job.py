@@ -26,7 +26,7 @@ def trace(scope: Scope, dataset: str) -> TraceJob:
     """The slice behind one data set's traces."""
     section: Traces = scope.section
     share = section.datasets[dataset]
-    runs = {name: (share.runs, section.rounds) for name in section.methods}
+    runs = dict.fromkeys(section.methods, (share.runs, section.rounds))
     runs |= {name: (also.runs, also.rounds) for name, also in share.also.items()}
     methods = {
         name: Traced(method=method, runs=runs[name][0], rounds=runs[name][1])
