@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from deqbench.config.decoder.sweep import Ladder
 from deqbench.decoder_inversion.timing import seconds
+from deqbench.metrics.frontier import frontier
 
 Row = dict[str, Any]
 RUN = ["method", "rate", "budget"]  # what one run is known by
@@ -46,17 +47,6 @@ def points(traces: pd.DataFrame) -> pd.DataFrame:
 def _whole_mean(values: "pd.Series[float]") -> float:
     """The mean, NaN where one is not finite: an image that diverged is not left out."""
     return float(values.mean(skipna=False)) if np.isfinite(values).all() else float("nan")
-
-
-def frontier(cost: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(n,) whether no other point has at most this cost and at most this error, and less of one of them."""
-    order = np.lexsort((error, cost))
-    best = np.minimum.accumulate(error[order])
-    before = np.concatenate(([np.inf], best[:-1]))
-    kept = np.zeros(len(cost), dtype=bool)
-    kept[order] = error[order] < before
-    twins = {(cost[i], error[i]) for i in np.flatnonzero(kept)}
-    return np.array([(c, e) in twins for c, e in zip(cost, error, strict=True)], dtype=bool)
 
 
 def levels(traces: pd.DataFrame, ladder: Ladder) -> NDArray[np.float64]:

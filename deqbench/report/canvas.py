@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 from deqbench.records import write_text
 
-# Told apart by colour-blind readers too: the first of seaborn's palette, which would take seconds to load.
-COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
-MARKERS = "osD^vPX*<>"
 WIDTH, HEIGHT = 0.94, 1.2  # of an image of a sheet, and of its row with the words below, where columns are one apart
 STYLE: Any = {
     "svg.hashsalt": "deqbench",  # ids in the file, otherwise random
@@ -81,6 +78,11 @@ def sheet(
         ax.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
 
 
-def pixels(size: tuple[float, float]) -> int:
-    """The width of a figure as a page shows it."""
-    return round(size[0] * 110)
+def entry(path: Path, title: str, alt: str, size: tuple[float, float]) -> dict[str, Any]:
+    """What a page must know of a drawn file: its name, title, alternative text, width in pixels, and legend."""
+    return {"file": path.name, "title": title, "alt": alt, "width": round(size[0] * 110), "legend": []}
+
+
+def nothing(fact: str) -> dict[str, Any]:
+    """What a page must know of a figure without any file."""
+    return {"files": [], "facts": [fact]}

@@ -11,7 +11,7 @@ from deqbench.errors import unknown
 from deqbench.papers import Exhibit
 from deqbench.records import write_frame, write_json
 from deqbench.report.blocks import number
-from deqbench.report.canvas import pixels, sheet
+from deqbench.report.canvas import entry, sheet
 from deqbench.report.curves import draw_curves, quantity
 from deqbench.report.pareto import draw_pareto
 from deqbench.report.performance import draw_errors
@@ -69,7 +69,7 @@ def _latents(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, 
             states = ", ".join(f"x_{at}" for at in shown)
             after = "; ".join(f"{label} after {rounds} solver steps" for _, rounds, label in solves)
             alt = f"Rows of images of {title}, states {states}: {after}; and step by step."
-            files.append({"file": file, "title": title, "alt": alt, "width": pixels(size)})
+            files.append(entry(out / file, title, alt, size))
             for (method, rounds, label), errors in zip(solves, chain["error"].tolist(), strict=True):
                 keys = {"dataset": about["dataset"], "method": method, "rounds": rounds, "T": T}
                 data += [
@@ -91,7 +91,7 @@ def _samples(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, 
         _grid(out / f"{source.stem}.svg", grid, heads, ("solved\njointly", "step\nby step"), size)
         title = f"{about['dataset']}, T = {about['T']}, {_method(exhibit, about['method'])}"
         alt = f"Two rows of images of {title}, from one x_T at {', '.join(heads)}: solved jointly and step by step."
-        files.append({"file": f"{source.stem}.svg", "title": title, "alt": alt, "width": pixels(size)})
+        files.append(entry(out / f"{source.stem}.svg", title, alt, size))
         columns = zip(*(loaded[name].tolist() for name in ("eta", "rounds", "error")), strict=True)
         data += [{**about, "eta": eta, "rounds": rounds, "error": f"{error:.6g}"} for eta, rounds, error in columns]
         rounds = ", ".join(str(count) for count in loaded["rounds"].tolist())

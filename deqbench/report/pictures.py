@@ -10,7 +10,7 @@ import pandas as pd
 from deqbench.papers import Exhibit
 from deqbench.records import write_frame
 from deqbench.report.blocks import number
-from deqbench.report.canvas import pixels, sheet
+from deqbench.report.canvas import entry, sheet
 from deqbench.report.sources import of_kind, tensors
 
 Images = Any  # (n, C, H, W)
@@ -97,7 +97,7 @@ def _sheet(
     sheet(out / name, heads, shown, size)
     title = f"{about['dataset']}, T = {about['T']}"
     alt = f"Images of {title}: a row each for {', '.join(label for label, _ in rows)}; columns {', '.join(heads)}."
-    return {"file": name, "title": title, "alt": alt, "width": pixels(size)}
+    return entry(out / name, title, alt, size)
 
 
 def _data(

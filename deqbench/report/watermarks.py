@@ -10,7 +10,7 @@ import pandas as pd
 from deqbench.papers import Exhibit
 from deqbench.records import write_frame
 from deqbench.report.blocks import number
-from deqbench.report.canvas import canvas, picture, pixels
+from deqbench.report.canvas import canvas, entry, picture
 from deqbench.report.sources import of_kind, tensors
 
 Tensors = dict[str, np.ndarray]
@@ -33,7 +33,7 @@ def draw_confusion(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict
         title = about["dataset"]
         words = "; ".join(f"{label} {counts.trace()} of {counts.sum()}" for label, counts in drawn.items())
         alt = f"Confusion matrices of {title}, right on the diagonal: {words}."
-        files.append({"file": f"{source.stem}.svg", "title": title, "alt": alt, "width": pixels(size)})
+        files.append(entry(out / f"{source.stem}.svg", title, alt, size))
         data += [
             {"dataset": title, "method": label, "key": at[0] + 1, "found": _found(at[1], counts), "images": int(count)}
             for label, counts in drawn.items()
@@ -85,7 +85,7 @@ def draw_rings(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str
             for ax, head in zip(axes[0], heads, strict=True):
                 ax.set_title(head.replace(", ", ",\n"))
         alt = f"Fourier patterns of {about['dataset']}, one row an image: {', '.join(heads)}."
-        files.append({"file": f"{source.stem}.svg", "title": about["dataset"], "alt": alt, "width": pixels(size)})
+        files.append(entry(out / f"{source.stem}.svg", about["dataset"], alt, size))
     write_frame(out / "data.csv", pd.DataFrame(data))
     return {"files": files, "facts": [KEYS, DISTANCE, *exhibit.spec.get("facts", ())]}
 
@@ -122,7 +122,7 @@ def draw_edits(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str
                     data.append({**keys, "background_nmse_db": f"{value:.6g}"})
         words = ", ".join(label for _, label in methods)
         alt = f"Images of {about['dataset']}, the middle edited: a row each for the originals, {words}."
-        files.append({"file": f"{source.stem}.svg", "title": about["dataset"], "alt": alt, "width": pixels(size)})
+        files.append(entry(out / f"{source.stem}.svg", about["dataset"], alt, size))
     write_frame(out / "data.csv", pd.DataFrame(data))
     return {"files": files, "facts": [BACKGROUND, *exhibit.spec.get("facts", ())]}
 
