@@ -135,7 +135,7 @@ def quantity(name: str, unit: str, spec: dict[str, Any]) -> str:
 
 def _alt(points: pd.DataFrame, spec: dict[str, Any], lines: dict[Any, Look]) -> str:
     names = " and ".join(quantity(metric, "", spec) for metric in spec["y"])
-    each = ", ".join(look.label for look in lines.values())
+    each = ", ".join(look.label if spec["lines"] == "method" else str(value) for value, look in lines.items())
     pairs = points[[spec["panels"], spec["facet"]]].drop_duplicates().itertuples(index=False, name=None)
     where = "; ".join(
         " with ".join(part for part in (dataset, _facet(facet, spec)) if part) for dataset, facet in pairs

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_performance import DEMO, STUDY, records
+from comparisons import DEMO, STUDY, records
 
 from deqbench import papers
 from deqbench.records import read_frame, write_frame
