@@ -30,7 +30,7 @@ class Look:
     label: str
     colour: str
     marker: str
-    width: float = 1.2
+    width: float = 1.3
     dash: tuple[float, ...] = ()
     place: int = 0  # among all lines, so that their markers do not lie upon each other
 
@@ -62,7 +62,7 @@ def looks(labels: Mapping[Any, str], spec: Mapping[str, Any], *, dashed: bool = 
     ours, rivals, controls = (list(spec.get(group, ())) for group in ("ours", "rivals", "controls"))
     made = {}
     for at, (name, label) in enumerate(labels.items()):
-        colour, width, dash = COLOURS[at % len(COLOURS)], 1.2, DASHES[at % len(DASHES)] if dashed else ()
+        colour, width, dash = COLOURS[at % len(COLOURS)], 1.3, DASHES[at % len(DASHES)] if dashed else ()
         if name in ours:
             colour, width, dash = OURS[ours.index(name) % len(OURS)], 2.2, ()
         elif name in controls:

@@ -69,7 +69,7 @@ def _file(axis: str, points: pd.DataFrame, labels: dict[str, str], spec: dict[st
     with charts(out / f"{axis}.svg", (len(panels) // across, across), (3.6, 2.9), lines, sharey=True) as drawing:
         axes = drawing.panels(list(panels), AXES[axis], "error of x0 (relative)")
         for ax, place in zip(axes, panels.values(), strict=True):
-            here = points[points[["dataset", "T"]].eq(place).all(axis=1)]
+            here = points[points[["dataset", "T"]].eq(list(place)).all(axis=1)]
             for name, label in labels.items():  # in their order: ours on top
                 part = here[(here["method"] == name) & (here["median"] >= LOWEST)]
                 if len(part):

@@ -44,7 +44,7 @@ def draw_scatter(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[s
     x, y, colour = (labels.get(spec[name], spec[name]) for name in ("x", "y", "colour"))
     with charts(out / "figure.svg", (-(-len(panels) // across), across), (2.9, 2.6), {}) as drawing:
         for ax, place in zip(drawing.panels(titles, x, y), panels, strict=True):
-            shown = _panel(ax, points[points[["dataset", "method"]].eq(place).all(axis=1)], limits)
+            shown = _panel(ax, points[points[["dataset", "method"]].eq(list(place)).all(axis=1)], limits)
         drawing.figure.colorbar(shown, ax=drawing.axes.ravel().tolist(), label=colour)
     words = "; ".join(f"{dataset}, {labels.get(method, method)}" for dataset, method in panels)
     files = [drawing.entry("", f"Scatter charts of {y} over {x}: {words}.")]

@@ -1,0 +1,71 @@
+"""Images of chains: states of a joint solve after some steps beside the chain walked step by step, and samples."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deqbench.papers import Exhibit
+from deqbench.report.blocks import number
+from deqbench.report.canvas import entry
+from deqbench.report.curves import quantity
+from deqbench.report.sheets import About, Drawn, Images, Tensors, sheet
+
+UNDER = "The number under an image is its relative difference to the sequential chain's."
+
+
+def _latents(exhibit: Exhibit, loaded: Tensors, about: About, path: Path) -> Iterator[Drawn]:
+    solves = [(*words.split(" "), _method(exhibit, words.split(" ")[0])) for words in about["solves"].split(", ")]
+    lengths = sorted({int(key.split(".")[0].removeprefix("T")) for key in loaded}, reverse=True)
+    for T in lengths:
+        yield _states(loaded, about, solves, T, path.with_name(f"{path.name}-T{T}.svg"))
+
+
+def _states(loaded: Tensors, about: About, solves: Sequence[tuple[str, ...]], T: int, path: Path) -> Drawn:
+    """The states of the chain of T steps: a row a solve, and one for the chain walked step by step."""
+    alone = len({label for *_, label in solves}) == 1  # one method: it is named in the title
+    chain = {key.split(".")[1]: tensor for key, tensor in loaded.items() if key.startswith(f"T{T}.")}
+    shown = [int(at) for at in chain["indices"]]
+    size = (0.85 * len(shown) + (0.9 if alone else 1.9), 1.05 * len(solves) + 1.3)
+    labels = [f"{'' if alone else label + chr(10)}{rounds} solver\nsteps" for _, rounds, label in solves]
+    _grid(path, chain, [f"$x_{{{at}}}$" for at in shown], [*labels, "sequential\nchain"], size)
+    title = f"{about['dataset']}, T = {T}" + (f", {solves[0][2]}" if alone else "")
+    after = "; ".join(f"{label} after {rounds} solver steps" for _, rounds, label in solves)
+    alt = f"Rows of images of {title}, states {', '.join(f'x_{at}' for at in shown)}: {after}; and step by step."
+    data, facts = [], []
+    for (method, rounds, label), errors in zip(solves, chain["error"].tolist(), strict=True):
+        keys = {"dataset": about["dataset"], "method": method, "rounds": rounds, "T": T}
+        data += [{**keys, "state": at, "error": f"{error:.6g}"} for at, error in zip(shown, errors, strict=True)]
+        which = title if alone else f"{title}, {label}, {rounds} steps"
+        facts.append(f"{which}: x_{shown[-1]} differs by {number(errors[-1], '.2g')}.")
+    return Drawn(entry(path, title, alt, size), data, facts)
+
+
+def _samples(exhibit: Exhibit, loaded: Tensors, about: About, path: Path) -> Iterator[Drawn]:
+    heads = [f"eta = {eta:g}" for eta in loaded["eta"]]
+    size = (1.1 * len(heads) + 1.1, 2.75)
+    path = path.with_name(f"{path.name}.svg")
+    grid = loaded | {name: loaded[name][None] for name in ("joint", "error")}
+    _grid(path, grid, heads, ("solved\njointly", "step\nby step"), size)
+    title = f"{about['dataset']}, T = {about['T']}, {_method(exhibit, about['method'])}"
+    alt = f"Two rows of images of {title}, from one x_T at {', '.join(heads)}: solved jointly and step by step."
+    columns = zip(*(loaded[name].tolist() for name in ("eta", "rounds", "error")), strict=True)
+    data = [{**about, "eta": eta, "rounds": rounds, "error": f"{error:.6g}"} for eta, rounds, error in columns]
+    rounds = ", ".join(str(count) for count in loaded["rounds"].tolist())
+    yield Drawn(entry(path, title, alt, size), data, [f"{title}: {rounds} solver steps at {', '.join(heads)}."])
+
+
+def _method(exhibit: Exhibit, name: str) -> str:
+    return quantity(name, "", {"labels": {}, **exhibit.spec})
+
+
+def _grid(
+    path: Path, shown: dict[str, np.ndarray], heads: list[str], labels: Sequence[str], size: tuple[float, float]
+) -> None:
+    """Rows of images, those of `joint` (k, n, C, H, W) with their `error` (k, n) below, and the `sequential` ones."""
+    errors = [[f"{error:.1e}" if error else "0" for error in line] for line in shown["error"]]
+    images = (*shown["joint"], shown["sequential"])
+    sheet(path, heads, list(zip(labels, images, [*errors, [""] * len(heads)], strict=True)), size)
+
+
+KINDS = {"latents": Images(_latents, [UNDER]), "samples": Images(_samples, [UNDER])}
