@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, ndtri
+from scipy.special import bdtr
 
-Z = float(ndtri(0.975))
+from deqbench.metrics.intervals import NORMAL
 
 
 def gained(mine: NDArray[np.bool_], base: NDArray[np.bool_]) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def gained(mine: NDArray[np.bool_], base: NDArray[np.bool_]) -> dict[str, Any]:
     n, gains, losses = len(mine), int((mine & ~base).sum()), int((base & ~mine).sum())
     total, plus, minus = n + 2, gains + 0.5, losses + 0.5
     middle = (plus - minus) / total
-    reach = Z * float(np.sqrt(plus + minus - (plus - minus) ** 2 / total)) / total
+    reach = NORMAL * float(np.sqrt(plus + minus - (plus - minus) ** 2 / total)) / total
     words = f"{gains} images gained, {losses} lost; McNemar's p = {mcnemar(gains, losses):.2g}"
     return {"value": (gains - losses) / n, "low": middle - reach, "high": middle + reach, "n": n, "note": words}
 

@@ -13,13 +13,14 @@ import yaml
 
 import deqbench
 from deqbench import papers
-from deqbench.scale import Config
+from deqbench.metrics.intervals import PERCENT
 from deqbench.papers import Exhibit
 from deqbench.records import atomically, read_json, write_text
 from deqbench.report import accepted, ledger, ran, summary
 from deqbench.report.blocks import Block, Column, Grid, blocks, columns, letter, printed_grid, read_cells
 from deqbench.report.ledger import Claim
 from deqbench.report.ran import Job
+from deqbench.scale import Config
 from deqbench.trail import Trail, trail
 
 FindTrail = Callable[[Exhibit, Config], Trail | None]
@@ -56,6 +57,7 @@ class Picture:
     title: str
     alt: str
     width: int  # pixels at full size
+    legend: tuple[dict[str, Any], ...]  # see charts.Look.key
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def _templates(folder: Path) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.globals.update(ran=ran, letter=letter, version=deqbench.__version__)
+    found.globals.update(ran=ran, letter=letter, percent=PERCENT, version=deqbench.__version__)
     found.filters.update(
         duration=ran.duration, bytes=ran.size, slug=lambda text: text.replace(" ", "-"), groupby_first=_by_first_key
     )
@@ -233,11 +235,12 @@ def _figure(exhibit: Exhibit, place: Place) -> dict[str, Any]:
     if not source.exists():
         return {}
     about = read_json(source)
-    for file in (*(entry["file"] for entry in about["files"]), about["data"]):
+    files = {entry["file"]: entry for entry in about["files"]}
+    for file in (*files, about["data"]):
         _copy(source.parent / file, place.out / name / file)
     pictures = (
-        Picture(quote(f"{name}/{entry['file']}"), entry["title"], entry["alt"], int(entry["width"]))
-        for entry in about["files"]
+        Picture(quote(f"{name}/{file}"), entry["title"], entry["alt"], int(entry["width"]), tuple(entry["legend"]))
+        for file, entry in files.items()
     )
     return {"pictures": tuple(pictures), "facts": tuple(about["facts"]), "figure_csv": quote(f"{name}/{about['data']}")}
 

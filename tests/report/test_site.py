@@ -4,12 +4,12 @@ import os
 import re
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pandas as pd
 import pytest
+from html_pages import Page
 from synthetic import HOSTILE, SPECS, cells, config, verdicts
 
 from deqbench import papers
@@ -17,35 +17,6 @@ from deqbench.errors import UserError
 from deqbench.records import write_frame, write_json
 from deqbench.report import ledger, site
 from deqbench.report.blocks import MINUS, TIMES, blocks, letter, number, printed_grid, read_cells
-
-VOID = {"meta", "link", "img", "br", "hr", "input"}
-
-
-class Page(HTMLParser):
-    """What a page holds: ids, links, tags, text, and whether every tag is closed in order."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.ids, self.links, self.tags, self.open, self.crossed = [], [], [], [], []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.tags.append((tag, found))
-        self.ids += [found["id"]] if "id" in found else []
-        self.links += [found[name] for name in ("href", "src") if name in found]
-        if tag not in VOID and tag not in ("line", "circle"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag in ("line", "circle"):
-            return
-        if not self.open or self.open.pop() != tag:
-            self.crossed.append(tag)
-
-    def handle_data(self, data):
-        self.words += data
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deqbench.decoder_inversion.codec import decibel, nmse
 from deqbench.experiments.decoder_inversion.iterates.trajectories import Trajectory
+from deqbench.metrics.intervals import LEVEL, t_reach
 
 Row = dict[str, Any]
 LEAST = 4  # instances that a correlation with an interval needs
@@ -87,8 +88,6 @@ def line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float, 
     """Intercept, slope, slope, and the ends of the slope's 95 % interval, of the least-squares line through (n,)."""
     from scipy.stats import linregress
 
-    from deqbench.metrics.intervals import t_reach
-
     fit = linregress(x, y)
     reach = t_reach(float(fit.stderr), len(x) - 2)
     slope = float(fit.slope)
@@ -100,5 +99,5 @@ def correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, 
     from scipy.stats import pearsonr
 
     found = pearsonr(x, y)
-    interval = found.confidence_interval(0.95)
+    interval = found.confidence_interval(LEVEL)
     return float(found.statistic), float(interval.low), float(interval.high)

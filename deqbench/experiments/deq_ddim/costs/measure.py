@@ -142,8 +142,7 @@ def _planned(planned: Plan, measured: dict[str, list[float]], sequential: str) -
     """The plan's and the forced parallel method's measured speed-up over the sequential one."""
     for label, name in (("plan", planned.method), ("forced", planned.forced)):
         if label == "plan" and planned.fallback:
-            yield _row("plan-fallback", "fallback", 1.0)
+            yield _row("plan", "fallback", 1.0)
             continue
-        pairs = zip(measured[sequential], measured[name], strict=True)
-        for image, (left, right) in enumerate(pairs):
-            yield _row(f"{label}-{name}", "speed_up", left / right, image=image)
+        for image, (left, right) in enumerate(zip(measured[sequential], measured[name], strict=True)):
+            yield _row(label, "speed_up", left / right, image=image) | {"note": f"picked {name}"}

@@ -47,12 +47,12 @@ def test_a_device_with_room_favours_fewer_rounds(costs):
     assert 0 < near < far  # rounds of ten states do not fit on the first one
 
 
-def test_a_fallback_has_no_speed_up(costs):
-    rows = costs[costs["method"].str.startswith("plan-")]
-    for _, part in rows.groupby("batch"):
-        fallback = "plan-fallback" in set(part["method"])
-        assert set(part["metric"]) == ({"fallback"} if fallback else {"speed_up"})
-    assert cell(costs, method="forced-picard", metric="speed_up")
+def test_no_row_is_named_after_a_choice_of_the_clock_and_a_fallback_has_no_speed_up(costs):
+    for _, part in costs[costs["T"] > 1].groupby("batch"):
+        assert set(part["method"]) == {*METHODS, "plan", "forced"}
+        assert set(part.loc[part["method"] == "plan", "metric"]) in ({"fallback"}, {"speed_up"})
+        forced = part[part["method"] == "forced"]
+        assert set(forced["metric"]) == {"speed_up"} and set(forced["note"]) == {"picked picard"}
 
 
 def test_calls_are_watched_and_memory_inside_the_network_is_not():
