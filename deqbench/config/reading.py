@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from deqbench.config.recipes import RECIPES, AnyRecipe, Recipe
 from deqbench.config.sections import Config, Strict
-from deqbench.config.sentences import sentence
+from deqbench.config.sentences import checked
 from deqbench.errors import UserError
 from deqbench.records import read_json
 
 
 def validate(values: Any, source: str) -> Config:
     """The config in a mapping. UserError: one sentence that names `source`, the key, what was expected and found."""
-    return _validated(TypeAdapter(Config), values, source)
+    return checked(TypeAdapter(Config), values, source)
 
 
 def load(path: str | Path) -> Config:
@@ -26,17 +26,17 @@ def load(path: str | Path) -> Config:
 
 def recipes(path: str | Path) -> dict[str, Recipe]:
     """The zoo's recipes in a YAML file. UserError: as for `validate`."""
-    return _validated(RECIPES, _read(path), str(path))
+    return checked(RECIPES, _read(path), str(path))
 
 
 def parse_recipe(text: str, model: str) -> AnyRecipe:
     """One recipe given as JSON on the command line. UserError: as for `validate`."""
-    return _validated(TypeAdapter(Recipe), _json(text, "--recipe"), f"--recipe of {model}")
+    return checked(TypeAdapter(Recipe), _json(text, "--recipe"), f"--recipe of {model}")
 
 
 def parse_job(model: type[Strict], text: str) -> Any:
     """A job's settings given as JSON on the command line. UserError: as for `validate`."""
-    return _validated(TypeAdapter(model), _json(text, "--settings"), "--settings")
+    return checked(TypeAdapter(model), _json(text, "--settings"), "--settings")
 
 
 def _json(text: str, option: str) -> Any:
@@ -58,9 +58,3 @@ def _read(path: str | Path) -> Any:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: expected YAML; found: {' '.join(str(error).split())}") from error
 
-
-def _validated(adapter: TypeAdapter[Any], values: Any, source: str) -> Any:
-    try:
-        return adapter.validate_python(values)
-    except ValidationError as error:
-        raise UserError(f"{source}: {sentence(error.errors()[0], adapter, values)}") from error
