@@ -9,7 +9,7 @@ from deqbench.errors import UserError, did_you_mean
 
 
 def checked(adapter: TypeAdapter[Any], values: Any, source: str) -> Any:
-    """What the adapter makes of values. UserError: one sentence that names `source`, key, what was expected and found."""
+    """The values as the adapter makes them. UserError: one sentence: `source`, key, what was expected and found."""
     try:
         return adapter.validate_python(values)
     except ValidationError as error:

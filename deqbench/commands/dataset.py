@@ -21,12 +21,12 @@ def _group() -> None:
 def build(
     name: Annotated[str, typer.Argument(help="the data set's name in the config")],
     settings: Annotated[str, typer.Option(help="this job's slice of the config, as JSON")],
-    out: Annotated[Path, typer.Option(help="safetensors file to write: train, tuning, test as uint8 (N, C, H, W)")],
+    out: Annotated[Path, typer.Option(help="safetensors file to write: the splits, their kind in its metadata")],
 ) -> None:
     """Builds one data set."""
     section = parse_job(jobs.DatasetJob, settings)
     with provenance.recorded(out, "dataset build", section.model_dump()) as facts:
         built = datasets.build(section.source, **section.options)
         datasets.save(built, out)
-        facts["dataset"] = name
-        facts["images"] = {split: len(getattr(built, split)) for split in datasets.SPLITS}
+        facts |= {"dataset": name, "kind": built.kind}
+        facts["rows"] = {split: len(getattr(built, split)) for split in datasets.SPLITS}

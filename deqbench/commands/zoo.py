@@ -12,6 +12,7 @@ from deqbench import config, provenance, zoo
 from deqbench.data import datasets
 from deqbench.measure.progress import steps_bar
 from deqbench.records import read_json, write_json
+from deqbench.training import stage
 from deqbench.zoo import making
 
 app = typer.Typer(no_args_is_help=True)
@@ -23,7 +24,7 @@ PREDICTIONS = {"latent": "epsilon", "one-step": "one-step"}
 def train(
     model: Annotated[str, typer.Argument(help="name in config/zoo.yaml")],
     recipe: Annotated[str, typer.Option(help="the model's recipe as JSON")],
-    out: Annotated[Path, typer.Option(help="folder to write: config.json, weights in safetensors, card.json")],
+    out: Annotated[Path, typer.Option(help="folder to write: config, weights in safetensors, card, history")],
     base: Annotated[Path | None, typer.Option(help="folder of the model that this one builds on [the shipped]")] = None,
     threads: int = 0,
 ) -> None:
@@ -37,6 +38,7 @@ def train(
     base = _base(settings, base)
     with steps_bar(model, settings.steps) as on_step:
         metrics = making.make(settings, dataset, base, out, on_step)
+    counts = {split: len(getattr(dataset, split)) for split in datasets.SPLITS}
     card = {
         "model": model,
         "data": settings.dataset,
@@ -44,11 +46,7 @@ def train(
         "licence": "MIT",
         "command": "snakemake --cores all zoo",
         "recipe": settings.model_dump(exclude={"data_licence"}),
-        "splits": {split: len(getattr(dataset, split)) for split in datasets.SPLITS},
-        "metrics": metrics,
-        "training_s": round(time.perf_counter() - started, 1),
-        "sha256": {path.name: provenance.sha256(path) for path in sorted(out.glob("*.safetensors"))},
-        "packages": provenance.packages(),
+        **stage.facts(started, counts, metrics, out.glob("*.safetensors")),
     }
     if base is not None:
         card["base_sha256"] = read_json(base / "card.json")["sha256"]
@@ -71,4 +69,4 @@ def accept(source: Annotated[Path, typer.Argument(help="a folder under results/z
     before = read_json(target / "card.json")["metrics"] if (target / "card.json").exists() else {}
     for name, value in card["metrics"].items():
         print(f"{card['model']} {name}: {before.get(name, 'new')} -> {value}")
-    shutil.copytree(source, target, dirs_exist_ok=True)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.parquet"), dirs_exist_ok=True)

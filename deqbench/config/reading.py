@@ -57,4 +57,3 @@ def _read(path: str | Path) -> Any:
         raise UserError(f"{path}: expected one of {', '.join(known)}; found no such file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: expected YAML; found: {' '.join(str(error).split())}") from error
-

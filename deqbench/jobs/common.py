@@ -24,7 +24,7 @@ class DatasetJob(Strict):
     """What a data set is built from."""
 
     source: str
-    options: dict[str, str | int]
+    options: dict[str, Any]  # checked against deqbench.data.sources when it is built
 
 
 def dataset(config: Config, name: str) -> DatasetJob:

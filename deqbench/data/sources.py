@@ -1,0 +1,125 @@
+"""Sources of data sets and their options, as types that a config can hold. Nothing heavy is imported.
+
+A type a function of the same name in `deqbench.data.datasets.DATASETS`, its fields that function's arguments.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from deqbench.sentences import checked
+from deqbench.strict import Strict
+
+Rows = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=0.5)]
+
+
+class Digits(Strict):
+    """Handwritten digits, 8x8 grey."""
+
+    source: Literal["digits"] = "digits"
+
+
+class Tissue(Strict):
+    """Patches 16x16 of a picture of tissue, in colour."""
+
+    source: Literal["tissue"] = "tissue"
+
+
+class Patches(Strict):
+    """Patches 64x64 of nine photographs, in colour."""
+
+    source: Literal["patches"] = "patches"
+
+
+class Cifar10(Strict):
+    """CIFAR-10."""
+
+    source: Literal["cifar10"] = "cifar10"
+    root: str = Field(description="folder in which it lies, or into which it is downloaded")
+
+
+class Folder(Strict):
+    """The pictures in a folder."""
+
+    source: Literal["folder"] = "folder"
+    root: str = Field(description="folder of the pictures, and of folders of them")
+    size: int = Field(ge=1, description="pixels of a side, after a square crop of the middle")
+
+
+class Splitting(Strict):
+    """Division of a table's rows."""
+
+    split: int = Field(0, ge=0, lt=2**32, description="number of the split: seed of the order in which rows are dealt")
+    tuning: Share = Field(0.1, description="share of the rows")
+    test: Share = Field(0.1, description="share of the rows")
+    duplicates: Literal["removed", "kept"] = Field(
+        "removed", description="rows equal to an earlier one: kept, they leak from train into test, and are counted"
+    )
+
+
+class Table(Splitting):
+    """A table that scikit-learn carries, each column standardised by the train split."""
+
+    source: Literal["table"] = "table"
+    name: Literal["wine", "breast-cancer"]
+
+
+class Csv(Splitting):
+    """A table in a file of the user, such as UCI's Wine Quality or Parkinsons, each column standardised likewise."""
+
+    source: Literal["csv"] = "csv"
+    path: str
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="expected checksum of the file")
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    columns: list[str] | None = Field(None, min_length=1, description="those used [all but the target]")
+    target: str | None = Field(None, description="column of what belongs to a row, such as its class; not standardised")
+    licence: str = Field("not stated", description="of the data")
+
+
+class Sampled(Strict):
+    """Rows drawn from a density."""
+
+    train: Rows = 5000
+    tuning: Rows = 500
+    test: Rows = 1000
+    seed: int = Field(0, ge=0, description="of the rows; the density stays the same")
+
+
+class Gaussian(Sampled):
+    """N(0, C) in d dimensions, C = Q diag(l) Q', the same for the same d and condition."""
+
+    source: Literal["gaussian"] = "gaussian"
+    dimensions: int = Field(ge=1)
+    condition: float = Field(1.0, ge=1, description="largest over smallest eigenvalue, spaced evenly in the log; 1: I")
+
+
+class Density(Sampled):
+    """A density in two dimensions whose logarithm is known."""
+
+    source: Literal["density"] = "density"
+    name: Literal["mixture", "moons", "rings", "checkerboard"]
+    noise: float = Field(
+        0.1, ge=0.01, le=1, description="standard deviation about points and curves; checkerboard: none"
+    )
+
+
+class Tasks(Strict):
+    """Items with their classes, dealt so that each split has classes of its own."""
+
+    source: Literal["tasks"] = "tasks"
+    of: Literal["digits", "glyphs"] = Field(description="handwritten digits, or letters of DejaVu's fonts")
+    tuning_classes: Rows = 2
+    test_classes: Rows = 3
+    seed: int = Field(0, ge=0, description="of the order in which classes are dealt")
+
+
+AnySource = Digits | Tissue | Patches | Cifar10 | Folder | Table | Csv | Gaussian | Density | Tasks
+Source = Annotated[AnySource, Field(discriminator="source")]
+SOURCE: TypeAdapter[AnySource] = TypeAdapter(Source)
+IMAGES = (Digits, Tissue, Patches, Cifar10, Folder)
+
+
+def parse(values: dict[str, Any], named: str) -> AnySource:
+    """The options of `values["source"]`, checked. UserError: one sentence that begins with `named`."""
+    return checked(SOURCE, values, named)  # type: ignore[no-any-return]
