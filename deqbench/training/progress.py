@@ -29,10 +29,14 @@ class Progress:
         self.optimizer = make(net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
         self.schedule = _schedule(self.optimizer, settings)
         averaged = settings.ema_decay is not None
-        self.average = {name: p.detach().clone() for name, p in net.named_parameters() if averaged}
+        self.average = {name: p.detach().clone() for name, p in self.parameters() if averaged}
         self.best: dict[str, Tensor] = {}
         self.step, self.best_step, self.best_value, self.waited = 0, 0, math.inf, 0
         self.history: list[tuple[int, str, str, float]] = []  # step, split, metric, value
+
+    def parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The network's parameters, tied ones under each of their names."""
+        return self.net.named_parameters(remove_duplicate=False)
 
     @torch.no_grad()
     def updated(self) -> None:
@@ -40,7 +44,7 @@ class Progress:
         self.schedule.step()
         if self.settings.ema_decay is not None:
             keep = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
-            for name, p in self.net.named_parameters():
+            for name, p in self.parameters():
                 self.average[name].lerp_(p, 1 - keep)
         self.step += 1
 
@@ -52,7 +56,7 @@ class Progress:
     @contextmanager
     def evaluating(self) -> Iterator[nn.Module]:
         """The network in evaluation mode with the weights that would be the result; as before afterwards."""
-        before = {name: p.detach().clone() for name, p in self.net.named_parameters() if name in self.average}
+        before = {name: p.detach().clone() for name, p in self.parameters() if self.average}
         self.net.load_state_dict(self.average, strict=False)
         self.net.eval()
         try:
