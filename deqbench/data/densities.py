@@ -89,12 +89,16 @@ def log_density(about: Mapping[str, Any], x: Tensor) -> Tensor:
     if name == "checkerboard":
         column, row = (x / SQUARE + 2).floor().unbind(1)
         black = ((column + row) % 2 == 0) & (torch.minimum(column, row) >= 0) & (torch.maximum(column, row) < 4)
-        return torch.where(black, -math.log(8 * SQUARE**2), -math.inf)
+        return torch.where(black, 0.0, -math.inf).double() - math.log(8 * SQUARE**2)
     noise = about["noise"]
     nodes, shares = np.polynomial.legendre.leggauss(16)
-    panels = math.ceil(math.pi / noise)  # the longest curve is 4 pi
+    panels = 1 if name == "mixture" else math.ceil(math.pi / noise)  # the longest curve is 4 pi
     u = (torch.arange(panels)[:, None] + torch.from_numpy(nodes + 1) / 2).flatten() / panels
     parts = curves(name, u)
-    weights = torch.from_numpy(shares / 2).repeat(panels * len(parts)) / (panels * len(parts))
-    squares = torch.cdist(x, torch.cat(parts), compute_mode="donot_use_mm_for_euclid_dist").square()
-    return torch.logsumexp(weights.log() - squares / (2 * noise**2), 1) - math.log(2 * math.pi * noise**2)
+    log_weights = (torch.from_numpy(shares / 2).repeat(panels * len(parts)) / (panels * len(parts))).log()
+    exponents = (log_weights - _squares(rows, torch.cat(parts)) / (2 * noise**2) for rows in x.split(4096))
+    return torch.cat([torch.logsumexp(found, 1) for found in exponents]) - math.log(2 * math.pi * noise**2)
+
+
+def _squares(x: Tensor, points: Tensor) -> Tensor:
+    return torch.cdist(x, points, compute_mode="donot_use_mm_for_euclid_dist").square()
