@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from deqbench.errors import UserError, did_you_mean
+from deqbench.strict import NAME
 
 
 def checked(adapter: TypeAdapter[Any], values: Any, source: str) -> Any:
@@ -36,7 +37,9 @@ def sentence(problem: Any, adapter: TypeAdapter[Any], values: Any) -> str:
         known = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
         return f"{key}: expected one of {', '.join(known)}; found {found}{did_you_mean(str(problem['input']), known)}"
     if kind == "string_pattern_mismatch":
-        return f"{key}: expected small letters, digits and hyphens; found {found}"
+        form = context["pattern"]
+        words = "small letters, digits and hyphens" if form == NAME else f"text of the form {form}"
+        return f"{key}: expected {words}; found {found}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"{key}: expected a section with keys; found {found}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):

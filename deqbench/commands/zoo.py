@@ -25,7 +25,9 @@ def train(
     model: Annotated[str, typer.Argument(help="name in config/zoo.yaml")],
     recipe: Annotated[str, typer.Option(help="the model's recipe as JSON")],
     out: Annotated[Path, typer.Option(help="folder to write: config, weights in safetensors, card, history")],
-    base: Annotated[Path | None, typer.Option(help="folder of the model that this one builds on [the shipped]")] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="folder of the model that this one builds on [beside --out, else the shipped]")
+    ] = None,
     threads: int = 0,
 ) -> None:
     """Trains one model by its recipe; a killed run goes on where it stopped."""
@@ -35,7 +37,7 @@ def train(
     started = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)  # the layers' initial weights are drawn by torch itself
-    base = _base(settings, base)
+    base = _base(settings, base, out)
     with steps_bar(model, settings.steps) as on_step:
         metrics = making.make(settings, dataset, base, out, on_step)
     counts = {split: len(getattr(dataset, split)) for split in datasets.SPLITS}
@@ -55,10 +57,12 @@ def train(
     write_json(out / "card.json", card)
 
 
-def _base(recipe: config.AnyRecipe, folder: Path | None) -> Path | None:
+def _base(recipe: config.AnyRecipe, folder: Path | None, out: Path) -> Path | None:
     """The folder of the model that the recipe builds on, if it builds on any."""
     name = getattr(recipe, "builds_on", None)
-    return folder or zoo.path(name) if name else None
+    if folder or not name:
+        return folder
+    return out.parent / name if (out.parent / name / "card.json").exists() else zoo.path(name)
 
 
 @app.command()

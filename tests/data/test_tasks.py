@@ -45,9 +45,7 @@ def test_another_seed_deals_other_classes_and_the_same_seed_the_same(built):
 
 
 def test_too_few_classes_left_to_train_are_one_sentence():
-    with pytest.raises(
-        UserError, match=r"digits: expected at least 2 of 10 classes left for train; found 1$"
-    ):
+    with pytest.raises(UserError, match=r"digits: expected at least 2 of 10 classes left for train; found 1$"):
         datasets.build("tasks", of="digits", tuning_classes=4, test_classes=5)
 
 
