@@ -24,22 +24,10 @@ from deqbench.config.sampling import (
 )
 from deqbench.config.strict import Name, Strict
 from deqbench.config.studies import Costs, Cycles, Gradients, InversionMemory, Workers
+from deqbench.data.sources import Checkpoint
 
 Source = Literal["digits", "tissue", "patches", "cifar10", "folder"]
 Grid = Literal["uniform-released", "uniform-paper", "quadratic-paper", "quadratic-released"]
-
-
-class Checkpoint(Strict):
-    """Where a network in diffusers' format comes from."""
-
-    form: Literal["denoiser", "autoencoder"] = Field(
-        "denoiser", description="a noise-prediction network, or an encoder and a decoder"
-    )
-    source: Literal["zoo", "folder", "hub"] = Field(description="shipped model, local folder, or a hub's repository")
-    name: str = Field(description="zoo model, path of the folder, or repository id such as google/ddpm-cifar10-32")
-    revision: str | None = Field(None, description="commit or tag of the repository")
-    subfolder: str | None = Field(None, description="folder of the network inside the repository")
-    sha256: dict[str, str] = Field({}, description="expected checksum by file name; a mismatch is an error")
 
 
 class Dataset(Strict):

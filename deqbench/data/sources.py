@@ -1,6 +1,6 @@
-"""Sources of data sets and their options, as types that a config can hold. Nothing heavy is imported.
+"""Sources of data sets and of networks, as types that a config can hold. Nothing heavy is imported.
 
-A type a function of the same name in `deqbench.data.datasets.DATASETS`, its fields that function's arguments.
+The fields of a data set's source are the arguments of its function in `deqbench.data.datasets.DATASETS`.
 """
 
 from typing import Annotated, Any, Literal
@@ -14,35 +14,36 @@ Rows = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=0.5)]
 
 
-class Digits(Strict):
-    """Handwritten digits, 8x8 grey."""
+class Checkpoint(Strict):
+    """Where a network in diffusers' format comes from."""
 
-    source: Literal["digits"] = "digits"
+    form: Literal["denoiser", "autoencoder"] = Field(
+        "denoiser", description="a noise-prediction network, or an encoder and a decoder"
+    )
+    source: Literal["zoo", "folder", "hub"] = Field(description="shipped model, local folder, or a hub's repository")
+    name: str = Field(description="zoo model, path of the folder, or repository id such as google/ddpm-cifar10-32")
+    revision: str | None = Field(None, description="commit or tag of the repository")
+    subfolder: str | None = Field(None, description="folder of the network inside the repository")
+    sha256: dict[str, str] = Field({}, description="expected checksum by file name; a mismatch is an error")
 
 
-class Tissue(Strict):
-    """Patches 16x16 of a picture of tissue, in colour."""
+class Embedded(Strict):
+    """Images that packages carry: digits 8x8 in grey; patches of tissue, 16x16, or of nine photographs, 64x64."""
 
-    source: Literal["tissue"] = "tissue"
-
-
-class Patches(Strict):
-    """Patches 64x64 of nine photographs, in colour."""
-
-    source: Literal["patches"] = "patches"
+    source: Literal["digits", "tissue", "patches"]
 
 
 class Cifar10(Strict):
     """CIFAR-10."""
 
-    source: Literal["cifar10"] = "cifar10"
+    source: Literal["cifar10"]
     root: str = Field(description="folder in which it lies, or into which it is downloaded")
 
 
 class Folder(Strict):
     """The pictures in a folder."""
 
-    source: Literal["folder"] = "folder"
+    source: Literal["folder"]
     root: str = Field(description="folder of the pictures, and of folders of them")
     size: int = Field(ge=1, description="pixels of a side, after a square crop of the middle")
 
@@ -61,14 +62,14 @@ class Splitting(Strict):
 class Table(Splitting):
     """A table that scikit-learn carries, each column standardised by the train split."""
 
-    source: Literal["table"] = "table"
+    source: Literal["table"]
     name: Literal["wine", "breast-cancer"]
 
 
 class Csv(Splitting):
     """A table in a file of the user, such as UCI's Wine Quality or Parkinsons, each column standardised likewise."""
 
-    source: Literal["csv"] = "csv"
+    source: Literal["csv"]
     path: str
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="expected checksum of the file")
     delimiter: str = Field(",", min_length=1, max_length=1)
@@ -89,7 +90,7 @@ class Sampled(Strict):
 class Gaussian(Sampled):
     """N(0, C) in d dimensions, C = Q diag(l) Q', the same for the same d and condition."""
 
-    source: Literal["gaussian"] = "gaussian"
+    source: Literal["gaussian"]
     dimensions: int = Field(ge=1)
     condition: float = Field(1.0, ge=1, description="largest over smallest eigenvalue, spaced evenly in the log; 1: I")
 
@@ -97,7 +98,7 @@ class Gaussian(Sampled):
 class Density(Sampled):
     """A density in two dimensions whose logarithm is known."""
 
-    source: Literal["density"] = "density"
+    source: Literal["density"]
     name: Literal["mixture", "moons", "rings", "checkerboard"]
     noise: float = Field(
         0.1, ge=0.01, le=1, description="standard deviation about points and curves; checkerboard: none"
@@ -107,17 +108,16 @@ class Density(Sampled):
 class Tasks(Strict):
     """Items with their classes, dealt so that each split has classes of its own."""
 
-    source: Literal["tasks"] = "tasks"
+    source: Literal["tasks"]
     of: Literal["digits", "glyphs"] = Field(description="handwritten digits, or letters of DejaVu's fonts")
     tuning_classes: Rows = 2
     test_classes: Rows = 3
     seed: int = Field(0, ge=0, description="of the order in which classes are dealt")
 
 
-AnySource = Digits | Tissue | Patches | Cifar10 | Folder | Table | Csv | Gaussian | Density | Tasks
+AnySource = Embedded | Cifar10 | Folder | Table | Csv | Gaussian | Density | Tasks
 Source = Annotated[AnySource, Field(discriminator="source")]
 SOURCE: TypeAdapter[AnySource] = TypeAdapter(Source)
-IMAGES = (Digits, Tissue, Patches, Cifar10, Folder)
 
 
 def parse(values: dict[str, Any], named: str) -> AnySource:

@@ -10,7 +10,9 @@ import pytest
 from deqbench.data import datasets, sources, tables
 from deqbench.errors import UserError
 
-TYPES = {kind.model_fields["source"].default: kind for kind in get_args(sources.AnySource)}
+TYPES = {
+    name: kind for kind in get_args(sources.AnySource) for name in get_args(kind.model_fields["source"].annotation)
+}
 
 
 def test_every_source_has_its_type_and_every_type_its_source():
