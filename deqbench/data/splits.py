@@ -45,6 +45,11 @@ class Dataset:
         """The shape of one row: of an image (C, H, W)."""
         return tuple(self.train.shape[1:])  # type: ignore[return-value]
 
+    def parts(self) -> dict[str, tuple[Tensor, ...]]:
+        """The rows of each split and, where it has any, their labels, as a training takes them."""
+        pairs = {split: (getattr(self, split), getattr(self, f"{split}_labels")) for split in SPLITS}
+        return {split: tuple(part for part in pair if part is not None) for split, pair in pairs.items()}
+
 
 def save(dataset: Dataset, path: Path) -> None:
     """Writes the splits atomically, images as uint8 (level 255 is +1): digits have 17 levels, nothing is lost to sight.

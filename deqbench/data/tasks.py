@@ -1,5 +1,6 @@
 """Few-shot tasks: items of classes, other classes in each split, and episodes drawn from them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -70,3 +71,20 @@ def episode(dataset: Dataset, split: str, *, way: int, shot: int, queries: int, 
         numbers.repeat_interleave(queries),
         classes,
     )
+
+
+def episodes(
+    dataset: Dataset, split: str, *, way: int, shot: int, queries: int
+) -> Callable[[int, torch.Generator], tuple[Tensor, ...]]:
+    """A split to train on: a function of how many tasks and a generator.
+
+    It gives support (B, n k, *dims), its labels (B, n k), queries (B, n q, *dims) and theirs (B, n q).
+    """
+
+    def draw(size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        options = {"way": way, "shot": shot, "queries": queries}
+        drawn = [episode(dataset, split, **options, generator=generator) for _ in range(size)]
+        parts = [(one.support, one.support_labels, one.query, one.query_labels) for one in drawn]
+        return tuple(torch.stack(part) for part in zip(*parts, strict=True))
+
+    return draw

@@ -130,6 +130,12 @@ def test_a_table_of_another_form_is_refused_by_name(tmp_path, changes, words):
     assert str(caught.value).startswith(f"{tmp_path / 'x.safetensors'}: {words}")
 
 
+def test_the_parts_of_a_data_set_are_its_rows_with_the_labels_that_there_are(digits):
+    parts = digits.parts()
+    assert [len(parts[split]) for split in datasets.SPLITS] == [2, 1, 2]
+    assert parts["test"][1] is digits.test_labels and parts["tuning"][0] is digits.tuning
+
+
 def test_a_file_without_metadata_holds_images(tmp_path):
     save_file(whole(), tmp_path / "x.safetensors")
     assert datasets.load(tmp_path / "x.safetensors").kind == "images"

@@ -5,6 +5,8 @@ import torch
 
 from deqbench.data import datasets, glyphs, tasks
 from deqbench.errors import UserError
+from deqbench.training.settings import Optimisation
+from deqbench.training.trainer import train
 
 SHAPES = {"digits": (1, 8, 8), "glyphs": (1, 16, 16)}
 
@@ -70,6 +72,29 @@ def test_episodes_are_the_same_for_the_same_generator_only(built):
     options = {"way": 5, "shot": 1, "queries": 1}
     one, again, other = (tasks.episode(built["digits"], "train", **options, generator=seeded(s)) for s in (0, 0, 1))
     assert torch.equal(one.support, again.support) and not torch.equal(one.support, other.support)
+
+
+def test_tasks_are_a_split_that_a_network_can_be_trained_on(built):
+    """Of a linear map the training brings the queries nearer to their class's mean of the support."""
+
+    def loss(net, batch, generator):
+        support, labels, query, query_labels = batch
+        assert support.shape == (4, 6, 1, 8, 8) and query.shape == (4, 9, 1, 8, 8) and query_labels.shape == (4, 9)
+        z, y = net(support.flatten(2)), torch.nn.functional.one_hot(labels).float()
+        means = y.transpose(1, 2) @ z / 2
+        logits = -torch.cdist(net(query.flatten(2)), means)
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), query_labels.flatten())
+
+    torch.manual_seed(0)
+    shape = {"way": 3, "shot": 2, "queries": 3}
+    splits = {
+        "train": tasks.episodes(built["digits"], "train", **shape),
+        "tuning": tasks.episodes(datasets.build("tasks", of="digits", tuning_classes=3), "tuning", **shape),
+    }
+    settings = Optimisation(steps=30, batch=4, lr=1e-2, validate_every=10)
+    found = train(torch.nn.Linear(64, 8), loss, splits, settings)
+    losses = [value for _, split, _, value in found.history if split == "train"]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
 @pytest.mark.parametrize(
