@@ -109,7 +109,7 @@ def set_threads(threads: int) -> None:
 
 @contextmanager
 def recorded(outputs: Sequence[Path], command: str, module: str, settings: Strict) -> Iterator[dict[str, Any]]:
-    """Writes `<output>.provenance.json` of every output when the block ends well; the block may add keys to its mapping.
+    """Writes `<output>.provenance.json` of every output when the block ends well; the block may add facts.
 
     command: after `deqbench`. module: of the package, by whose code the results are made.
     """

@@ -7,12 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, TypeAdapter, create_model, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, create_model, model_validator
 
 from deqbench import papers
-from deqbench.config.reading import read, validated
-from deqbench.config.sources import Checkpoint, Dataset
+from deqbench.config.reading import read
+from deqbench.config.sentences import checked, sentence
 from deqbench.config.strict import Name, Strict
+from deqbench.data.sources import SOURCE, Checkpoint, Dataset
 from deqbench.experiments import stage
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section, Step
@@ -30,7 +31,7 @@ class PaperSection(Strict):
 
 @cache
 def kinds(paper: str) -> dict[str, tuple[str, str]]:
-    """Kind and part of it by experiment of a paper: `trace`, `iterates.theorems`, or `deq-ddim/traces` of another paper."""
+    """Kind and part of it by experiment; a paper says `traces`, `iterates.theorems`, or another's `deq-ddim/traces`."""
     named: dict[str, tuple[str, str]] = {}
     for experiment, kind in papers.experiments(paper).items():
         owner, _, rest = kind.rpartition("/")
@@ -46,7 +47,10 @@ def sections(kind: str) -> dict[str, Section | None]:
 
 def shared_parts(paper: str) -> list[Any]:
     """The modules of what experiments of a paper share: of the paper whose kinds they are."""
-    return [stage.module(owner, "shared") for owner in dict.fromkeys(kind.split(".")[0] for kind, _ in kinds(paper).values())]
+    return [
+        stage.module(owner, "shared")
+        for owner in dict.fromkeys(kind.split(".")[0] for kind, _ in kinds(paper).values())
+    ]
 
 
 def _paper_section(paper: str) -> type[PaperSection]:
@@ -136,6 +140,17 @@ class Config(Strict):
         return [step for step in made if step.places]
 
     @model_validator(mode="after")
+    def _sources_fit(self) -> "Config":
+        for name, dataset in self.datasets.items():
+            values = {"source": dataset.source, **dataset.options}
+            try:
+                SOURCE.validate_python(values)
+            except ValidationError as error:
+                key, _, words = sentence(error.errors()[0], SOURCE, values).partition(": ")
+                raise ValueError(f"@datasets.{name}.options.{key}@{words}") from error
+        return self
+
+    @model_validator(mode="after")
     def _fits(self) -> "Config":
         for paper in self.measured:
             for shared in shared_parts(paper):
@@ -149,7 +164,7 @@ class Config(Strict):
 
 def validate(values: Any, source: str) -> Config:
     """The config in a mapping. UserError: one sentence that names `source`, the key, what was expected and found."""
-    return validated(TypeAdapter(Config), values, source)
+    return checked(TypeAdapter(Config), values, source)
 
 
 def load(path: str | Path) -> Config:

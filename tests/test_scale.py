@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from deqbench import scale
-from deqbench.config.sources import Source
 from deqbench.data.datasets import DATASETS
+from deqbench.data.sources import Source
 from deqbench.errors import UserError
 
 ROOT = Path(__file__).parents[1] / "config"

@@ -5,28 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from deqbench.config.recipes import RECIPES, AnyRecipe, Recipe
-from deqbench.config.sentences import sentence
+from deqbench.config.sentences import checked
 from deqbench.config.strict import Strict
 from deqbench.errors import UserError
 from deqbench.records import read_json
 
 
 def recipes(path: str | Path) -> dict[str, Recipe]:
-    """The zoo's recipes in a YAML file. UserError: as for `validated`, and where there is no such file."""
-    return validated(RECIPES, read(path), str(path))
+    """The zoo's recipes in a YAML file. UserError: as for `checked`, and where there is no such file."""
+    return checked(RECIPES, read(path), str(path))
 
 
 def parse_recipe(text: str, model: str) -> AnyRecipe:
-    """One recipe given as JSON on the command line. UserError: as for `validated`."""
-    return validated(TypeAdapter(Recipe), _json(text, "--recipe"), f"--recipe of {model}")
+    """One recipe given as JSON on the command line. UserError: as for `checked`."""
+    return checked(TypeAdapter(Recipe), _json(text, "--recipe"), f"--recipe of {model}")
 
 
 def parse_job(model: type[Strict], text: str) -> Any:
-    """A job's settings given as JSON on the command line. UserError: as for `validated`."""
-    return validated(TypeAdapter(model), _json(text, "--settings"), "--settings")
+    """A job's settings given as JSON on the command line. UserError: as for `checked`."""
+    return checked(TypeAdapter(model), _json(text, "--settings"), "--settings")
 
 
 def _json(text: str, option: str) -> Any:
@@ -48,11 +48,3 @@ def read(path: str | Path) -> Any:
         raise UserError(f"{path}: expected one of {', '.join(known)}; found no such file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: expected YAML; found: {' '.join(str(error).split())}") from error
-
-
-def validated(adapter: TypeAdapter[Any], values: Any, source: str) -> Any:
-    """The values as a type. UserError: one sentence that names `source`, the key, what was expected and found."""
-    try:
-        return adapter.validate_python(values)
-    except ValidationError as error:
-        raise UserError(f"{source}: {sentence(error.errors()[0], adapter, values)}") from error

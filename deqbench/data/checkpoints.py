@@ -12,8 +12,8 @@ from typing import Any, get_args
 from torch import nn
 
 from deqbench import provenance, zoo
-from deqbench.config.sources import Checkpoint
 from deqbench.data import autoencoders, stored
+from deqbench.data.sources import Checkpoint
 from deqbench.diffusion.network import Prediction
 from deqbench.diffusion.schedule import Schedule
 from deqbench.errors import UserError, unknown

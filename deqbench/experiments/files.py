@@ -43,7 +43,7 @@ class Files:
         return paths[0]
 
     def of(self, name: str, owner: str) -> Path:
-        """The input of a name that belongs to an owner, such as a data set, by its file's stem. UserError: none does."""
+        """The input of a name that belongs to an owner, such as a data set, by the file's stem. UserError: none."""
         for path in self.all(name):
             if path.stem == owner:
                 return path

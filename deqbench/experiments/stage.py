@@ -53,7 +53,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Step:
-    """A stage of one experiment at one scale, from which a rule is made. Paths are relative to the working directory."""
+    """A stage of one experiment at one scale, from which a rule is made; paths as seen from the repository."""
 
     kind: str  # below deqbench.experiments: deq_ddim.traces
     stage: Stage

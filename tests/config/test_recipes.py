@@ -30,5 +30,3 @@ def test_a_recipe_with_a_wrong_key_or_kind_is_refused_without_the_words_of_the_l
 
 def test_the_recipes_of_the_zoo_are_valid():
     assert {"digits", "tissue", "digits-features", "tissue-features"} <= recipes(ROOT / "zoo.yaml").keys()
-
-

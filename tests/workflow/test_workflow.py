@@ -13,7 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from deqbench import papers, provenance, scale, workflow
+from deqbench import papers, provenance, scale
 from deqbench.trail import trail
 from tests.command_line import run
 from tests.workflow.workspace import REPOSITORY, Workspace, planned

@@ -1,9 +1,10 @@
 """A job a data set, a network and a data set's features."""
 
+from functools import partial
 from typing import Any
 
-from deqbench.config.sources import Checkpoint
 from deqbench.config.strict import Strict
+from deqbench.data.sources import Checkpoint
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Stage
 
@@ -13,7 +14,7 @@ class DatasetJob(Strict):
 
     dataset: str
     source: str
-    options: dict[str, str | int]
+    options: dict[str, Any]
 
 
 class FetchJob(Strict):
@@ -38,7 +39,7 @@ def dataset(scope: Scope, dataset: str) -> DatasetJob:
 
 def checkpoint(scope: Scope, dataset: str) -> FetchJob:
     """The slice behind a data set's network."""
-    return FetchJob(network=dataset, checkpoint=scope.config.datasets[dataset].checkpoint)
+    return FetchJob.model_validate({"network": dataset, "checkpoint": scope.config.datasets[dataset].checkpoint})
 
 
 def network(scope: Scope, network: str) -> FetchJob:
@@ -48,11 +49,12 @@ def network(scope: Scope, network: str) -> FetchJob:
 
 def features(scope: Scope, dataset: str) -> FeaturesJob:
     """The slice behind a data set's features."""
-    return FeaturesJob(dataset=dataset, extractor=scope.config.datasets[dataset].extractor)
+    return FeaturesJob.model_validate({"dataset": dataset, "extractor": scope.config.datasets[dataset].extractor})
 
 
-def _datasets(scope: Scope) -> list[dict[str, Any]]:
-    return [{"dataset": name} for name in scope.config.datasets]
+def _datasets(scope: Scope, part: str = "source") -> list[dict[str, Any]]:
+    """A place a data set that has a checkpoint, an extractor..."""
+    return [{"dataset": name} for name, section in scope.config.datasets.items() if getattr(section, part)]
 
 
 def _images(scope: Scope, dataset: str) -> dict[str, list[str]]:
@@ -71,7 +73,7 @@ STAGES = (
         name="checkpoint",
         job=checkpoint,
         message="checkpoint of {dataset}",
-        places=_datasets,
+        places=partial(_datasets, part="checkpoint"),
         inputs=_images,
         outputs=lambda scope: {"folder": "checkpoints/{dataset}/"},
     ),
@@ -86,7 +88,7 @@ STAGES = (
         name="features",
         job=features,
         message="features of {dataset}",
-        places=_datasets,
+        places=partial(_datasets, part="extractor"),
         inputs=_images,
         outputs=lambda scope: {"features": "statistics/{dataset}.safetensors"},
     ),

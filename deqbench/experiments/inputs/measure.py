@@ -12,10 +12,11 @@ from deqbench.metrics.features import load_extractor
 
 
 def dataset(job: DatasetJob, files: Files, on_step: OnStep) -> dict[str, Any]:
-    """A data set with its fixed splits: train, tuning, test as uint8 (N, C, H, W)."""
+    """A data set with its fixed splits: train, tuning, test, images as uint8 (N, C, H, W)."""
     built = datasets.build(job.source, **job.options)
     datasets.save(built, files.outputs["images"])
-    return {"facts": {"images": {split: len(getattr(built, split)) for split in datasets.SPLITS}}}
+    rows = {split: len(getattr(built, split)) for split in datasets.SPLITS}
+    return {"facts": {"kind": built.kind, "rows": rows}}
 
 
 def checkpoint(job: FetchJob, files: Files, on_step: OnStep) -> dict[str, Any]:

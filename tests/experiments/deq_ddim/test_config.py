@@ -1,7 +1,5 @@
 """The paper's sections fit together, or one sentence says which key of which file does not."""
 
-from typing import Any
-
 import pytest
 
 from deqbench import scale
@@ -36,9 +34,7 @@ def test_an_option_that_the_method_would_refuse_is_refused_before_anything_runs(
 
 
 def test_the_options_of_a_solver_are_those_of_the_one_that_is_named():
-    scale.validate(
-        changed("papers/deq-ddim/methods/deq-ddim-picard/options", {"solver": "picard", "damping": 0.5}), ""
-    )
+    scale.validate(changed("papers/deq-ddim/methods/deq-ddim-picard/options", {"solver": "picard", "damping": 0.5}), "")
     found = sentence_about(changed("papers/deq-ddim/methods/deq-ddim-picard/options", {"solver": "picard", "m": 3}))
     assert "options.m: expected one of damping, max_iter, " in found
 
@@ -101,5 +97,3 @@ def test_one_chain_and_a_list_of_one_show_the_same_latents():
     place = "papers/deq-ddim/figure-2/datasets/digits"
     one, listed = (scale.validate(changed(place, v), "") for v in (SHOWN, [SHOWN]))
     assert one == listed
-
-
