@@ -72,7 +72,8 @@ def fixed_point(
     unrolled: that of damped steps from z0, which take the solver's place and are all kept.
 
     Solves that end short of a tolerance other than 0 warn by NotConverged; result and warning hold the residuals.
-    Without grad mode it is `solve`. ValueError, TypeError: a setting out of range or unknown.
+    Without grad mode it is `solve`; torch.func and vmap cannot pass through. ValueError, TypeError: a setting out of
+    range or unknown.
     """
     _check(derivative, order, adjoint, steps, tau)
     map_ = f if not inputs else lambda z: f(z, *inputs)

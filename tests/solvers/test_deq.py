@@ -57,9 +57,7 @@ def test_only_parameters_are_stored():
 
 
 def test_the_example_of_the_readme_runs():
-    root = Path(deqbench.__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, root / "examples" / "deq_layer.py"], capture_output=True, text=True, cwd=root
-    )
+    example = Path(__file__).parents[2] / "examples" / "deq_layer.py"
+    done = subprocess.run([sys.executable, example], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "second derivative" in done.stdout and not done.stderr

@@ -8,6 +8,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from deqbench import fixed_point
+from deqbench.measure.saved import SavedBytes
 from deqbench.solvers import solvers
 from deqbench.solvers.anderson import Anderson
 from deqbench.solvers.resolvent import NotConverged
@@ -92,6 +93,39 @@ def test_a_scalar_fixed_point_has_the_derivatives_of_its_inverse_function(times)
         exact = slope if k == 0 else slope * torch.autograd.grad(exact.sum(), point, create_graph=True)[0]
         (z,) = torch.autograd.grad(z.sum(), x, create_graph=True)
     torch.testing.assert_close(z, exact, rtol=1e-9, atol=1e-9)
+
+
+def test_score_matching_through_a_convolution_has_the_derivatives_of_unrolled_rounds():
+    """The parameters' gradient of v^T H v, H the Hessian of a log density in x: three differentiations."""
+    torch.manual_seed(0)
+    of_z, of_x = torch.nn.Conv2d(2, 2, 3, padding=1).double(), torch.nn.Conv2d(1, 2, 3, padding=1).double()
+    x, v = random(3, 1, 4, 4, seed=1).requires_grad_(), random(3, 1, 4, 4, seed=2)
+
+    def f(z, x):
+        return torch.nn.functional.softplus(0.5 * of_z(z) + of_x(x))
+
+    def curvature(z):
+        (score,) = torch.autograd.grad(-(z**2).sum() - (x**2).sum(), x, create_graph=True)
+        (pushed,) = torch.autograd.grad((score * v).sum(), x, create_graph=True)
+        return (pushed * v).sum() + (score * v).sum() ** 2 / 2
+
+    z0 = torch.zeros(3, 2, 4, 4).double()
+    z = fixed_point(f, z0, x, order=3, adjoint="gmres", **TIGHT).z
+    grads, exact = (
+        torch.autograd.grad(curvature(state), [of_z.weight, of_x.weight]) for state in (z, unrolled(f, z0, x))
+    )
+    assert max(map(apart, grads, exact)) < 1e-9
+
+
+def test_what_the_graph_keeps_does_not_grow_with_the_rounds():
+    cell, (z0, x) = Cell(), batch()
+    kept = []
+    for rounds in (3, 30):
+        with SavedBytes([x, *cell.parameters()]) as saved:
+            found = fixed_point(cell, z0, x, tol=0.0, max_iter=rounds)
+        kept.append(saved.live)
+        assert found.rounds.max() == rounds
+    assert kept[0] == kept[1] < 10 * z0.nbytes
 
 
 @pytest.mark.parametrize("order", [1, 2])
