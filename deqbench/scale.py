@@ -72,15 +72,12 @@ class PapersBase(Strict):
         return getattr(self, paper.replace("-", "_"), None)
 
 
-Papers: Any = create_model(
-    "Papers",
-    __base__=PapersBase,
-    **{
-        paper.replace("-", "_"): (_paper_section(paper) | None, Field(None, alias=paper))
-        for paper in papers.PAPERS
-        if papers.experiments(paper)
-    },
-)
+_PAPERS: dict[str, Any] = {
+    paper.replace("-", "_"): (_paper_section(paper) | None, Field(None, alias=paper))
+    for paper in papers.PAPERS
+    if papers.experiments(paper)
+}
+Papers: Any = create_model("Papers", __base__=PapersBase, **_PAPERS)
 
 
 class Limits(Strict):

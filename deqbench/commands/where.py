@@ -7,7 +7,7 @@ import typer
 
 import deqbench
 from deqbench import papers, scale
-from deqbench.trail import RULES, trail
+from deqbench.report.trail import RULES, trails
 
 ROOT = Path(deqbench.__file__).parents[1]
 DEMO = Path("config/demo.yaml")
@@ -20,11 +20,11 @@ def command(
     """Prints config key, rules, commands, source, records and printed values of an exhibit or study."""
     asked = papers.exhibit(exhibit)
     path = config_file if config_file.exists() or config_file.is_absolute() else ROOT / config_file
-    behind = trail(asked, scale.load(path), Path.cwd() if path == config_file else ROOT)
+    behind = trails(scale.load(path), Path.cwd() if path == config_file else ROOT)(asked)
     print(f"{exhibit}: {asked.number}, {asked.title}")
-    printed = f"deqbench/papers/{asked.paper}/{asked.printed}" if asked.printed else "no values"
-    if behind is None:
-        print(f"  not measured by {config_file}\n  printed   {printed}")
+    if behind is None or not behind.rules:
+        print(f"  not measured by {config_file}")
+        print(f"  printed   {f'deqbench/papers/{asked.paper}/{asked.printed}' if asked.printed else 'no values'}")
         return
     print(f"  config    {config_file}: {behind.config_key}")
     rules = [f"{RULES}: {rule}" for rule in behind.rules]
@@ -33,4 +33,4 @@ def command(
             print(f"  {kind:<9} {line}")
     for line in behind.records or ("none yet: run the workflow first",):
         print(f"  record    {line}")
-    print(f"  printed   {printed}")
+    print(f"  printed   {behind.printed or 'no values'}")

@@ -115,16 +115,14 @@ def page(tmp_path, drawn):
     shutil.copytree(drawn, results / "figures/deq-ddim/comparison")
     picked = {"dataset": "digits", "T": 50, "method": "secant-tuned", "tried": 6, "rounds": 7.5, "x0_error": 2e-4}
     write_json(results / "deq-ddim/comparison/digits/50.chosen.json", [{**picked, "options": {"nodes": 16}}])
-    behind = replace(synthetic.find_trail(papers.exhibit("deq-ddim/table-1"), None), records=())
+    behind = replace(synthetic.find_trail(papers.exhibit("deq-ddim/table-1")), records=())
 
     def build(T: int, about: dict | None = FOUND) -> Page:
         write_frame(tmp_path / "results/reference/medium/deq-ddim/comparison.csv", cells(STUDY, records(T), DEMO))
         if about:
             write_json(tmp_path / "results/reference/medium/provenance.json", about)
         find = {"comparison": behind}
-        site.build(
-            synthetic.config(), "config/tiny.yaml", tmp_path, find_trail=lambda exhibit, config: find.get(exhibit.id)
-        )
+        site.build(synthetic.config(), "config/tiny.yaml", tmp_path, find_trail=lambda exhibit: find.get(exhibit.id))
         found = Page((tmp_path / "reports/tiny/performance.html").read_text())
         found.out = tmp_path / "reports/tiny"
         return found

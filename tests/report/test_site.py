@@ -143,7 +143,7 @@ def test_a_site_without_any_results_lists_everything_as_not_measured(run, tmp_pa
     for name in ("deqbench", "reports/templates", "reports/static"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).symlink_to(run.root / name)
-    index = site.build(config(), "config/tiny.yaml", tmp_path, find_trail=lambda exhibit, config: None)
+    index = site.build(config(), "config/tiny.yaml", tmp_path, find_trail=lambda exhibit: None)
     text = index.read_text()
     assert "0 of 29 measured" in text
     assert "none yet" in text

@@ -12,9 +12,9 @@ import time
 import pandas as pd
 import psutil
 import pytest
+from deqbench.trail import trail
 
 from deqbench import papers, provenance, scale
-from deqbench.trail import trail
 from tests.command_line import run
 from tests.workflow.workspace import REPOSITORY, Workspace, planned
 
