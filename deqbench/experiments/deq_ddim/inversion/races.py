@@ -110,17 +110,17 @@ def race(
         curves.append(curve.assign(**about))
         finish = {name: ends[ends["method"] == name].set_index("image")["value"] for name in _baselines(job)}
         for (method, image), line in curve.groupby(["method", "image"], sort=False):
-            reached = _reached(line, finish[job.baseline].get(image), "time_to_s", "reached_baseline")
+            told = _reached(line, finish[job.baseline].get(image), "time_to_s", "reached_baseline")
             if job.baseline_encoded and method in job.encoded:
-                reached += _reached(
+                told += _reached(
                     line, finish[job.baseline_encoded].get(image), "time_to_encoded_s", "reached_encoded"
                 )
             if budgets:
                 seconds = min(budgets.values())
                 within = line.loc[line["seconds"] <= seconds, "value"].min()
-                reached += [("equal_seconds_loss", within, ""), ("equal_seconds", seconds, "s")]
+                told += [("equal_seconds_loss", within, ""), ("equal_seconds", seconds, "s")]
             head = {"method": method, **about, "image": image}
-            rows += [{**head, "metric": metric, "value": value, "unit": unit} for metric, value, unit in reached]
+            rows += [{**head, "metric": metric, "value": value, "unit": unit} for metric, value, unit in told]
     columns = ["method", *keys, "image", "metric", "value", "unit"]
     drawn = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=[*columns, "seconds"])
     return pd.DataFrame(rows, columns=columns), drawn
