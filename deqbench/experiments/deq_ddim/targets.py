@@ -25,7 +25,7 @@ class Targets:
     images: Tensor  # (B, *dims)
 
     def select(self, places: range) -> "Targets":
-        """Those at some places alone."""
+        """The same of the images at some places alone."""
         at = torch.tensor(places)
         return replace(self, chain=self.chain.select(at), images=self.images[at])
 

@@ -85,7 +85,7 @@ def exact(problem: Problem, T: int, images: Sequence[int]) -> Tensor:
 
 @torch.inference_mode()
 def watched(chain: DDIMChain, eps: NoisePredictor, sampler: str, options: Options, watch: Watch) -> Sampled | None:
-    """What a method makes of the chains; None where the watch cut the run.
+    """The images that a method makes of the chains; None where the watch cut the run.
 
     AssertionError: it counts or tells other evaluations than the network saw.
     """

@@ -97,7 +97,7 @@ def _made(network: Network, job: TimeJob, eps: EpsModel, name: str, T: int, imag
 
 
 def _profile(network: Network, job: TimeJob, eps: EpsModel, name: str, T: int, images: int) -> Profile:
-    """What the method does on calibration images; the first run of all warms up and does not count its own time."""
+    """The method's calls on calibration images; the first run of all warms up and does not count its own time."""
     runs, own = [], []
     for run in range(job.costs.calibration):
         first = CALIBRATION + run * images

@@ -75,13 +75,13 @@ def _compared(chain: DDIMChain, double: NoisePredictor, target: Tensor, variants
         if pulled.residual is not None:
             counts["adjoint_residual"] = pulled.residual
         yield from _rows(name, {**_beside(pulled.gradient, exact), **counts})
-    for name, found in misprints(wide, wide_target).items():
-        yield from _rows(name, _beside(found, exact))
+    for name, printed in misprints(wide, wide_target).items():
+        yield from _rows(name, _beside(printed, exact))
 
 
-def _beside(found: Tensor, exact: Tensor) -> dict[str, Tensor]:
+def _beside(taken: Tensor, exact: Tensor) -> dict[str, Tensor]:
     """Cosine, ratio of lengths and relative error of each image's gradient: (B,)."""
-    a, b = found.double().flatten(1), exact.flatten(1)
+    a, b = taken.double().flatten(1), exact.flatten(1)
     length = b.norm(dim=1)
     return {
         "cosine": torch.nn.functional.cosine_similarity(a, b),

@@ -15,7 +15,7 @@ Rates = Annotated[list[Rate], One, Field(min_length=1)]
 
 
 class Limit(Strict):
-    """What one method does otherwise than the others."""
+    """One method's own rates and updates, in the place of the others'."""
 
     rates: Rates | None = Field(None, description="learning rates tried")
     epochs: Steps | None = Field(None, description="updates; one number, or one an eta")
@@ -93,7 +93,7 @@ def check(scope: Scope) -> None:
 def _names(
     section: Inversion, inverters: Container[str], datasets: Container[str]
 ) -> Iterator[tuple[str, str, Container[str]]]:
-    """Key, name found and names known of everything that a section refers to."""
+    """Key, name told and names known of everything that a section refers to."""
     yield from (("inverters", method, inverters) for method in section.inverters)
     for dataset, chains in section.datasets.items():
         yield "datasets", dataset, datasets

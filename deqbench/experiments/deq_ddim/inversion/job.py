@@ -109,7 +109,7 @@ def _timed(section: Inversion) -> list[str]:
 
 
 def _clocked(chains: Chains, names: list[str]) -> Chains:
-    """What the clock asks for, and nothing else."""
+    """The part that the clock asks for."""
     return Chains(
         images=chains.images,
         epochs=[1],

@@ -94,9 +94,9 @@ def _turn(sought: Targets, job: TimeJob, chains: Chains, image: int) -> Iterator
 def race(
     records: pd.DataFrame, traces: pd.DataFrame, times: pd.DataFrame, steps: pd.DataFrame, job: RaceJob
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What each method has reached by when, and the loss by second; an image not timed is left out.
+    """Seconds until each method is as low as the baseline, and the loss by second; an image not timed is left out.
 
-    records, traces: of `inversion.run`, at the chosen rate; times, steps: of `times`. A descent reaches what it does
+    records, traces: of `measure.run`, at the chosen rate; times, steps: of `times`. A descent reaches what it does
     after an update at that many times the mean seconds of one; another method what its run has reached after a step
     when its image, alone, has done that step.
     """
@@ -110,15 +110,17 @@ def race(
         curves.append(curve.assign(**about))
         finish = {name: ends[ends["method"] == name].set_index("image")["value"] for name in _baselines(job)}
         for (method, image), line in curve.groupby(["method", "image"], sort=False):
-            found = _reached(line, finish[job.baseline].get(image), "time_to_s", "reached_baseline")
+            told = _reached(line, finish[job.baseline].get(image), "time_to_s", "reached_baseline")
             if job.baseline_encoded and method in job.encoded:
-                found += _reached(line, finish[job.baseline_encoded].get(image), "time_to_encoded_s", "reached_encoded")
+                told += _reached(
+                    line, finish[job.baseline_encoded].get(image), "time_to_encoded_s", "reached_encoded"
+                )
             if budgets:
                 seconds = min(budgets.values())
                 within = line.loc[line["seconds"] <= seconds, "value"].min()
-                found += [("equal_seconds_loss", within, ""), ("equal_seconds", seconds, "s")]
+                told += [("equal_seconds_loss", within, ""), ("equal_seconds", seconds, "s")]
             head = {"method": method, **about, "image": image}
-            rows += [{**head, "metric": metric, "value": value, "unit": unit} for metric, value, unit in found]
+            rows += [{**head, "metric": metric, "value": value, "unit": unit} for metric, value, unit in told]
     columns = ["method", *keys, "image", "metric", "value", "unit"]
     drawn = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=[*columns, "seconds"])
     return pd.DataFrame(rows, columns=columns), drawn
@@ -160,11 +162,11 @@ def _solved(least: pd.DataFrame, losses: pd.DataFrame, steps: pd.DataFrame) -> p
     """The losses of methods without updates after the steps timed; after the last one, if not traced, the smallest."""
     keys = ["method", "image"]
     timed = steps.rename(columns={"step": "epoch", "value": "seconds"})[[*keys, "epoch", "seconds"]]
-    found = timed.merge(losses[[*keys, "epoch", "value"]], on=[*keys, "epoch"], how="left")
-    last = found["epoch"] == found.groupby(keys)["epoch"].transform("max")
-    end = found[keys].merge(least[[*keys, "value"]], on=keys, how="left")["value"]
-    found["value"] = found["value"].where(~(last & found["value"].isna()), end)
-    return found.dropna(subset=["value"]).assign(metric="loss", unit="")
+    joined = timed.merge(losses[[*keys, "epoch", "value"]], on=[*keys, "epoch"], how="left")
+    last = joined["epoch"] == joined.groupby(keys)["epoch"].transform("max")
+    end = joined[keys].merge(least[[*keys, "value"]], on=keys, how="left")["value"]
+    joined["value"] = joined["value"].where(~(last & joined["value"].isna()), end)
+    return joined.dropna(subset=["value"]).assign(metric="loss", unit="")
 
 
 def _reached(line: pd.DataFrame, level: float | None, time: str, reached: str) -> list[tuple[str, float, str]]:

@@ -9,7 +9,7 @@ from deqbench.experiments.stage import Section
 
 
 class Scored(Strict):
-    """Which chains are sampled for the scores of one data set."""
+    """Chains that are sampled for the scores of one data set."""
 
     T: Steps = Field(description="steps of the chain")
     images: int = Field(ge=40, description="images per method and T; intervals are jackknifed over 20 blocks of them")
@@ -18,7 +18,7 @@ class Scored(Strict):
 
 
 class Times(Strict):
-    """Which chains are timed for one data set, one image at a time."""
+    """Chains that are timed for one data set, one image at a time."""
 
     T: Steps
     repeats: int = Field(ge=2, description="timed runs per method and T, interleaved, after a warm-up")

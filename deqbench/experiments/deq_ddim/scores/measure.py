@@ -26,7 +26,7 @@ TIMED = {"time_s": "s", "timed_rounds": "rounds", "timed_nfe": "evaluations", "t
 
 
 def _key(name: str, method: Method, T: int) -> str:
-    """What the tensors of one method's images at one T begin with."""
+    """The start of the names of one method's tensors at one T."""
     return f"{name}/eta{method.eta:g}/T{T}/"
 
 
