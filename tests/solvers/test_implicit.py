@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from deqbench import fixed_point
+from deqbench import NotConverged, fixed_point
 from deqbench.measure.saved import SavedBytes
 from deqbench.solvers import solvers
 from deqbench.solvers.anderson import Anderson
-from deqbench.solvers.resolvent import NotConverged
 from tests.problems import random
 from tests.solvers.layers import B, Cell, D, N, apart, batch, score_loss, unrolled
 
