@@ -21,6 +21,7 @@ except UserError as error:
 shell.prefix(f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 LIMITS = CONFIG.limits
+OUTSIDE = provenance.outside(CONFIG.model_dump())
 RESULTS = f"results/{CONFIG.scale}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
@@ -40,7 +41,7 @@ wildcard_constraints:
 
 def code(command):
     """Digest of the modules behind a command, so that its results go stale when they change."""
-    return provenance.code_digest(f"deqbench.commands.{command}")
+    return provenance.code_digest(f"deqbench.commands.{command}", outside=OUTSIDE)
 
 
 def settings(make, *args):

@@ -1,6 +1,6 @@
 """The config as types. Read once at the edge; unknown keys are refused; errors name file, key and what was expected."""
 
-from deqbench.config.methods import modules, presets
+from deqbench.config.named import presets
 from deqbench.config.reading import load, parse_job, parse_recipe, recipes, validate
 from deqbench.config.recipes import (
     AnyRecipe,
@@ -36,7 +36,6 @@ __all__ = [
     "Times",
     "Trace",
     "load",
-    "modules",
     "parse_job",
     "parse_recipe",
     "presets",

@@ -21,7 +21,7 @@ Count = Annotated[int, Field(ge=1)]
 class Inverter(Strict):
     """A way to find x_T, its settings and where it starts."""
 
-    inverter: Name = Field(description="a module of deqbench.diffusion.inverters")
+    inverter: str = Field(description="a module of deqbench.diffusion.inverters, or package.module:function")
     preset: Name | None = Field(None, description="named settings of the paper: inversion-paper, inversion-released")
     start: Literal["noise", "encoding"] = Field("noise", description="x_T ~ N(0, I), or the target's DDIM encoding")
     options: dict[str, Any] = Field({}, description="settings of the inverter, over those of the preset")

@@ -16,7 +16,7 @@ SAMPLED = ("figure-12", "figure-13")
 class Method(Strict):
     """A sampler and its settings, and the chain that it walks or solves."""
 
-    sampler: Name = Field(description="a module of deqbench.diffusion.samplers")
+    sampler: str = Field(description="a module of deqbench.diffusion.samplers, or package.module:function")
     preset: Name | None = Field(None, description="named settings of the paper: paper, released")
     eta: Eta = Field(0.0, description="0 is DDIM, 1 is DDPM")
     variance: Literal["posterior", "large"] = Field("posterior", description="the noise's variance at eta 1")

@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from deqbench.config import methods
+from deqbench import index
 from deqbench.config.comparison import MIXTURES, Comparison
 from deqbench.config.decoder import DecoderInversion, Model
 from deqbench.config.inversion import INVERTED, Inversion, Inverter, check
-from deqbench.config.named import one_of, options_fit
+from deqbench.config.named import able, one_of, options_fit, presets
 from deqbench.config.sampling import (
     LATENT,
     SAMPLED,
@@ -178,6 +178,8 @@ class Config(Strict):
         for name, method in paper.methods.items():
             key = f"papers.deq-ddim.methods.{name}"
             options_fit(key, "diffusion/samplers", method.sampler, method.preset, method.options)
+            if method.eta:
+                able(f"{key}.eta", "diffusion/samplers", method.sampler, "eta > 0")
         return self
 
     @model_validator(mode="after")
@@ -223,11 +225,11 @@ class Config(Strict):
                 raise ValueError(f"@{key}.methods.{name}@expected a method of eta 0; found another")
         for problem in compared.problems:
             one_of(f"{key}.problems", problem, (*self.datasets, *MIXTURES))
-        presets = methods.presets("deq-ddim")
+        known = presets("deq-ddim")
         for place, name, options in compared.options():
             method = paper.methods[name]
-            whole = {**presets.get(method.preset or "", {}), **method.options, **options}
-            if wrong := methods.wrong_option("diffusion/samplers", method.sampler, whole):
+            whole = {**known.get(method.preset or "", {}), **method.options, **options}
+            if wrong := index.wrong("diffusion/samplers", method.sampler, whole):
                 option, words = wrong.split(": ", 1)
                 raise ValueError(f"@papers.deq-ddim.{place}.{option}@{words}")
         return self

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from deqbench.config import methods
+from deqbench import index
 from deqbench.config.strict import Name, Steps, Strict
+from deqbench.errors import UserError
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -44,7 +45,7 @@ class Workers(Strict):
 class Variant(Strict):
     """A gradient of the inversion loss and its settings."""
 
-    gradient: Name = Field(description="a module of deqbench.diffusion.gradients")
+    gradient: str = Field(description="a module of deqbench.diffusion.gradients, or package.module:function")
     options: dict[str, Any] = Field({}, description="settings of the gradient")
     double: bool = Field(False, description="taken in float64")
 
@@ -83,11 +84,12 @@ WEIGHED = {  # few rounds and products: how many there are does not change what 
 
 
 def _fitting(variants: dict[str, Variant]) -> dict[str, Variant]:
-    known = methods.modules("diffusion/gradients")
     for name, variant in variants.items():
-        if variant.gradient not in known:
-            raise ValueError(f"{name}: expected a gradient of {', '.join(known)}; found '{variant.gradient}'")
-        if wrong := methods.wrong_option("diffusion/gradients", variant.gradient, variant.options):
+        try:
+            wrong = index.wrong("diffusion/gradients", variant.gradient, variant.options)
+        except UserError as error:
+            wrong = str(error)
+        if wrong:
             raise ValueError(f"{name}: {wrong}")
     return variants
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from deqbench import jobs
 from deqbench.config.decoder import DecoderInverter
 from deqbench.decoder_inversion.codec import Codec, decibel
-from deqbench.decoder_inversion.inverters import REGISTRY
 from deqbench.decoder_inversion.inverting import Inverted, Plateau, run
 from deqbench.decoder_inversion.targets import Targets
 from deqbench.metrics.intervals import t_interval
@@ -44,9 +43,7 @@ class Method:
     @property
     def scheduled(self) -> bool:
         """Whether a run depends on how many iterations it is given, so that each budget is a run of its own."""
-        options = jobs.decoder.method_options(self.inverter)
-        by_budget = REGISTRY.about(self.inverter.inverter, "BY_BUDGET", False)
-        return bool(by_budget) or options.get("schedule", "fixed") != "fixed"
+        return jobs.decoder.method_options(self.inverter).get("schedule", "fixed") != "fixed"
 
     @property
     def rates(self) -> list[float | None]:

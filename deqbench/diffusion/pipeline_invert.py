@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from deqbench.diffusion.gradients import loss
 from deqbench.diffusion.inverted import Inverted, Step, encode, reconstruct
-from deqbench.diffusion.inverters import REGISTRY, invert
+from deqbench.diffusion.inverters import FAMILY, invert
 from deqbench.diffusion.network import NoisePredictor
 from deqbench.errors import UserError, unknown
 
@@ -106,7 +105,7 @@ def invert_images(
 
 def _options(name: str, gradient: str | None, threshold: float | None, options: dict[str, Any]) -> dict[str, Any]:
     """The inverter's own settings. UserError: unknown inverter, or a threshold that it does not know."""
-    known = inspect.signature(REGISTRY.named(name)).parameters
+    known = FAMILY.method(name).card.options
     given: dict[str, Any] = {} if gradient is None else {"gradient": gradient}
     if threshold is not None:
         limit = None if "solver" in known else next((limit for limit in LIMITS if limit in known), None)
@@ -170,8 +169,8 @@ def _run(
     """What the inverter finds. Where it is ended: each image's latents of the least loss told, the last ones told by
     methods that tell no loss; their nfe is the batch's average, and their vjps, which nobody told, are 0.
     """
-    known = inspect.signature(REGISTRY.named(name)).parameters
-    length = next((options.get(key, known[key].default) for key in LENGTHS if key in known), chain.steps)
+    known = FAMILY.method(name).card.options
+    length = next((options.get(key, known[key]["default"]) for key in LENGTHS if key in known), chain.steps)
     started, last, word = time.monotonic(), Step(0, chain.x_T), ""
     best, least = chain.x_T.clone(), chain.x_T.new_full((len(target),), float("inf"), dtype=torch.float64)
     predictor: Any = chain.eps_model

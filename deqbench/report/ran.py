@@ -69,7 +69,10 @@ def _stale(facts: dict[str, Any]) -> bool:
     words = str(facts.get("command", "")).split()
     if not facts:
         return False  # nothing is known; the page says that instead
-    return len(words) < 2 or facts.get("code_digest") != provenance.code_digest(f"deqbench.commands.{words[1]}")
+    if len(words) < 2:
+        return True
+    outside = provenance.outside(facts.get("settings"))
+    return facts.get("code_digest") != provenance.code_digest(f"deqbench.commands.{words[1]}", outside=outside)
 
 
 def tasks(found: Iterable[Job]) -> tuple[Task, ...]:

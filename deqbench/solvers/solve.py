@@ -1,17 +1,17 @@
-"""The loop, the stop test, the counts and the traces of every fixed-point solver, and the registry of methods."""
+"""The loop, the stop test, the counts and the traces of every fixed-point solver, and the family of methods."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from inspect import signature
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deqbench.errors import did_you_mean
+from deqbench.errors import UserError, did_you_mean
+from deqbench.registry import Family
 
 Stop = Literal["converged", "max_iter", "diverged"]
 TINY = np.finfo(np.float64).tiny
@@ -43,24 +43,8 @@ class Method(Protocol):
         ...
 
 
-_METHODS: dict[str, Callable[..., Method]] = {}
-
-
-def register(name: str) -> Callable[[type], type]:
-    """A class decorator that makes a method known by name. ValueError: the name is taken."""
-
-    def add(method: type) -> type:
-        if name in _METHODS:
-            raise ValueError(f"solver {name!r} is registered already, by {_METHODS[name]!r}")
-        _METHODS[name] = method
-        return method
-
-    return add
-
-
-def solvers() -> tuple[str, ...]:
-    """The names of all registered methods, sorted."""
-    return tuple(sorted(_METHODS))
+FAMILY = Family("solver", "SOLVER", "solvers")
+solvers = FAMILY.names
 
 
 @dataclass(frozen=True)
@@ -108,7 +92,7 @@ def solve(
     and fz, (b, *dims), indices, (b,) int64, the samples of the original batch still active, and their absolute and
     relative residuals, (b,) float64. They are lent: copy what you keep, change nothing.
 
-    Raises ValueError for values out of range or an unknown solver, TypeError for an unknown option.
+    ValueError: a value out of range, an unknown solver or option.
     """
     _check(z0, tol, max_iter, stop)
     history = _method(solver, options).start(z0)
@@ -192,16 +176,10 @@ def _method(solver: str | Method, options: dict[str, Any]) -> Method:
         if options:
             raise TypeError(f"options {', '.join(options)}: give them to the solver's own constructor")
         return solver
-    if solver not in _METHODS:
-        raise ValueError(
-            f"solver: expected one of {', '.join(solvers())}; found {solver!r}{did_you_mean(solver, solvers())}"
-        )
-    known = list(signature(_METHODS[solver]).parameters)
-    for name in options:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise TypeError(f"solver {solver!r}: unknown option {name!r}{hint}; known: {', '.join(known) or 'none'}")
-    return _METHODS[solver](**options)
+    try:
+        return FAMILY.call(solver, options)
+    except UserError as error:
+        raise ValueError(str(error)) from error
 
 
 class _Evaluator:

@@ -14,11 +14,11 @@ from typing import Any
 from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.registry import Registry
+from deqbench.registry import Family
 
-REGISTRY = Registry("inverter", "invert", "decoder_inversion/inverters")
+FAMILY = Family("inverter", "invert", "decoder_inversion/inverters", given=("iterations", "on_step"))
 
-inverters = REGISTRY.names
+inverters = FAMILY.names
 
 
 @dataclass(frozen=True)
@@ -48,4 +48,4 @@ def invert(
 
     UserError: unknown inverter, or an option it does not know or take.
     """
-    return REGISTRY.call(name, options, codec, x, z, iterations=iterations, on_step=on_step)
+    return FAMILY.call(name, options, codec, x, z, iterations=iterations, on_step=on_step)

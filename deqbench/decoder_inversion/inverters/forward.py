@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from deqbench.bounds import Positive
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import OnStep
 from deqbench.decoder_inversion.residual import descend
@@ -14,7 +15,7 @@ def invert(
     *,
     iterations: int,
     on_step: OnStep | None = None,
-    rho: float = 1.0,
+    rho: Positive = 1.0,
 ) -> Tensor:
     """The z after `iterations` steps. rho converges below twice the constant of cocoercivity (theorem 1)."""
     if not rho > 0:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, Positive
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import OnStep, Step
 from deqbench.decoder_inversion.residual import told
-from deqbench.decoder_inversion.schedules import rates
+from deqbench.decoder_inversion.schedules import Schedule, rates
 
 OPTIMIZERS = ("adam", "lbfgs")
 
@@ -21,14 +23,14 @@ def invert(
     *,
     iterations: int,
     on_step: OnStep | None = None,
-    optimizer: str = "adam",
-    lr: float = 0.1,
-    schedule: str = "fixed",
-    hold_after: int | None = None,
-    m: int = 10,
+    optimizer: Literal["adam", "lbfgs"] = "adam",
+    lr: Positive = 0.1,
+    schedule: Schedule = "fixed",
+    hold_after: Count | None = None,
+    m: Count = 10,
     checkpointing: bool = False,
-    tiling: int | None = None,
-    loss_scale: float = 1.0,
+    tiling: Count | None = None,
+    loss_scale: Positive = 1.0,
 ) -> Tensor:
     """The z after `iterations` steps down the summed squared error.
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Decay, Positive
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import OnStep, Step
 from deqbench.decoder_inversion.residual import lengths, told
@@ -16,8 +17,8 @@ def invert(
     *,
     iterations: int,
     on_step: OnStep | None = None,
-    alpha: float = 0.9,
-    step: float = 0.001,
+    alpha: Decay = 0.9,
+    step: Positive = 0.001,
 ) -> Tensor:
     """The z after `iterations` of y = z + alpha (z - z_before), z <- y - step (E(D(y)) - E(x)).
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Positive
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import OnStep, Step
 from deqbench.decoder_inversion.residual import told
@@ -48,9 +49,9 @@ def invert(
     *,
     iterations: int,
     on_step: OnStep | None = None,
-    m: int = 8,
-    rho: float = 1.0,
-    ridge: float = 0.001,
+    m: Count = 8,
+    rho: Positive = 1.0,
+    ridge: NonNegative = 0.001,
     cut: bool = True,
 ) -> Tensor:
     """The z after `iterations`, each one D and one E; an image whose last known step raised its error is at its best.

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.inverted import Inverted, OnStep
-from deqbench.registry import Registry
+from deqbench.registry import Family
 
-REGISTRY = Registry("inverter", "invert", "diffusion/inverters")
+HANDS = {"gradient": "diffusion/gradients", "solver": "solvers"}
+FAMILY = Family("inverter", "invert", "diffusion/inverters", given=("on_step",), hands=HANDS)
 
-inverters = REGISTRY.names
+inverters = FAMILY.names
 
 
 @torch.no_grad()
@@ -28,4 +29,4 @@ def invert(
 
     UserError: unknown inverter, or an option it does not know or take.
     """
-    return REGISTRY.call(name, options, chain, target, on_step=on_step)
+    return FAMILY.call(name, options, chain, target, on_step=on_step)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.inverted import Inverted, OnStep, Step, finite
 from deqbench.solvers import solve
@@ -34,8 +35,8 @@ def invert(
     target: Tensor,
     *,
     solver: str = "anderson",
-    tol: float = 1e-4,
-    max_iter: int = 20,
+    tol: NonNegative = 1e-4,
+    max_iter: Count = 20,
     on_step: OnStep | None = None,
     **solver_options: Any,
 ) -> Inverted:

@@ -1,11 +1,13 @@
 """Gradient descent on x_T by Adam, with any gradient of the chain. Source: DEQ-DDIM, algorithms 1 to 4."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Positive
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import gradient as pull
 from deqbench.diffusion.inverted import Inverted, OnStep, Step, finite
@@ -16,9 +18,9 @@ def invert(
     target: Tensor,
     *,
     gradient: str = "backprop",
-    lr: float | Tensor = 0.01,
-    epochs: int = 400,
-    threshold: float = 0.0,
+    lr: Positive | Annotated[Tensor, Interval(gt=0)] = 0.01,
+    epochs: Count = 400,
+    threshold: NonNegative = 0.0,
     warm_start: bool = False,
     on_step: OnStep | None = None,
     **gradient_options: Any,

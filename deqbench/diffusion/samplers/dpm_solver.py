@@ -3,19 +3,27 @@
 Source: Lu et al., "DPM-Solver++" (2022), algorithm 2; diffusers' DPMSolverMultistepScheduler at its own settings.
 """
 
+from typing import Literal
+
 import torch
 from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
+from deqbench.bounds import Count
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import OnRound, Round, Sampled
-from deqbench.diffusion.samplers.fewer_steps import Spacing, thinned
+from deqbench.diffusion.samplers.fewer_steps import OTHER_STEPS, Spacing, thinned
 
-EXACT = False
+CANNOT = OTHER_STEPS
 
 
 def sample(
-    chain: DDIMChain, *, steps: int = 20, order: int = 2, spacing: Spacing = "uniform", on_round: OnRound | None = None
+    chain: DDIMChain,
+    *,
+    steps: Count = 20,
+    order: Literal[2, 3] = 2,
+    spacing: Spacing = "uniform",
+    on_round: OnRound | None = None,
 ) -> Sampled:
     """`steps` rounds of one evaluation. The scheduler computes in float32 whatever the chain's dtype.
 

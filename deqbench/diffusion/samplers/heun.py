@@ -7,15 +7,16 @@ Euler's. Source: DDIM, eq. 14; Karras et al., "Elucidating the design space" (20
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import OnRound, Round, Sampled
-from deqbench.diffusion.samplers.fewer_steps import Spacing, thinned
+from deqbench.diffusion.samplers.fewer_steps import OTHER_STEPS, Spacing, thinned
 
-EXACT = False
+CANNOT = OTHER_STEPS
 
 
 def sample(
-    chain: DDIMChain, *, steps: int = 10, spacing: Spacing = "uniform", on_round: OnRound | None = None
+    chain: DDIMChain, *, steps: Count = 10, spacing: Spacing = "uniform", on_round: OnRound | None = None
 ) -> Sampled:
     """2 * steps - 1 rounds of one evaluation: the last step, which ends where no network is, is Euler's.
 

@@ -8,6 +8,7 @@ rounds and no fast sampler.
 import torch
 from torch import Tensor
 
+from deqbench.bounds import NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import OnRound, Round, Sampled
 from deqbench.diffusion.samplers.secant import slopes
@@ -16,7 +17,7 @@ from deqbench.solvers.secant import Slopes
 
 
 def sample(
-    chain: DDIMChain, *, tol: float = 1e-3, data_variance: float = 0.2, on_round: OnRound | None = None
+    chain: DDIMChain, *, tol: NonNegative = 1e-3, data_variance: NonNegative = 0.2, on_round: OnRound | None = None
 ) -> Sampled:
     """The chain until every state moved by at most `tol` of its length; 0 runs to the sequential result.
 

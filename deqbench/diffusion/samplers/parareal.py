@@ -8,12 +8,13 @@ import math
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import OnRound, Round, Sampled
 
 
 def sample(
-    chain: DDIMChain, *, blocks: int | None = None, tol: float = 1e-3, on_round: OnRound | None = None
+    chain: DDIMChain, *, blocks: Count | None = None, tol: NonNegative = 1e-3, on_round: OnRound | None = None
 ) -> Sampled:
     """The chain until a sweep moves x_0 by at most `tol` of its length (the paper: by a mean distance of pixels).
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 import torch
 
+from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import OnRound, Sampled, sampled, telling
 from deqbench.solvers.triangular import sweep
@@ -12,9 +13,9 @@ from deqbench.solvers.triangular import sweep
 def sample(
     chain: DDIMChain,
     *,
-    window: float = 0.05,
-    min_window: int = 20,
-    tol: float = 1e-4,
+    window: Share = 0.05,
+    min_window: Count = 20,
+    tol: NonNegative = 1e-4,
     split: Literal["eps", "drift"] = "drift",
     on_round: OnRound | None = None,
 ) -> Sampled:
