@@ -14,9 +14,10 @@ dots for slashes: `deqbench.diffusion.samplers`.
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from numbers import Number
@@ -86,7 +87,15 @@ class Family:
                 method.refuse(ability)
         plain = {key: value.item() if _numpy(value) else value for key, value in options.items()}
         try:
-            return method.function(*args, **given, **plain)
+            made = method.function(*args, **given, **plain)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{self.kind} {name}: {error}") from error
+        return self._named_errors(name, made) if inspect.isgenerator(made) else made
+
+    def _named_errors(self, name: str, rounds: Iterator[Any]) -> Iterator[Any]:
+        """The rounds; what a generator refuses comes to light with the first of them only."""
+        try:
+            yield from rounds
         except (TypeError, ValueError) as error:
             raise UserError(f"{self.kind} {name}: {error}") from error
 

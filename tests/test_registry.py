@@ -1,6 +1,5 @@
 """The contract of every family's methods, whose options one table checks for Python, jobs and configs alike."""
 
-import inspect
 import math
 from dataclasses import replace
 
@@ -68,9 +67,7 @@ def test_a_number_out_of_range_gets_the_same_sentence_in_python_and_in_a_config(
 
 @EVERY
 def test_what_is_given_is_no_option(family, name):
-    parameters = inspect.signature(family.method(name).function).parameters
     assert not set(family.given) & set(family.method(name).card.options)
-    assert family.folder == "solvers" or set(family.given) & set(parameters)
 
 
 @EVERY
@@ -121,6 +118,22 @@ def test_a_method_of_another_package_is_known_by_its_entry_point(monkeypatch):
 def test_a_method_whose_package_is_not_there_says_what_to_install():
     with pytest.raises(UserError, match=r"the package no_such_package \(pip install no_such_package\), since its"):
         FAMILY.call(THIS, {})
+
+
+def counting(*, share: Share = 0.5):
+    """A method that yields its rounds, the second of which fails."""
+    yield share
+    raise ValueError("rounds: expected one; found two")
+
+
+def test_what_a_round_refuses_is_told_with_the_method_s_name(monkeypatch):
+    monkeypatch.setitem(globals(), "NEEDS", {})
+    registry._card.cache_clear()
+    rounds = FAMILY.call(f"{__name__}:counting", {"share": 0.25})
+    assert next(rounds) == 0.25
+    with pytest.raises(UserError, match=f"maker {__name__}:counting: rounds: expected one; found two"):
+        next(rounds)
+    registry._card.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,8 @@ class Config(Strict):
             for dataset in table.scores:
                 for method in table.scored(dataset):
                     own, etas = known[method].eta, table.eta[dataset]
+                    if any(etas):
+                        able(f"{key}.methods", "diffusion/samplers", known[method].sampler, "eta > 0")
                     if own and own not in etas:
                         raise ValueError(
                             f"@{key}.eta.{dataset}@expected {own:g} among them, for {method}; found {etas}"

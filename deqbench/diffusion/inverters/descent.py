@@ -7,7 +7,7 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
-from deqbench.bounds import Count, NonNegative, Positive
+from deqbench.bounds import LARGE, Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import gradient as pull
 from deqbench.diffusion.inverted import Inverted, OnStep, Step, finite
@@ -18,7 +18,7 @@ def invert(
     target: Tensor,
     *,
     gradient: str = "backprop",
-    lr: Positive | Annotated[Tensor, Interval(gt=0)] = 0.01,
+    lr: NonNegative | Annotated[Tensor, Interval(ge=0, le=LARGE)] = 0.01,
     epochs: Count = 400,
     threshold: NonNegative = 0.0,
     warm_start: bool = False,
