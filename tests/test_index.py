@@ -91,7 +91,7 @@ def test_where_nothing_can_be_written_cards_are_made_each_time(package, monkeypa
 
 def test_a_check_of_a_config_loads_no_torch_once_the_cards_are_kept():
     index.names("solvers")
-    code = "import sys; from deqbench import config; config.load(sys.argv[1]); print(*sys.modules)"
+    code = "import sys; from deqbench import scale; scale.load(sys.argv[1]); print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code, CONFIG], capture_output=True, text=True, check=True)
     assert not {"torch", "numpy", "pandas", "scipy", "diffusers"} & set(ran.stdout.split())
 
@@ -124,7 +124,7 @@ def mine(tmp_path, monkeypatch):
 
 def test_a_sampler_from_outside_is_checked_as_ours_are_and_runs(mine, tmp_path, capsys):
     check(mine(share=0.5))
-    assert capsys.readouterr().out.endswith(" methods\n")
+    assert capsys.readouterr().out.endswith(" experiments\n")
     key = "papers.deq-ddim.methods.mine"
     with pytest.raises(UserError) as caught:
         check(mine(share=2.0))

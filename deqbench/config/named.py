@@ -25,10 +25,21 @@ def presets(paper: str) -> dict[str, dict[str, Any]]:
     return {name: preset["options"] for name, preset in sorted(yaml.safe_load(text).items())}
 
 
+def wrong_option(folder: str, name: str, options: dict[str, Any]) -> str | None:
+    """`option: expected ...; found ...` of an option that the method would refuse, or of an unknown method.
+
+    folder: that of the method's family.
+    """
+    try:
+        return index.wrong(folder, name, options)
+    except UserError as error:
+        return str(error)
+
+
 def options_fit(key: str, folder: str, name: str, preset: str | None, options: dict[str, Any]) -> None:
     """ValueError, as one sentence with its key, for an unknown method, preset, or option of either.
 
-    key: `papers.<paper>...`, whose presets are meant. folder: that of the method's family.
+    key: `papers.<paper>...`, whose presets are meant.
     """
     try:
         index.card(folder, name)
@@ -38,7 +49,7 @@ def options_fit(key: str, folder: str, name: str, preset: str | None, options: d
     known = presets(key.split(".")[1])
     if preset:
         one_of(f"{key}.preset", preset, known)
-    if wrong := index.wrong(folder, name, {**known.get(preset or "", {}), **options}):
+    if wrong := wrong_option(folder, name, {**known.get(preset or "", {}), **options}):
         option, words = wrong.split(": ", 1)
         place = "options" if option in options or not preset else f"preset {preset}"
         raise ValueError(f"@{key}.{place}.{option}@{words}")

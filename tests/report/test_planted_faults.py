@@ -60,8 +60,8 @@ class Table1:
         """Which metrics of which methods the check names, once the tables are made anew."""
         found: dict[str, set[str]] = {}
         with contextlib.redirect_stderr(io.StringIO()):
-            differences = regression.compare(self.build(name, methods), self.root / "accepted/tables")
-        for difference in differences:
+            comparison = regression.compare(self.build(name, methods), self.root / "accepted/tables")
+        for difference in comparison.differences:
             *_, method, metric = difference.cell.split()
             found.setdefault(method, set()).add(metric)
         return found
