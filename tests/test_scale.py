@@ -12,7 +12,7 @@ import yaml
 
 from deqbench import scale
 from deqbench.data.datasets import DATASETS
-from deqbench.data.sources import Source
+from deqbench.data.sources import Named
 from deqbench.errors import UserError
 
 ROOT = Path(__file__).parents[1] / "config"
@@ -90,7 +90,7 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_one(place
             "anderson",
         ),
         ("papers/deq-ddim/methods/deq-ddim-paper/preset", "papre", f"{PAPER}.methods.deq-ddim-paper.preset", "paper"),
-        ("papers/deq-ddim/table-1/baseline", "dim", f"{PAPER}.table-1.baseline", "ddim"),
+        ("papers/deq-ddim/baseline", "dim", f"{PAPER}.baseline", "ddim"),
         ("papers/deq-ddim/table-1/methods", ["ddim", "deq-dim-paper"], f"{PAPER}.table-1.methods", "deq-ddim-paper"),
         ("papers/deq-ddim/table-1/timed", ["dimm"], f"{PAPER}.table-1.timed", "ddim"),
         (
@@ -208,7 +208,7 @@ def test_a_config_survives_the_way_through_json():
 
 
 def test_the_data_sources_of_the_config_are_those_that_exist():
-    assert set(get_args(Source)) == DATASETS.keys()
+    assert set(get_args(Named)) == DATASETS.keys()
 
 
 def test_the_committed_schema_is_the_one_that_the_command_writes():

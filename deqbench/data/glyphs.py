@@ -16,12 +16,12 @@ ITEMS, SIDE, DRAWN = 20, 16, 48
 def glyphs() -> tuple[Tensor, Tensor, str]:
     """Letters of four alphabets in [-1, 1] (20 a class, 1, 16, 16), turned and sheared at random, and their classes.
 
-    Letters that look the same in the first font, as A and Alpha do, are one class: the first of them.
+    Letters that look the same in the first font, as A and Alpha do, are one class.
     """
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     fonts = [ImageFont.truetype(folder / f"{name}.ttf", DRAWN * 2 // 3) for name in FONTS]
     letters = [chr(code) for first, last in ALPHABETS for code in range(first, last) if chr(code).isalpha()]
-    upright = {_drawn(letter, fonts[0], (0.0, 0.0, 0.0)).numpy().tobytes(): letter for letter in reversed(letters)}
+    upright = {_drawn(letter, fonts[0], (0.0, 0.0, 0.0)).numpy().tobytes(): letter for letter in letters}
     generator = torch.Generator().manual_seed(0)
     classes = sorted(upright.values())
     changes = torch.randn(len(classes), ITEMS, 3, generator=generator).clamp(-2, 2) * 0.12

@@ -53,7 +53,7 @@ def csv(
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: expected a table; found: {' '.join(str(error).split())[:300]}") from error
     known = [str(column) for column in words.columns]
-    used = [*(columns or (column for column in known if column != target)), *([target] if target else [])]
+    used = [*(columns or known), *([target] if target else [])]
     for column in used:
         if column not in known:
             raise unknown(f"{path}: column", column, known)

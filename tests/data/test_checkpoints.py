@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from deqbench import provenance, zoo
-from deqbench.config import Checkpoint
 from deqbench.data import checkpoints
+from deqbench.data.sources import Checkpoint
 from deqbench.errors import UserError
 from tests.command_line import Ran, run
 from tests.data.stored_networks import WEIGHTS, images, same_weights, unet, words

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from deqbench import config, papers
+from deqbench import papers, scale
 
 ABOUT = {"paper": "deq-ddim", "experiment": "comparison", "unit": ""}
 STUDY = papers.exhibit("deq-ddim/comparison")
-DEMO = config.load(Path(__file__).parents[2] / "config/demo.yaml")
+DEMO = scale.load(Path(__file__).parents[2] / "config/demo.yaml")
 
 
 def records(T: int = 50, dataset: str = "digits") -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from inversions import DEMO, EXHIBITS
 
-from deqbench import config
+from deqbench import scale
 from deqbench.report import tables
 from deqbench.report.printed import seconds_per_epoch
 
@@ -54,7 +54,7 @@ def test_data_that_are_the_paper_s_own_never_stand_beside_another_data_set():
     values = DEMO.model_dump(by_alias=True)
     values["datasets"]["digits"] |= {"printed_as": "CIFAR10", "stands_in_for": None}
     own = tables.cells(
-        EXHIBITS["table-3"], pd.concat(map(inversions.records, (10, 20))), config.validate(values, "test")
+        EXHIBITS["table-3"], pd.concat(map(inversions.records, (10, 20))), scale.validate(values, "test")
     )
     assert at(own, "algorithm-1", "min_loss", T=10)["relation"] == "same"
     assert at(own, "algorithm-1", "min_loss", T=20)["printed"] == ""

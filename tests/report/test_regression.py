@@ -196,6 +196,8 @@ def test_every_metric_of_every_spec_has_a_tolerance_of_a_known_kind(exhibit):
         if metric.get("unit") == "s" or tolerance == "shown":
             assert tolerance == "shown"  # of seconds, always
             continue
+        if metric.get("ratio_of") in {other["id"] for other in exhibit.spec["metrics"] if other.get("unit") == "s"}:
+            assert tolerance == {"factor": 10}  # under load, those of a few short runs were off by 5
         assert tolerance.keys() <= {"relative", "absolute", "spread"} or tolerance.keys() in KINDS
         assert tolerance and all(limit > 0 for limit in tolerance.values())
 

@@ -12,9 +12,9 @@ import time
 import pandas as pd
 import psutil
 import pytest
-from deqbench.trail import trail
 
 from deqbench import papers, provenance, scale
+from deqbench.report.trail import trails
 from tests.command_line import run
 from tests.workflow.workspace import REPOSITORY, Workspace, planned
 
@@ -61,13 +61,12 @@ def test_a_run_from_nothing_ends_with_pages_tables_figures_and_verdicts(made):
 
 @pytest.mark.parametrize("paper", TABLES)
 def test_an_exhibit_is_shown_if_this_scale_makes_its_records(made, paper):
-    results, shown = made.root / "results/smoke", set()
+    results, shown, find = made.root / "results/smoke", set(), trails(CONFIG, made.root)
     for exhibit in (*papers.exhibits(paper), *papers.studies(paper)):
-        behind = trail(exhibit, CONFIG, root=made.root)
+        behind = find(exhibit)
         drawn = (results / f"figures/{paper}/{exhibit.id}/figure.json").exists()
         there = drawn or (results / f"tables/{paper}/{exhibit.id}.csv").exists()
-        assert (behind is not None) == there, exhibit.id
-        assert behind is None or behind.records, exhibit.id
+        assert bool(behind and behind.rules) == bool(behind and behind.records) == there, exhibit.id
         shown |= {exhibit.id} if there else set()
     assert shown >= {*TABLES[paper], *DRAWN[paper]}
 

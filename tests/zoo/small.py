@@ -5,7 +5,7 @@ from types import MappingProxyType, SimpleNamespace
 import torch
 from diffusers import DDIMScheduler
 
-from deqbench import config
+from deqbench.config import recipes
 from deqbench.data import datasets
 from deqbench.training.trainer import train
 
@@ -42,7 +42,7 @@ LOOP = {"batch": 8, "lr": 3e-3, "ema_decay": 0.9, "seed": 0, "bf16": False}
 SCHEDULER = DDIMScheduler(num_train_timesteps=1000, clip_sample=False, timestep_spacing="leading")
 
 
-def recipe(kind: str, **changes) -> config.AnyRecipe:
+def recipe(kind: str, **changes) -> recipes.AnyRecipe:
     """A short training of that kind."""
     own = {
         "autoencoder": {"form": "AutoencoderTiny", "network": TINY, "l1": 0.1, "kl": 1e-4},
@@ -52,8 +52,12 @@ def recipe(kind: str, **changes) -> config.AnyRecipe:
     words = {"kind": kind, "dataset": "patches", "steps": 20, "data_licence": "none", **LOOP, **own.get(kind, {})}
     if kind == "classifier":
         words = {key: value for key, value in words.items() if key not in ("ema_decay", "bf16")}
-    known = {"classifier": config.ClassifierRecipe, "diffusion": config.DiffusionRecipe, "latent": config.LatentRecipe}
-    known |= {"autoencoder": config.AutoencoderRecipe, "one-step": config.OneStepRecipe}
+    known = {
+        "classifier": recipes.ClassifierRecipe,
+        "diffusion": recipes.DiffusionRecipe,
+        "latent": recipes.LatentRecipe,
+    }
+    known |= {"autoencoder": recipes.AutoencoderRecipe, "one-step": recipes.OneStepRecipe}
     return known[kind](**{**words, **changes})
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 
-from deqbench import config, provenance, zoo
+from deqbench import provenance, zoo
+from deqbench.config.reading import recipes
 from deqbench.data import autoencoders, checkpoints, datasets
 from deqbench.errors import UserError
 from deqbench.metrics.features import load_classifier
@@ -16,7 +17,7 @@ from deqbench.zoo import classifiers, latents, one_step
 from deqbench.zoo.autoencoders import codes, quality
 from deqbench.zoo.diffusion import heldout_loss
 
-RECIPES = config.recipes(Path(__file__).parents[2] / "config" / "zoo.yaml")
+RECIPES = recipes(Path(__file__).parents[2] / "config" / "zoo.yaml")
 
 
 def of_kind(*kinds: str) -> list[str]:

@@ -46,7 +46,7 @@ class Model(Strict):
 class Inverter(Strict):
     """A way to invert the decoder, with its settings."""
 
-    inverter: str = Field(description="a module of deqbench.decoder_inversion.inverters, or module:function")
+    inverter: str = Field(description="a module of deqbench.decoder_inversion.inverters, or package.module:function")
     preset: Name | None = Field(None, description="named settings of the paper or of its released code")
     precision: Precision = Field("fp32", description="of the network")
     state: Precision = Field("fp32", description="of the latents and of the optimiser's state")

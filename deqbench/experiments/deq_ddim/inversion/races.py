@@ -112,9 +112,7 @@ def race(
         for (method, image), line in curve.groupby(["method", "image"], sort=False):
             told = _reached(line, finish[job.baseline].get(image), "time_to_s", "reached_baseline")
             if job.baseline_encoded and method in job.encoded:
-                told += _reached(
-                    line, finish[job.baseline_encoded].get(image), "time_to_encoded_s", "reached_encoded"
-                )
+                told += _reached(line, finish[job.baseline_encoded].get(image), "time_to_encoded_s", "reached_encoded")
             if budgets:
                 seconds = min(budgets.values())
                 within = line.loc[line["seconds"] <= seconds, "value"].min()

@@ -123,3 +123,11 @@ def test_every_method_compared_has_a_label_and_every_tuned_one_as_many_candidate
 
 def test_every_metric_of_the_study_has_a_tolerance():
     assert all(metric["tolerance"] for metric in papers.exhibit("deq-ddim/comparison").spec["metrics"])
+
+
+def test_studies_are_no_exhibits_of_the_paper():
+    assert papers.studies("jiio") == ()
+    ids = {found.id for found in papers.exhibits("deq-ddim")}
+    assert ids.isdisjoint(found.id for found in papers.studies("deq-ddim"))
+    with pytest.raises(UserError, match="paper: expected one of"):
+        papers.studies("jio")
