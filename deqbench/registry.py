@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,14 @@ class Registry:
                 words = ", ".join(known) or "none"
                 raise UserError(f"{self.kind} {name}: unknown option '{option}'; expected one of {words}{near}")
         try:
-            return function(*args, **given, **options)
+            made = function(*args, **given, **options)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{self.kind} {name}: {error}") from error
+        return self._named_errors(name, made) if inspect.isgenerator(made) else made
+
+    def _named_errors(self, name: str, rounds: Iterator[Any]) -> Iterator[Any]:
+        """The rounds; a setting that a generator refuses comes to light with the first of them only."""
+        try:
+            yield from rounds
         except (TypeError, ValueError) as error:
             raise UserError(f"{self.kind} {name}: {error}") from error

@@ -168,7 +168,7 @@ def test_a_preset_of_another_sampler_is_refused_by_the_preset_s_option():
 @pytest.mark.parametrize("name", config.modules("diffusion/samplers"))
 def test_the_options_read_from_a_sampler_s_file_are_those_of_its_function(name):
     parameters = inspect.signature(sampler(name)).parameters.values()
-    options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "on_round"}
+    options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     read, open_ended = methods._options("diffusion/samplers", name)
     assert {option: default for option, (_, default) in read.items()} == options
     assert open_ended == any(p.kind is p.VAR_KEYWORD for p in parameters)

@@ -14,7 +14,7 @@ from deqbench.errors import did_you_mean
 
 PACKAGE = Path(__file__).parents[1]
 FUNCTIONS = ("sample", "invert", "gradient")
-GIVEN = ("on_round", "on_step", "states", "iterations")  # arguments that are no settings
+GIVEN = ("states", "iterations")  # arguments that are no settings
 METHOD = re.compile(rf"^(def ({'|'.join(FUNCTIONS)})\(|@register\()", re.MULTILINE)
 HANDED = {"gradient": "diffusion/gradients", "solver": "solvers"}  # options that name who gets those not known
 TYPES = {"Literal": Literal, "bool": bool, "float": float, "int": int, "str": str}

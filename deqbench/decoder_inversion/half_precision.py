@@ -12,7 +12,7 @@ from torch import Tensor
 from deqbench.config.decoder import DecoderInverter
 from deqbench.config.decoder.studies import PixelGradient
 from deqbench.decoder_inversion.codec import Codec, decibel, nmse
-from deqbench.decoder_inversion.inverters import Step, invert
+from deqbench.decoder_inversion.inverters import Iterate, invert
 from deqbench.decoder_inversion.trajectories import codec_of
 
 Row = dict[str, Any]
@@ -117,7 +117,7 @@ def drift(
             codec.encode(x),
             options,
             iterations=iterations,
-            on_step=partial(_keep, kept),
+            on_iterate=partial(_keep, kept),
         )
         for iteration, z in enumerate(kept):
             values = {"nmse_db": (decibel(nmse(z, z_true)), "dB")}
@@ -130,7 +130,7 @@ def drift(
                     yield {**key, "metric": metric, "value": value, "unit": unit}
 
 
-def _keep(kept: list[Tensor], step: Step) -> None:
+def _keep(kept: list[Tensor], step: Iterate) -> None:
     kept.append(step.z.detach().float().clone())
 
 

@@ -14,7 +14,7 @@ from deqbench import jobs
 from deqbench.config.decoder import DecoderInverter
 from deqbench.decoder_inversion.codec import Codec, decibel
 from deqbench.decoder_inversion.inverters import REGISTRY
-from deqbench.decoder_inversion.inverting import Inverted, Plateau, run
+from deqbench.decoder_inversion.inverting import DecoderInversion, Plateau, run
 from deqbench.decoder_inversion.targets import Targets
 from deqbench.metrics.intervals import t_interval
 
@@ -77,7 +77,7 @@ class Method:
         every: int | None,
         z_true: Tensor | None,
         plateau: Plateau | None = None,
-    ) -> Inverted:
+    ) -> DecoderInversion:
         """One run. The true latents are for the trace, and for the plateau where the run is to end at it."""
         return run(
             self.inverter.inverter,
@@ -143,7 +143,7 @@ def _planned(method: Method, budgets: list[int], chosen: Rates, all_rates: bool)
     return list(longest.items())
 
 
-def _chosen(method: Method, budgets: list[int], tuning: Callable[[float | None, int], Inverted]) -> Rates:
+def _chosen(method: Method, budgets: list[int], tuning: Callable[[float | None, int], DecoderInversion]) -> Rates:
     """By budget, the rate of the least mean NMSE in dB on tuning targets; a run that is not finite is never chosen.
 
     tuning: of a rate and iterations, the run on those targets.
@@ -170,7 +170,7 @@ def same_rate(left: float, right: float) -> bool:
     return left == right or (left != left and right != right)
 
 
-def traces(method: Method, rate: float | None, budget: int, found: Inverted, job: Any) -> pd.DataFrame:
+def traces(method: Method, rate: float | None, budget: int, found: DecoderInversion, job: Any) -> pd.DataFrame:
     """One row an image and traced iteration of a run: nmse, relative residual, squared pixel error (NaN: not known)."""
     last = len(found.seconds) - 1
     budgets = job.budgets[method.name]

@@ -15,7 +15,7 @@ from deqbench.diffusion import noise
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.comparison import CALIBRATION
 from deqbench.diffusion.gradients import loss
-from deqbench.diffusion.inverted import Step, encode, reconstruct
+from deqbench.diffusion.inverted import Update, encode, reconstruct
 from deqbench.diffusion.inverters import invert
 from deqbench.diffusion.network import NoisePredictor
 from deqbench.diffusion.schedule import timesteps
@@ -70,7 +70,7 @@ def dense(number: int, every: int) -> bool:
 
 
 class Recorder:
-    """The `on_step` that keeps x_T after the updates wanted, and the losses that the method sees itself."""
+    """The `on_update` that keeps x_T after the updates wanted, and the losses that the method sees itself."""
 
     def __init__(self, wanted: Callable[[int], bool]) -> None:
         self.wanted = wanted
@@ -78,7 +78,7 @@ class Recorder:
         self.own: list[Tensor] = []  # (M,) after each update, where the method has a loss
         self.walked = False  # whether that is the sequential chain's
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: Update) -> None:
         if self.wanted(step.number):
             self.kept[step.number] = step.x_T.clone()
         if step.loss is not None:

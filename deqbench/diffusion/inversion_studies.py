@@ -19,7 +19,7 @@ from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.experiments import predictor
 from deqbench.diffusion.gradients import Pulled, gradient, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import solved
-from deqbench.diffusion.inverted import Inverted, reconstruct
+from deqbench.diffusion.inverted import Inversion, reconstruct
 from deqbench.diffusion.inverters import invert
 from deqbench.diffusion.misprints import misprints
 from deqbench.diffusion.network import NoisePredictor
@@ -108,7 +108,7 @@ def inversion_memory(network: Network, data: Dataset, job: jobs.InversionMemoryJ
         found = problem(network, eps, data, job.grid, T, 0.0, job.seed, [0])
         for name, run in _runs(found, job).items():
             counted, made = _bytes(run, known)
-            if isinstance(made, Inverted) and not job.inverters[name].descends:
+            if isinstance(made, Inversion) and not job.inverters[name].descends:
                 for metric, ended, unit in _ended(found, made):
                     yield {"T": T, "method": name, "metric": metric, "value": ended, "unit": unit}
             if name in job.memory.variants and job.memory.variants[name].options.get("checkpointing"):
@@ -138,10 +138,10 @@ def _runs(found: Problem, job: jobs.InversionMemoryJob) -> dict[str, Callable[[]
     return runs
 
 
-def _ended(found: Problem, made: Inverted) -> Iterator[tuple[str, float, str]]:
+def _ended(found: Problem, made: Inversion) -> Iterator[tuple[str, float, str]]:
     """Metric, value and unit of what the inversion of one image has come to."""
     yield "loss", float(loss(reconstruct(found.chain, made.x_T), found.target)), ""
-    yield "rounds", float(made.steps), "rounds"
+    yield "rounds", float(made.rounds), "rounds"
     yield "nfe", float(made.nfe), "evaluations"
 
 

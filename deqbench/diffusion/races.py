@@ -13,21 +13,21 @@ from deqbench.data.datasets import Dataset
 from deqbench.diffusion import comparison, experiments
 from deqbench.diffusion.attempts import Problem, problem
 from deqbench.diffusion.comparison import CALIBRATION
-from deqbench.diffusion.inverted import Step
+from deqbench.diffusion.inverted import Update
 from deqbench.diffusion.inverters import invert
 
 Row = dict[str, Any]
 
 
 class Stopwatch:
-    """The `on_step` that notes when x_T of one image was at hand after each update."""
+    """The `on_update` that notes when x_T of one image was at hand after each update."""
 
     def __init__(self, device: str) -> None:
         self.now = comparison.Stopwatch(device).now
         self.seen: list[tuple[float, int]] = []
         self.started = self.now()
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: Update) -> None:
         self.seen.append((self.now() - self.started, step.number))
 
 

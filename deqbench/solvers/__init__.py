@@ -11,15 +11,16 @@ A method is one file in this folder and is found by itself: `solve(f, z0, solver
         def select(self, keep): pass           # samples left the batch: forget all but those at positions keep
         def step(self, state, fz, residual): return state + self.share * residual   # (B, *dims), the next state
 
-A method with a past returns a fresh history from `start`: see `Method` and `History` in solve.py, and anderson.py.
+A method with a past returns a fresh history from `start`: see `Solver` and `History` in solve.py, and anderson.py.
 """
 
 import importlib
 import pkgutil
 
-from deqbench.solvers.solve import FixedPoint, History, Method, Stop, register, solve, solvers
+from deqbench.solvers.rounds import Stop
+from deqbench.solvers.solve import FixedPoint, History, Solver, iterate, register, solve, solvers
 
-__all__ = ["FixedPoint", "History", "Method", "Stop", "register", "solve", "solvers"]
+__all__ = ["FixedPoint", "History", "Solver", "Stop", "iterate", "register", "solve", "solvers"]
 
 for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
     importlib.import_module(_module.name)

@@ -9,7 +9,7 @@ almost as the nonlinear system would carry it. Where that change turns from step
 close together.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from deqbench.solvers.local_slopes import Knots, LocalSlopes
 from deqbench.solvers.nodes import Between, rows, spread
-from deqbench.solvers.triangular import Swept, TriangularSystem
+from deqbench.solvers.triangular import SystemRound, TriangularSystem
 
 SAFETY = 2.0  # of the predicted error
 INTERPOLATED = 0.1  # share of a state's moves since its step was last evaluated that interpolation gets wrong
@@ -61,8 +61,7 @@ def secant_sweeps(
     coarse_tol: float = 0.05,
     settle_tol: float | None = None,
     max_rounds: int | None = None,
-    on_round: Callable[[int, Tensor, Tensor, Tensor], None] | None = None,
-) -> Swept:
+) -> Iterator[SystemRound]:
     """Solves the system to a predicted error of `tol` of the last state's length; all states start on the guess's path.
 
     Every other round evaluates a few unsettled steps, `nodes` at least: half of them evenly, but closer together at
@@ -74,37 +73,34 @@ def secant_sweeps(
     more than settle_tol (tol / 4 if None) of its length. tol 0: every unsettled step in every round, N at most, the
     sequential result.
 
-    The predicted error is the last move times its ratio to the move before. on_round: as for `sweep`. ValueError:
-    nodes < 2, gap <= 0, or tol < 0.
+    The predicted error is the last move times its ratio to the move before. ValueError: nodes < 2, gap <= 0, or
+    tol < 0.
     """
     if nodes < 2 or gap <= 0 or tol < 0:
         raise ValueError(f"expected nodes >= 2, gap > 0 and tol >= 0; found nodes {nodes}, gap {gap} and tol {tol}")
     settle_tol = tol / 4 if settle_tol is None else settle_tol
     knots = None if slopes.place is None else _knots(system, slopes, slopes.place)
     paths = [_Path(system, slopes, knots, b, nodes if tol else system.steps) for b in range(len(system.start))]
-    rounds = torch.zeros(len(paths), dtype=torch.int64)
-    evaluations = torch.zeros(len(paths), dtype=torch.int64)
-    limit = system.steps if max_rounds is None else max_rounds
-    active = list(range(len(paths)))
-    for number in range(1, limit + 1):
-        chosen = [paths[b].choose(gap, coarse_tol, tol) for b in active]
-        inputs = [paths[b].inputs(steps) for b, steps in zip(active, chosen, strict=True)]
-        counts = torch.tensor([len(steps) for steps in chosen])
+    active = paths
+    for _ in range(system.steps if max_rounds is None else max_rounds):
+        chosen = [path.choose(gap, coarse_tol, tol) for path in active]
+        inputs = [path.inputs(steps) for path, steps in zip(active, chosen, strict=True)]
+        counts = [len(steps) for steps in chosen]
         together = inputs[0] if len(inputs) == 1 else torch.cat(inputs)
-        terms = system.step_terms(together, torch.cat(chosen)).split(counts.tolist())
-        for b, steps, found in zip(active, chosen, terms, strict=True):
-            paths[b].learn(steps, found)
-            paths[b].sweep(tol, settle_tol)
-        rounds[active] = number
-        evaluations[active] += counts
-        if on_round:
-            on_round(number, torch.tensor(active), torch.stack([path.whole() for path in paths]), counts)
-        active = [b for b in active if not paths[b].done]
+        terms = system.step_terms(together, torch.cat(chosen)).split(counts)
+        for path, steps, found in zip(active, chosen, terms, strict=True):
+            path.learn(steps, found)
+            path.sweep(tol, settle_tol)
+        yield SystemRound(
+            samples=torch.cat([path.sample for path in active]),
+            settled=np.array([path.done for path in active]),
+            nfe=torch.tensor(counts),
+            reached=torch.stack([path.states[-1] for path in active]),
+            states=lambda: torch.stack([path.whole() for path in paths]),
+        )
+        active = [path for path in active if not path.done]
         if not active:
-            break
-    states = torch.stack([path.whole() for path in paths])
-    done = torch.tensor([path.done for path in paths])
-    return Swept(states, rounds, evaluations, states.flatten(1).isfinite().all(1), done)
+            return
 
 
 def _knots(system: AffineSystem, slopes: Slopes, place: Tensor) -> Knots:

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.decoder_inversion.inverters import OnStep, Step
-from deqbench.decoder_inversion.residual import told
+from deqbench.decoder_inversion.inverters import Iterate
 from deqbench.decoder_inversion.schedules import rates
 
 OPTIMIZERS = ("adam", "lbfgs")
@@ -20,7 +19,6 @@ def invert(
     z: Tensor | None,
     *,
     iterations: int,
-    on_step: OnStep | None = None,
     optimizer: str = "adam",
     lr: float = 0.1,
     schedule: str = "fixed",
@@ -29,8 +27,8 @@ def invert(
     checkpointing: bool = False,
     tiling: int | None = None,
     loss_scale: float = 1.0,
-) -> Tensor:
-    """The z after `iterations` steps down the summed squared error.
+) -> Iterator[Iterate]:
+    """The iterates of `iterations` steps down the summed squared error.
 
     optimizer: adam, or lbfgs, which keeps m pairs for each image by itself and searches its line by the strong Wolfe
     rules, so that a step may take several gradients. checkpointing: the decoder's blocks are evaluated again in the
@@ -45,8 +43,9 @@ def invert(
         with torch.no_grad():
             z = codec.encode(x).clone() if z is None else z.detach().to(codec.state).clone()
         if optimizer == "lbfgs":
-            return _lbfgs(codec, x, z, iterations, on_step, lr, m)
-        return _adam(codec, x, z, rates(lr, schedule, iterations, hold_after), on_step, loss_scale)
+            yield from _lbfgs(codec, x, z, iterations, lr, m)
+        else:
+            yield from _adam(codec, x, z, rates(lr, schedule, iterations, hold_after), loss_scale)
 
 
 def pixel_gradient(codec: Codec, x: Tensor, z: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -70,18 +69,14 @@ def _gradient_of(codec: Codec, x: Tensor, z: Tensor, scale: float) -> tuple[Tens
     return loss.detach(), gradient.contiguous()  # the decoder may leave it in another memory format
 
 
-def _adam(
-    codec: Codec, x: Tensor, z: Tensor, planned: list[float], on_step: OnStep | None, loss_scale: float
-) -> Tensor:
+def _adam(codec: Codec, x: Tensor, z: Tensor, planned: list[float], loss_scale: float) -> Iterator[Iterate]:
     adam = torch.optim.Adam([z], lr=1.0)
-    for k, rate in enumerate(planned):
+    for rate in planned:
         loss, z.grad = pixel_gradient(codec, x, z, loss_scale)
-        if told(on_step, Step(k, z, loss=loss)):
-            return z
+        yield Iterate(z=z, loss=loss)
         adam.param_groups[0]["lr"] = rate
         adam.step()
-    told(on_step, Step(len(planned), z))
-    return z
+    yield Iterate(z=z)
 
 
 class Line:
@@ -106,16 +101,14 @@ class Line:
         self.stopped = not torch.isfinite(torch.as_tensor(first)) or torch.equal(before, self.z)
 
 
-def _lbfgs(codec: Codec, x: Tensor, z: Tensor, iterations: int, on_step: OnStep | None, lr: float, m: int) -> Tensor:
+def _lbfgs(codec: Codec, x: Tensor, z: Tensor, iterations: int, lr: float, m: int) -> Iterator[Iterate]:
     lines = [Line(codec, x[i : i + 1], z[i : i + 1], lr, m) for i in range(len(z))]
-    for k in range(iterations + 1):
-        z = torch.cat([line.z for line in lines]) if lines else z
-        if told(on_step, Step(k, z)) or k == iterations:
-            break
+    yield Iterate(z=z)
+    for _ in range(iterations):
         for line in lines:
             if not line.stopped:
                 line.advance()
-    return z
+        yield Iterate(z=torch.cat([line.z for line in lines]) if lines else z)
 
 
 @contextmanager

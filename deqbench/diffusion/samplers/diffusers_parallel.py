@@ -3,6 +3,7 @@
 Source: Shih et al., "Parallel sampling of diffusion models" (2023), algorithm 1; diffusers' DDIMParallelScheduler.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,12 +11,12 @@ from diffusers import DDIMParallelScheduler
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Sampled, sampled, telling
+from deqbench.diffusion.sampled import Round, of_system
 from deqbench.diffusion.samplers.paradigms import stride, width
-from deqbench.solvers.triangular import sweep
+from deqbench.solvers.triangular import sweeps
 
 
-def sample(chain: DDIMChain, *, window: int | float = 10, tol: float = 0.1, on_round: OnRound | None = None) -> Sampled:
+def sample(chain: DDIMChain, *, window: int | float = 10, tol: float = 0.1) -> Iterator[Round]:
     """As the sampler `paradigms`, stepped by diffusers.
 
     batch_step_no_noise always lands at alpha_bar 1, so that on a chain that ends below 1 (set_alpha_to_one=False) x_0
@@ -28,14 +29,8 @@ def sample(chain: DDIMChain, *, window: int | float = 10, tol: float = 0.1, on_r
         )
     made = scheduler(chain)
     variance = torch.stack([made._get_variance(int(t)) for t in chain.timesteps])
-    found = sweep(
-        _Stepped(chain, made),
-        window=width(window, chain.steps),
-        tol=tol,
-        settle=stride(variance, tol),
-        on_round=telling(on_round),
-    )
-    return sampled(found)
+    drifts = _Stepped(chain, made)
+    return of_system(sweeps(drifts, window=width(window, chain.steps), tol=tol, settle=stride(variance, tol)))
 
 
 def scheduler(chain: DDIMChain) -> DDIMParallelScheduler:

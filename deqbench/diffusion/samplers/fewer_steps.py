@@ -1,23 +1,22 @@
 """Sequential DDIM with fewer steps of the same chain: cheap, and another result. Source: DDIM, section 4.2."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
 import torch
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Sampled
+from deqbench.diffusion.sampled import Round
 from deqbench.diffusion.samplers import sequential
 
 EXACT = False
 Spacing = Literal["uniform", "quadratic"]
 
 
-def sample(
-    chain: DDIMChain, *, steps: int = 20, spacing: Spacing = "uniform", on_round: OnRound | None = None
-) -> Sampled:
+def sample(chain: DDIMChain, *, steps: int = 20, spacing: Spacing = "uniform") -> Iterator[Round]:
     """A round of one evaluation for each of `steps` steps, chosen as by `thinned`. ValueError: as there."""
-    return sequential.sample(thinned(chain, steps, spacing), on_round=on_round)
+    return sequential.sample(thinned(chain, steps, spacing))
 
 
 def thinned(chain: DDIMChain, steps: int, spacing: Spacing = "uniform") -> DDIMChain:

@@ -4,18 +4,18 @@ Source: Shih et al., "Parallel sampling of diffusion models" (2023), algorithm 1
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Sampled, sampled, telling
+from deqbench.diffusion.sampled import Round, of_system
 from deqbench.diffusion.schedule import sigmas
-from deqbench.solvers.triangular import sweep
+from deqbench.solvers.triangular import sweeps
 
 
-def sample(chain: DDIMChain, *, window: int | float = 10, tol: float = 0.1, on_round: OnRound | None = None) -> Sampled:
+def sample(chain: DDIMChain, *, window: int | float = 10, tol: float = 0.1) -> Iterator[Round]:
     """The chain until no state of the window moves by more than tol * sqrt(D) * sigma, D values a state.
 
     window: a number of steps (an integer), or a share of the chain's (a fraction up to 1.0). sigma^2 is the variance
@@ -25,15 +25,9 @@ def sample(chain: DDIMChain, *, window: int | float = 10, tol: float = 0.1, on_r
     all. ValueError: a window or tol out of range.
     """
     variance = sigmas(torch.stack([chain.alpha_bar[:-1], chain.after]), 1.0)[0] ** 2
-    found = sweep(
-        chain,
-        window=width(window, chain.steps),
-        tol=tol,
-        split=torch.ones(chain.steps, dtype=torch.float64),
-        settle=stride(variance, tol),
-        on_round=telling(on_round),
-    )
-    return sampled(found)
+    drift = torch.ones(chain.steps, dtype=torch.float64)
+    settle = stride(variance, tol)
+    return of_system(sweeps(chain, window=width(window, chain.steps), tol=tol, split=drift, settle=settle))
 
 
 def width(window: int | float, steps: int) -> int:
@@ -46,7 +40,7 @@ def width(window: int | float, steps: int) -> int:
 
 
 def stride(variance: Tensor, tol: float) -> Callable[[Tensor, Tensor, int], int]:
-    """The stop test for `sweep`: by how many steps its window slides. variance: (N,) float64, of each step.
+    """The stop test for `sweeps`: by how many steps its window slides. variance: (N,) float64, of each step.
 
     The window goes on to the first state that moved too far: that state is settled too, as all before it stood still
     and so were the right input. A state is measured by the variance of the step that follows it.

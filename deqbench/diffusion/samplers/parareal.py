@@ -4,17 +4,16 @@ Source: Selvam et al., "Self-refining diffusion samplers" (2024), algorithm 1, w
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.diffusion.sampled import Round
 
 
-def sample(
-    chain: DDIMChain, *, blocks: int | None = None, tol: float = 1e-3, on_round: OnRound | None = None
-) -> Sampled:
+def sample(chain: DDIMChain, *, blocks: int | None = None, tol: float = 1e-3) -> Iterator[Round]:
     """The chain until a sweep moves x_0 by at most `tol` of its length (the paper: by a mean distance of pixels).
 
     blocks: of at least two steps; None: the whole part of sqrt(N). After sweep k + 1 block i ends at
@@ -32,19 +31,12 @@ def sample(
     if not tol >= 0:
         raise ValueError(f"tol: expected a number of at least 0; found {tol}")
     sweeps = _Sweeps(chain, blocks)
-    x0 = torch.empty_like(chain.x_T)
-    rounds, nfe = (torch.zeros(len(x0), dtype=torch.int64) for _ in range(2))
     while len(sweeps.active):
-        count = torch.full((len(sweeps.active),), len(sweeps.runs))
+        nfe = len(sweeps.runs)
         sweeps.advance()
-        rounds[sweeps.active] += 1
-        nfe[sweeps.active] += count
-        x0[sweeps.active] = sweeps.reached
-        if on_round:
-            on_round(Round(int(rounds.max()), sweeps.active, sweeps.reached, count))
-        sweeps.select(~sweeps.settled(tol))
-    stopped = tuple("converged" if ok else "diverged" for ok in x0.flatten(1).isfinite().all(1))
-    return Sampled(x0, None, rounds, nfe, stopped)
+        settled = sweeps.settled(tol)
+        yield Round(samples=sweeps.active, settled=settled, nfe=nfe, x0=sweeps.reached)
+        sweeps.select(~settled)
 
 
 class _Sweeps:
