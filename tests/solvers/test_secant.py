@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from deqbench.solvers.nodes import Between
+from deqbench.solvers.nodes import Between, Settings
 from deqbench.solvers.rounds import Run, Stop
-from deqbench.solvers.secant import Slopes, _knots, _Path, secant_sweeps
+from deqbench.solvers.secant import Path, Slopes, _knots, secant_sweeps
 from deqbench.solvers.triangular import sweeps
 
 
@@ -146,17 +146,18 @@ def test_terms_are_expected_by_the_slopes_that_states_were_swept_with():
     place[:100] = math.inf
     system = Oscillators(300, frequency=3.0, samples=1)
     slopes = system.slopes(place)
-    path, leans = _Path(system, slopes, _knots(system, slopes, place), 0, 20), 0
+    settings = Settings(tol=1e-6, nodes=20, gap=0.03, coarse_tol=0.05, settle_tol=1e-7)
+    path, deviations = Path(system, slopes, _knots(system, slopes, place), 0, settings), 0
     for _ in range(6):
-        steps = path.choose(0.03, 0.05, 1e-6)
+        steps = path.choose()
         path.learn(steps, system.step_terms(path.inputs(steps), steps))
-        path.sweep(1e-6, 1e-7)
+        path.sweep()
         rest = slice(path.settled, None)
         ratio, scale = (part[rest].view(-1, 1, 1) for part in (system.ratio, system.scale))
-        swept = ratio * path.states[:-1] + scale * path._risen(path.terms, path.moved)
+        swept = ratio * path.states[:-1] + scale * path.expected()
         assert torch.allclose(swept, path.states[1:], rtol=0, atol=1e-10)
-        leans += path.lean is not None
-    assert leans > 2 and path.settled > 2
+        deviations += path.linear.deviation is not None
+    assert deviations > 2 and path.settled > 2
 
 
 def test_coarse_rounds_save_evaluations():
