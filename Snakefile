@@ -16,17 +16,7 @@ if not workflow.configfiles:
 
 
 include: "rules/common.smk"
-include: "rules/datasets.smk"
-include: "rules/checkpoints.smk"
-include: "rules/statistics.smk"
-include: "rules/sampling.smk"
-include: "rules/comparison.smk"
-include: "rules/studies.smk"
-include: "rules/inversion.smk"
-include: "rules/latents.smk"
-include: "rules/decoder.smk"
-include: "rules/codec.smk"
-include: "rules/report.smk"
+include: "rules/stages.smk"
 include: "rules/zoo.smk"
 
 
@@ -35,5 +25,5 @@ rule reproduce:
     message:
         "the report: {input}"
     input:
-        f"reports/{CONFIG.scale}/index.html",
+        plan.page(CONFIG),
     localrule: True

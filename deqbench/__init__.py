@@ -1,13 +1,25 @@
 """Benchmarks and reproductions of deep-equilibrium methods in generative modelling."""
 
+from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["DEQDDIMPipeline", "DecoderInversionResult", "__version__", "invert_decoder"]
+__all__ = [
+    "DEQ",
+    "DEQDDIMPipeline",
+    "DecoderInversionResult",
+    "NotConverged",
+    "__version__",
+    "fixed_point",
+    "invert_decoder",
+]
+_OF_SOLVERS = {"DEQ": "deq", "NotConverged": "resolvent", "fixed_point": "implicit"}
 
 
 def __getattr__(name: str) -> Any:
-    """Public names that need diffusers, imported when they are first asked for."""
+    """Public names that need torch or diffusers, imported when they are first asked for."""
+    if name in _OF_SOLVERS:
+        return getattr(import_module(f"deqbench.solvers.{_OF_SOLVERS[name]}"), name)
     if name == "DEQDDIMPipeline":
         from deqbench.diffusion.pipeline import DEQDDIMPipeline
 

@@ -9,13 +9,14 @@ import re
 import resource
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import deqbench
+from deqbench.config.strict import Strict
 from deqbench.records import write_json
 
 PACKAGE = Path(deqbench.__file__).parent
@@ -107,21 +108,27 @@ def set_threads(threads: int) -> None:
 
 
 @contextmanager
-def recorded(out: Path, command: str, settings: Any, device: str = "cpu") -> Iterator[dict[str, Any]]:
-    """Writes `<out>.provenance.json` when the block ends well; the block may add keys to the mapping it gets."""
+def recorded(outputs: Sequence[Path], command: str, module: str, settings: Strict) -> Iterator[dict[str, Any]]:
+    """Writes `<output>.provenance.json` of every output when the block ends well; the block may add facts.
+
+    command: after `deqbench`. module: of the package, by whose code the results are made.
+    """
     import torch
 
     started, clock = datetime.now(UTC), time.perf_counter()
     extra: dict[str, Any] = {}
     yield extra
-    on_gpu = device.startswith("cuda")
+    told = settings.model_dump()
+    on_gpu = str(told.get("device", "")).startswith("cuda")
     facts = {
         "command": f"deqbench {command}",
+        "outputs": [path.as_posix() for path in outputs],
         "version": deqbench.__version__,
         "commit": commit(),
-        "code_digest": code_digest(f"deqbench.commands.{command.split()[0]}"),
-        "settings": settings,
-        "settings_digest": hashlib.sha256(repr(settings).encode()).hexdigest()[:16],
+        "module": module,
+        "code_digest": code_digest(module),
+        "settings": told,
+        "settings_digest": hashlib.sha256(repr(told).encode()).hexdigest()[:16],
         "started": started.isoformat(timespec="seconds"),
         "wall_s": round(time.perf_counter() - clock, 3),
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -132,7 +139,8 @@ def recorded(out: Path, command: str, settings: Any, device: str = "cpu") -> Ite
         "packages": packages(),
         **extra,
     }
-    write_json(sidecar(out), facts)
+    for path in outputs:
+        write_json(sidecar(path), facts)
 
 
 def sidecar(out: Path) -> Path:

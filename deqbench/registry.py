@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from deqbench.config import modules
+from deqbench.config.methods import modules
 from deqbench.errors import UserError, did_you_mean, unknown
 
 

@@ -1,6 +1,11 @@
 """The shipped checkpoints, trained from scratch into results/zoo/."""
 
 
+def built_on(model):
+    """The model of the zoo that this one is trained on top of, if any."""
+    return getattr(RECIPES[model], "builds_on", None)
+
+
 rule zoo:
     message:
         "every checkpoint of the zoo"
@@ -15,18 +20,14 @@ rule zoo_model:
     input:
         lambda w: f"results/zoo/{built_on(w.model)}/card.json" if built_on(w.model) else [],
     output:
-        "results/zoo/{model}/card.json",
+        multiext("results/zoo/{model}/", "card.json", "history.parquet"),
     log:
         "results/zoo/logs/{model}.log",
-    benchmark:
-        "results/zoo/benchmarks/{model}.tsv"
     params:
         recipe=lambda w: RECIPES[w.model].model_dump_json(),
-        base=lambda w: f"--base results/zoo/{built_on(w.model)}" if built_on(w.model) else "",
-    threads: 1
     resources:
         runtime=120,
         mem_mb=4000,
     shell:
-        "deqbench zoo train {wildcards.model} --recipe {params.recipe:q} --threads {threads}"
-        " {params.base} --out results/zoo/{wildcards.model} 2> {log}"
+        "deqbench --threads {threads} zoo train {wildcards.model} --recipe {params.recipe:q}"
+        " --out results/zoo/{wildcards.model} 2> {log}"

@@ -19,13 +19,14 @@ Results = Annotated[Path, typer.Option(help="the folder of all results")]
 @app.command()
 def check(scale: Scale = "demo", results: Results = Path("results")) -> None:
     """Compares every table cell with the reference; exit code 1 and a list of what moved if any did."""
-    differences = regression.compare(results / scale / "tables", results / "reference" / scale)
-    for difference in differences:
+    comparison = regression.compare(results / scale / "tables", results / "reference" / scale)
+    for difference in comparison.differences:
         print(difference, file=sys.stderr)
-    if differences:
-        print(f"{len(differences)} cells differ from results/reference/{scale}", file=sys.stderr)
+    if comparison.differences:
+        differ = f"{len(comparison.differences)} cells differ from results/reference/{scale}"
+        print(f"{differ} ({comparison})", file=sys.stderr)
         raise typer.Exit(1)
-    print(f"every cell agrees with results/reference/{scale}")
+    print(f"every cell agrees with results/reference/{scale} ({comparison})")
 
 
 @app.command()
@@ -36,7 +37,7 @@ def accept(scale: Scale = "demo", results: Results = Path("results")) -> None:
     if not mine:
         raise UserError(f"{found}: expected tables of a run; found none (run the workflow first)")
     if regression.tables(reference):
-        for difference in regression.compare(found, reference):
+        for difference in regression.compare(found, reference).differences:
             print(difference)
     for name, path in regression.tables(reference).items():
         if name not in mine:

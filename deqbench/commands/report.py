@@ -6,7 +6,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from deqbench import config, papers
+from deqbench import papers, scale
 from deqbench.errors import UserError
 from deqbench.papers import Exhibit
 from deqbench.records import read_frame, read_records, write_frame, write_json
@@ -35,7 +35,7 @@ def tables(paper: str, records: Records, config_file: ConfigFile, out: Out) -> N
     from deqbench.report.sources import of_table
     from deqbench.report.tables import cells
 
-    settings = config.load(config_file)
+    settings = scale.load(config_file)
     for exhibit, _ in _by_exhibit(paper, records):
         if mine := of_table(exhibit, records):
             write_frame(out / f"{exhibit.id}.csv", cells(exhibit, read_records(mine), settings))
@@ -54,7 +54,7 @@ def claims(
     from deqbench.report.claims import judge, judge_elsewhere
 
     frame = pd.concat([read_frame(path) for path in sorted(cells)], ignore_index=True)
-    settings, others = config.load(config_file), by_scale(accepted or ())
+    settings, others = scale.load(config_file), by_scale(accepted or ())
     judged = [
         {**judge(claim, frame, settings), "elsewhere": judge_elsewhere(claim, frame, others, settings)}
         for claim in papers.claims(paper)
@@ -81,4 +81,4 @@ def site(
     """All pages of a scale, into reports/<scale>/."""
     from deqbench.report.site import build
 
-    print(build(config.load(config_file), named))
+    print(build(scale.load(config_file), named))

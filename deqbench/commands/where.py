@@ -1,33 +1,36 @@
-"""Everything behind one exhibit."""
+"""Everything behind one exhibit or study."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deqbench import config, papers
-from deqbench.trail import trail
+import deqbench
+from deqbench import papers, scale
+from deqbench.report.trail import RULES, trails
 
-app = typer.Typer(invoke_without_command=True)
+ROOT = Path(deqbench.__file__).parents[1]
+DEMO = Path("config/demo.yaml")
 
 
-@app.callback()
-def where(
+def command(
     exhibit: Annotated[str, typer.Argument(help="such as deq-ddim/table-1")],
-    config_file: Annotated[Path, typer.Option("--config", help="the scale's config file")] = Path("config/demo.yaml"),
+    config_file: Annotated[Path, typer.Option("--config", help="the scale's config file")] = DEMO,
 ) -> None:
-    """Prints config key, rules, commands, source, records and printed values of an exhibit."""
-    found = papers.exhibit(exhibit)
-    behind = trail(found, config.load(config_file), str(config_file))
-    print(f"{exhibit}: {found.number}, {found.title}")
-    if behind is None:
-        print("  not measured yet")
-        print(f"  printed   {f'deqbench/papers/{found.paper}/{found.printed}' if found.printed else 'no values'}")
+    """Prints config key, rules, commands, source, records and printed values of an exhibit or study."""
+    asked = papers.exhibit(exhibit)
+    path = config_file if config_file.exists() or config_file.is_absolute() else ROOT / config_file
+    behind = trails(scale.load(path), Path.cwd() if path == config_file else ROOT)(asked)
+    print(f"{exhibit}: {asked.number}, {asked.title}")
+    if behind is None or not behind.rules:
+        print(f"  not measured by {config_file}")
+        print(f"  printed   {f'deqbench/papers/{asked.paper}/{asked.printed}' if asked.printed else 'no values'}")
         return
-    print(f"  config    {behind.config_file}: {behind.config_key}")
-    for rule, file in behind.rules:
-        print(f"  rule      {file}: {rule}")
-    for kind, lines in (("command", behind.commands), ("source", behind.sources), ("record", behind.records)):
-        for line in lines or ("none yet: run the workflow first",):
+    print(f"  config    {config_file}: {behind.config_key}")
+    rules = [f"{RULES}: {rule}" for rule in behind.rules]
+    for kind, lines in (("rule", rules), ("command", behind.commands), ("source", behind.sources)):
+        for line in lines:
             print(f"  {kind:<9} {line}")
+    for line in behind.records or ("none yet: run the workflow first",):
+        print(f"  record    {line}")
     print(f"  printed   {behind.printed or 'no values'}")

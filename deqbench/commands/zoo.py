@@ -8,10 +8,13 @@ from typing import Annotated
 import torch
 import typer
 
-from deqbench import config, provenance, zoo
+from deqbench import zoo
+from deqbench.config.reading import parse_recipe
+from deqbench.config.recipes import AnyRecipe
 from deqbench.data import datasets
 from deqbench.measure.progress import steps_bar
 from deqbench.records import read_json, write_json
+from deqbench.training import stage
 from deqbench.zoo import making
 
 app = typer.Typer(no_args_is_help=True)
@@ -23,20 +26,21 @@ PREDICTIONS = {"latent": "epsilon", "one-step": "one-step"}
 def train(
     model: Annotated[str, typer.Argument(help="name in config/zoo.yaml")],
     recipe: Annotated[str, typer.Option(help="the model's recipe as JSON")],
-    out: Annotated[Path, typer.Option(help="folder to write: config.json, weights in safetensors, card.json")],
-    base: Annotated[Path | None, typer.Option(help="folder of the model that this one builds on [the shipped]")] = None,
-    threads: int = 0,
+    out: Annotated[Path, typer.Option(help="folder to write: config, weights in safetensors, card, history")],
+    base: Annotated[
+        Path | None, typer.Option(help="folder of the model that this one builds on [beside --out, else the shipped]")
+    ] = None,
 ) -> None:
     """Trains one model by its recipe; a killed run goes on where it stopped."""
-    settings = config.parse_recipe(recipe, model)
-    provenance.set_threads(threads)
+    settings = parse_recipe(recipe, model)
     dataset = datasets.build(settings.dataset)
     started = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)  # the layers' initial weights are drawn by torch itself
-    base = _base(settings, base)
+    base = _base(settings, base, out)
     with steps_bar(model, settings.steps) as on_step:
         metrics = making.make(settings, dataset, base, out, on_step)
+    counts = {split: len(getattr(dataset, split)) for split in datasets.SPLITS}
     card = {
         "model": model,
         "data": settings.dataset,
@@ -44,11 +48,7 @@ def train(
         "licence": "MIT",
         "command": "snakemake --cores all zoo",
         "recipe": settings.model_dump(exclude={"data_licence"}),
-        "splits": {split: len(getattr(dataset, split)) for split in datasets.SPLITS},
-        "metrics": metrics,
-        "training_s": round(time.perf_counter() - started, 1),
-        "sha256": {path.name: provenance.sha256(path) for path in sorted(out.glob("*.safetensors"))},
-        "packages": provenance.packages(),
+        **stage.facts(started, counts, metrics, out.glob("*.safetensors")),
     }
     if base is not None:
         card["base_sha256"] = read_json(base / "card.json")["sha256"]
@@ -57,10 +57,12 @@ def train(
     write_json(out / "card.json", card)
 
 
-def _base(recipe: config.AnyRecipe, folder: Path | None) -> Path | None:
+def _base(recipe: AnyRecipe, folder: Path | None, out: Path) -> Path | None:
     """The folder of the model that the recipe builds on, if it builds on any."""
     name = getattr(recipe, "builds_on", None)
-    return folder or zoo.path(name) if name else None
+    if folder or not name:
+        return folder
+    return out.parent / name if (out.parent / name / "card.json").exists() else zoo.path(name)
 
 
 @app.command()
@@ -71,4 +73,4 @@ def accept(source: Annotated[Path, typer.Argument(help="a folder under results/z
     before = read_json(target / "card.json")["metrics"] if (target / "card.json").exists() else {}
     for name, value in card["metrics"].items():
         print(f"{card['model']} {name}: {before.get(name, 'new')} -> {value}")
-    shutil.copytree(source, target, dirs_exist_ok=True)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.parquet"), dirs_exist_ok=True)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from deqbench.config.sections import Name, Strict
+from deqbench.config.strict import Name, Strict
 
 
 class Training(Strict):

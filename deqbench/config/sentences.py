@@ -3,9 +3,18 @@
 import json
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from deqbench.errors import did_you_mean
+from deqbench.config.strict import NAME
+from deqbench.errors import UserError, did_you_mean
+
+
+def checked(adapter: TypeAdapter[Any], values: Any, source: str) -> Any:
+    """The values as the adapter makes them. UserError: one sentence: `source`, key, what was expected and found."""
+    try:
+        return adapter.validate_python(values)
+    except ValidationError as error:
+        raise UserError(f"{source}: {sentence(error.errors()[0], adapter, values)}") from error
 
 
 def sentence(problem: Any, adapter: TypeAdapter[Any], values: Any) -> str:
@@ -28,14 +37,17 @@ def sentence(problem: Any, adapter: TypeAdapter[Any], values: Any) -> str:
         known = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
         return f"{key}: expected one of {', '.join(known)}; found {found}{did_you_mean(str(problem['input']), known)}"
     if kind == "string_pattern_mismatch":
-        return f"{key}: expected small letters, digits and hyphens; found {found}"
+        form = context["pattern"]
+        words = "small letters, digits and hyphens" if form == NAME else f"text of the form {form}"
+        return f"{key}: expected {words}; found {found}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"{key}: expected a section with keys; found {found}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tag = context["discriminator"].strip("'")
         known = [word.strip("'") for word in context.get("expected_tags", "").split(", ") if word]
         found = f"'{context['tag']}'{did_you_mean(context['tag'], known)}" if known else "none"
-        return f"{key}.{tag}: expected {'one of ' + ', '.join(known) if known else 'a value'}; found {found}"
+        key = f"{key}.{tag}" if loc else tag
+        return f"{key}: expected {'one of ' + ', '.join(known) if known else 'a value'}; found {found}"
     if kind == "too_short":
         return f"{key}: expected at least {context['min_length']} entry; found {found}"
     words = problem["msg"].removeprefix("Input should be ").split(", ")[0]

@@ -5,8 +5,10 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 One = BeforeValidator(lambda value: value if isinstance(value, list) else [value])  # one value stands for a list of it
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+NAME = "^[a-z0-9][a-z0-9-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
 Eta = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
 Steps = Annotated[list[Annotated[int, Field(ge=1)]], One, Field(min_length=1)]
 
 

@@ -11,8 +11,9 @@ from typing import Any, get_args
 
 from torch import nn
 
-from deqbench import config, provenance, zoo
+from deqbench import provenance, zoo
 from deqbench.data import autoencoders, stored
+from deqbench.data.sources import Checkpoint
 from deqbench.diffusion.network import Prediction
 from deqbench.diffusion.schedule import Schedule
 from deqbench.errors import UserError, unknown
@@ -31,7 +32,7 @@ class Network:
     shape: tuple[int, int, int]  # (C, H, W)
 
 
-def fetch(checkpoint: config.Checkpoint, out: Path, check: Callable[[Any], object] | None = None) -> dict[str, str]:
+def fetch(checkpoint: Checkpoint, out: Path, check: Callable[[Any], object] | None = None) -> dict[str, str]:
     """Puts the checkpoint into the folder `out`, whole and loaded once, or not at all; its weights' checksums by file.
 
     check: called with what `load`, or for an autoencoder `autoencoders.load`, made of it before anything reaches `out`,
@@ -72,7 +73,7 @@ def _copy(source: Path, folder: Path) -> None:
         shutil.copy2(path, target)
 
 
-def _download(checkpoint: config.Checkpoint, folder: Path) -> None:
+def _download(checkpoint: Checkpoint, folder: Path) -> None:
     """A hub's repository, at a revision, with every file's checksum compared with the hub's own list."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError

@@ -1,40 +1,17 @@
-"""The data sets by name, each with its splits fixed once.
-
-Images are float32 in [-1, 1], shape (N, C, H, W). Networks and feature extractors see `train` only, settings are chosen
-on `tuning`, results use `test`.
-"""
+"""The data sets by name, each with its splits fixed once. Those of images are float32 in [-1, 1], (N, C, H, W)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from deqbench.data import densities, sources, tables, tasks
+from deqbench.data.splits import SPLITS, Dataset, load, save
 from deqbench.errors import UserError, unknown
-from deqbench.records import write_tensors
 
-SPLITS = ("train", "tuning", "test")
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images of three disjoint splits, float32 in [-1, 1], and what a classifier may learn from them."""
-
-    train: Tensor  # (N, C, H, W)
-    tuning: Tensor
-    test: Tensor
-    symmetric: bool  # turned and mirrored images are as likely as the originals
-    train_labels: Tensor | None = None  # (N,) int64
-    test_labels: Tensor | None = None
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return tuple(self.train.shape[1:])  # type: ignore[return-value]
+__all__ = ["DATASETS", "SPLITS", "Dataset", "all_symmetries", "build", "dihedral", "load", "save"]
 
 
 def digits() -> Dataset:
@@ -147,46 +124,20 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "patches": patches,
     "cifar10": cifar10,
     "folder": folder,
+    "table": tables.table,
+    "csv": tables.csv,
+    "gaussian": densities.gaussian,
+    "density": densities.density,
+    "tasks": tasks.tasks,
 }
 
 
 def build(source: str, **options: object) -> Dataset:
-    """The data set of that source, a name in `DATASETS`. UserError: unknown source or option."""
+    """The data set of that source, a name in `DATASETS`. UserError: unknown source or option, or one out of bounds."""
     if source not in DATASETS:
         raise unknown("dataset source", source, DATASETS)
-    try:
-        return DATASETS[source](**options)
-    except TypeError as error:
-        raise UserError(f"dataset source {source}: {str(error).split(') ', 1)[-1]}") from error
-
-
-def save(dataset: Dataset, path: Path) -> None:
-    """Writes the splits as uint8 (level 255 is +1), atomically. Digits have 17 levels: nothing is lost to sight."""
-    tensors = {split: ((getattr(dataset, split) + 1) * 127.5).round().clamp(0, 255).byte() for split in SPLITS}
-    tensors["symmetric"] = torch.tensor(dataset.symmetric)
-    for name in ("train_labels", "test_labels"):
-        if (labels := getattr(dataset, name)) is not None:
-            tensors[name] = labels
-    write_tensors(path, tensors)
-
-
-def load(path: Path) -> Dataset:
-    """The data set that `save` wrote. UserError: the file is missing, cut short, empty or of another form."""
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: expected a data set in safetensors; found: {error}") from error
-    for split in SPLITS:
-        if split not in tensors or not tensors[split].numel():
-            raise UserError(f"{path}: expected images in the split '{split}'; found none")
-        if tensors[split].ndim != 4 or tensors[split].dtype != torch.uint8:
-            found = f"{tensors[split].dtype} {tuple(tensors[split].shape)}"
-            raise UserError(f"{path}: {split}: expected uint8 images (N, C, H, W); found {found}")
-    if "symmetric" not in tensors:
-        raise UserError(f"{path}: expected the entry 'symmetric'; found none")
-    train, tuning, test = (tensors[split].float() / 127.5 - 1 for split in SPLITS)
-    symmetric = bool(tensors["symmetric"])
-    return Dataset(train, tuning, test, symmetric, tensors.get("train_labels"), tensors.get("test_labels"))
+    section = sources.parse({"source": source, **options}, f"dataset source {source}")
+    return DATASETS[source](**section.model_dump(exclude={"source"}))
 
 
 def dihedral(images: Tensor, which: Tensor) -> Tensor:

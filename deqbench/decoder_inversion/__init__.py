@@ -1,5 +1,9 @@
 """Inversion of a latent-diffusion decoder: z with D(z) = x, without gradients and with."""
 
+from typing import Literal
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
 # A CPU's cache holds what these leave: a gradient of 24 images of 64 px takes 0.7 of the time that it takes at once.
 CPU_PICTURES = 8
 

@@ -1,14 +1,14 @@
 """An autoencoder's two halves as maps between images and latents, in a chosen precision, with every call counted."""
 
 import copy
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from deqbench.decoder_inversion import Precision
 from deqbench.errors import UserError
 
-Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

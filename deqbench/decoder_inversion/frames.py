@@ -1,20 +1,15 @@
 """Frames of a video that fit a budget of bytes, and how to cut a video so that it fits. Source: abstract."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.decoder_inversion.codec_memory import KINDS, codec_for, iteration, pair
 from deqbench.errors import UserError
-from deqbench.measure.peaks import frozen, peak_bytes
-
-Row = dict[str, Any]
-GIB = 1 << 30
+from deqbench.measure.peaks import peak_bytes
 
 
 @dataclass(frozen=True)
@@ -40,6 +35,20 @@ class Line:
         return max(0, int((budget_bytes - self.fixed) / self.per_frame + 1e-9))
 
 
+def iteration(codec: Codec, family: str, x: Tensor, z: Tensor) -> Tensor:
+    """The result of one iteration: E(x), E(D(z)) or the gradient of the squared pixel error with respect to z.
+
+    x: (B, 3, H, W), z: (B, c, h, w), or frames of both; the result has the shape of z.
+    """
+    if family == "gradient":
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_()
+            loss = (codec.decode(leaf) - x).square().sum()
+            return torch.autograd.grad(loss, leaf)[0]
+    with torch.no_grad():
+        return codec.encode(x) if family == "encoder" else codec.again(z)
+
+
 def line_of(codec: Codec, x: Tensor, *, gradient: bool = False, counts: tuple[int, ...] = (1, 2)) -> Line:
     """Bytes of one iteration on the first frames of x (F, 3, H, W), by the number of frames passed through at once.
 
@@ -49,13 +58,12 @@ def line_of(codec: Codec, x: Tensor, *, gradient: bool = False, counts: tuple[in
     with torch.no_grad():
         z = codec.encode(x[: max(counts)])
     family = "gradient" if gradient else "free"
-    known = [*codec.vae.parameters()]
-    measure = _measure(codec, family, x, z, known)
+    measure = bytes_of(codec, family, x, z)
     return Line.through(list(counts), [measure(n) for n in counts])
 
 
 def frames_that_fit(codec: Codec, x: Tensor, budget_bytes: float, *, gradient: bool = False) -> int:
-    """How many of the frames x (F, 3, H, W) an iteration may take at once within the budget of bytes, weights apart.
+    """The number of frames of x (F, 3, H, W) that an iteration may take within the budget of bytes, weights apart.
 
     E and D treat frames one by one, so that a codec with this `max_batch` gives what the whole would.
     UserError: not even one fits, or there are none.
@@ -72,39 +80,7 @@ def frames_that_fit(codec: Codec, x: Tensor, budget_bytes: float, *, gradient: b
     return min(count, len(x))
 
 
-def frames(
-    vae: Any, pixels: int, counts: list[int], held_out: int, budget_bytes: float, generator: torch.Generator
-) -> Iterator[Row]:
-    """Rows method, metric, value: bytes by the number of frames taken at once, and how many fit, of every kind.
-
-    fixed_bytes and bytes_per_frame: of the line through the bytes at `counts`; prediction: the line's bytes over those
-    measured at `held_out` frames; frames: that fit the budget, weights counted too; frames_at_4: that fit what four
-    frames take by gradients in float32 (the paper's four frames on its card), weights counted.
-    """
-    x, z = pair(vae, pixels, max(*counts, held_out), generator)
-    lines, checked, weights = {}, {}, {}
-    with frozen():
-        for name, kind in KINDS.items():
-            if kind.family == "encoder" or (codec := codec_for(vae, kind)) is None:
-                continue
-            known = [*codec.vae.parameters()]
-            measure = _measure(codec, kind.family, x, z, known)
-            lines[name] = Line.through(counts, [measure(n) for n in counts])
-            checked[name] = lines[name].at(held_out) / measure(held_out)
-            weights[name] = sum(tensor.untyped_storage().nbytes() for tensor in (*known, *codec.vae.buffers()))
-    four = lines["gradient"].at(4) + weights["gradient"]
-    for name, line in lines.items():
-        metrics = {
-            "fixed_bytes": line.fixed,
-            "bytes_per_frame": line.per_frame,
-            "prediction": checked[name],
-            "frames": float(line.fitting(budget_bytes - weights[name])),
-            "frames_at_4": float(line.fitting(four - weights[name])),
-        }
-        for metric, value in metrics.items():
-            unit = "B" if "bytes" in metric else "frames" if metric.startswith("frames") else ""
-            yield {"pixels": pixels, "method": name, "metric": metric, "value": value, "unit": unit}
-
-
-def _measure(codec: Codec, family: str, x: Tensor, z: Tensor, known: list[Tensor]) -> Callable[[int], int]:
+def bytes_of(codec: Codec, family: str, x: Tensor, z: Tensor) -> Callable[[int], int]:
+    """Peak bytes of one iteration by the number of frames taken of x (F, 3, H, W) and z (F, c, h, w), weights apart."""
+    known = [*codec.vae.parameters()]
     return lambda n: peak_bytes(lambda: iteration(codec, family, x[:n], z[:n]), known)["peak"]

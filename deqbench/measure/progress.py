@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from tqdm import tqdm
 
@@ -35,3 +35,17 @@ def steps_bar(name: str, total: int) -> Iterator[Callable[..., None]]:
             print(f"{name}: {done}/{total}, ETA {left:.0f} s{word}", file=sys.stderr, flush=True)
 
     yield log
+
+
+@contextmanager
+def progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback `on_step(done, total)` that draws as `steps_bar` does from the first step on."""
+    with ExitStack() as stack:
+        bars: list[Callable[..., None]] = []
+
+        def on_step(done: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(steps_bar(name, total)))
+            bars[0](done)
+
+        yield on_step

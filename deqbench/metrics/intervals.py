@@ -1,4 +1,4 @@
-"""95 % intervals of what the tables show. Closed forms over scipy.special: scipy.stats alone takes a second to load."""
+"""Intervals of what the tables show, all of one LEVEL. Closed forms over scipy.special: scipy.stats takes a second."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -6,6 +6,9 @@ from scipy.special import bdtr, ndtri, stdtrit
 
 Interval = tuple[float, float]
 TAIL = 0.025  # on either side
+LEVEL = 1 - 2 * TAIL
+PERCENT = f"{100 * LEVEL:.0f} %"
+NORMAL = float(ndtri(1 - TAIL))  # half the width of a standard normal's interval
 
 
 def t_reach(error: float, degrees: int) -> float:
@@ -43,7 +46,7 @@ def median_interval(values: ArrayLike) -> Interval:
 
 def wilson(successes: int, n: int) -> Interval:
     """Wilson's interval of a proportion."""
-    z, share = float(ndtri(1 - TAIL)), successes / n
+    z, share = NORMAL, successes / n
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z / (1 + z**2 / n) * float(np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
     return max(0.0, middle - reach), min(1.0, middle + reach)

@@ -1,5 +1,6 @@
 """The scores of table 1: distances to the training images, a floor of real ones, differences to a baseline's images."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from deqbench import jobs, zoo
+from deqbench import zoo
 from deqbench.data.datasets import Dataset, all_symmetries
 from deqbench.metrics import frechet
 from deqbench.metrics.errors import relative_error
@@ -52,34 +53,37 @@ class Reference:
         return self.test[places]
 
 
-def table(images: dict[str, Images], job: jobs.Score, reference: Reference) -> list[dict[str, Any]]:
+def table(
+    images: dict[str, Images], reference: Reference, *, baseline: str, same: Container[str], seed: int
+) -> list[dict[str, Any]]:
     """Rows method, metric, value, low, high, n, unit, note for every method, for real test images and for spoilt ones.
 
+    same: the methods whose images should be the baseline's. seed: of the noise that spoils.
     Images that diverged are scored as zeros, mid grey, and the scores' note says how many these are. The interval of a
     difference is paired: both methods lose the same block of images, which started at the same x_T.
     """
     shown = {name: _shown(drawn) for name, drawn in images.items()}
-    base = shown[job.baseline]
+    base = shown[baseline]
     features = {name: _features(reference, x0) for name, x0 in shown.items()}
     n = len(base)
     real = reference.real(n)
-    generator = torch.Generator().manual_seed(job.seed)
+    generator = torch.Generator().manual_seed(seed)
     spoilt = base + SPOILT_NOISE * torch.randn(base.shape, generator=generator)
     rows = []
     for name, drawn in images.items():
-        mine, theirs = _note(drawn), _note(images[job.baseline], " of the baseline")
+        mine, theirs = _note(drawn), _note(images[baseline], " of the baseline")
         rows += [row | {"note": mine} for row in _distances(name, features[name], shown[name], reference)]
         rows += _counts(name, drawn)
-        compared = [_difference(name, features[name], features[job.baseline], reference)]
-        if _comparable(job, name):
+        compared = [_difference(name, features[name], features[baseline], reference)]
+        if name in same:
             compared.append(_median(name, "x0_error", relative_error(shown[name], base).numpy()))
-        if name == job.baseline:
+        if name == baseline:
             compared, theirs = compared[1:], ""
         rows += [row | {"note": "; ".join(filter(None, (mine, theirs)))} for row in compared]
     rows += _distances(REAL, _features(reference, real), real, reference)
     control = _features(reference, spoilt)
     rows += _distances(SPOILT, control, spoilt, reference)
-    rows.append(_difference(SPOILT, control, features[job.baseline], reference))
+    rows.append(_difference(SPOILT, control, features[baseline], reference))
     return rows
 
 
@@ -96,12 +100,6 @@ def _shown(drawn: Images) -> Tensor:
 def _note(drawn: Images, whose: str = "") -> str:
     lost = _diverged(drawn)
     return f"{int(lost.sum())} of {len(lost)} images{whose} diverged, replaced by zeros" if lost.any() else ""
-
-
-def _comparable(job: jobs.Score, name: str) -> bool:
-    """Whether a method's images should be the baseline's: the same chain, another way."""
-    method, base = job.methods[name], job.methods[job.baseline]
-    return (method.eta, method.variance) == (base.eta, base.variance)
 
 
 def _features(reference: Reference, x0: Tensor) -> frechet.Features:

@@ -89,6 +89,11 @@ def about(paper: str) -> dict[str, Any]:
     return copy.deepcopy(_yaml(paper, "paper.yaml"))
 
 
+def experiments(paper: str) -> dict[str, str]:
+    """The kind of each experiment of a paper, empty where none is measured yet. UserError: unknown paper."""
+    return dict(_yaml(paper, "paper.yaml").get("experiments", {}))
+
+
 def _folder(paper: str) -> Traversable:
     if paper not in PAPERS:
         raise UserError(f"paper: expected one of {', '.join(PAPERS)}; found '{paper}'{did_you_mean(paper, PAPERS)}")

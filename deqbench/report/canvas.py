@@ -1,7 +1,7 @@
 """What every figure is drawn on: one style, no global state, files that are the same whenever they are drawn."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,6 @@ from numpy.typing import NDArray
 
 from deqbench.records import write_text
 
-# Told apart by colour-blind readers too: the first of seaborn's palette, which would take seconds to load.
-COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
-MARKERS = "osD^vPX*<>"
-WIDTH, HEIGHT = 0.94, 1.2  # of an image of a sheet, and of its row with the words below, where columns are one apart
 STYLE: Any = {
     "svg.hashsalt": "deqbench",  # ids in the file, otherwise random
     "image.composite_image": False,  # every image keeps its own pixels
@@ -58,29 +54,11 @@ def picture(
     ax.spines[:].set_visible(False)
 
 
-def sheet(
-    path: Path,
-    heads: Sequence[str],
-    rows: Sequence[tuple[str, Sequence[NDArray[np.floating[Any]] | None], Sequence[str]]],
-    size: tuple[float, float],
-) -> None:
-    """Rows of images of one size, written to `path` as SVG: each with its label, its images (None: a gap) under the
-    `heads` of the columns, and the words below each.
-    """
-    with canvas(path, (1, 1), size) as (_, ((ax,),)):  # one for all: dozens of axes would take seconds to lay out
-        for row, (_, images, below) in enumerate(rows):
-            top = HEIGHT * row
-            for column, (image, words) in enumerate(zip(images, below, strict=True)):
-                if image is not None:
-                    picture(ax, image, (column, column + WIDTH, top + WIDTH, top))
-                    ax.text(column + WIDTH / 2, top + WIDTH + 0.02, words, ha="center", va="top", fontsize=7.5)
-        middle = WIDTH / 2
-        ax.set(xlim=(0, len(heads) - 1 + WIDTH), ylim=(HEIGHT * len(rows), 0))
-        ax.set_xticks([column + middle for column in range(len(heads))], heads)
-        ax.set_yticks([HEIGHT * row + middle for row in range(len(rows))], [label for label, *_ in rows])
-        ax.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+def entry(path: Path, title: str, alt: str, size: tuple[float, float]) -> dict[str, Any]:
+    """What a page must know of a drawn file: its name, title, alternative text, width in pixels, and legend."""
+    return {"file": path.name, "title": title, "alt": alt, "width": round(size[0] * 110), "legend": []}
 
 
-def pixels(size: tuple[float, float]) -> int:
-    """The width of a figure as a page shows it."""
-    return round(size[0] * 110)
+def nothing(fact: str) -> dict[str, Any]:
+    """What a page must know of a figure without any file."""
+    return {"files": [], "facts": [fact]}

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from deqbench import papers
-from deqbench.config import Config
 from deqbench.errors import UserError, unknown
+from deqbench.scale import Config
 
 Verdict = Literal["reproduced", "contradicted", "inconclusive", "not testable at this scale", "not measured yet"]
 KINDS = ("ratio", "difference", "share", "equivalence", "monotone")

@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from deqbench.errors import UserError
 from deqbench.papers import Exhibit
 from deqbench.records import read_records, write_frame
-from deqbench.report.canvas import COLOURS, MARKERS, canvas, pixels
+from deqbench.report.canvas import nothing
+from deqbench.report.charts import Look, charts, looks, span
 from deqbench.report.sources import of_kind
 
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 ACROSS = 3  # charts side by side, where each has one facet
 WIDE = 32  # letters that fit above a chart
 WORDS = {"lr": "learning rate", "eta": "eta"}
@@ -37,36 +37,27 @@ def draw_curves(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[st
         raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records of {', '.join(spec['y'])}; found none")
     write_frame(out / "data.csv", points)
     if points.empty:
-        return {"files": [], "facts": ["No run of this scale is drawn here."]}
+        return nothing("No run of this scale is drawn here.")
     panels = _panels(points, spec)
     shape = (max(row for row, *_ in panels) + 1, max(column for _, column, *_ in panels) + 1)
-    lines = _in_order(points[spec["lines"]].unique(), spec)
-    across = 6 if spec["lines"] != "method" else max(1, int(max(5.5, 2.9 * shape[1]) / 2.7))
-    legend = 0.19 * (-(-len(lines) // across) - 1)
-    size = (max(5.5, 2.9 * shape[1]), 2.3 * shape[0] + 0.5 + legend)
+    found = _in_order(points[spec["lines"]].unique(), spec)
+    lines = looks({value: _line(value, spec) for value in found}, spec, dashed=True)
     units = rows.drop_duplicates("metric").set_index("metric")["unit"]
-    with canvas(out / "figure.svg", shape, size, sharex=True, sharey="row") as (figure, axes):
+    with charts(out / "figure.svg", shape, (2.9, 2.3), lines, sharex=True, sharey="row") as drawing:
         for row, column, dataset, facet, metric in panels:
-            ax = axes[row, column]
+            ax = drawing.axes[row, column]
             mine = points[[spec["panels"], spec["facet"], "metric"]].eq([dataset, facet, metric]).all(axis=1)
             _lines(ax, points[mine], spec, lines)
-            first = metric == panels[0][-1]
-            parts = [part for part in (str(dataset), _facet(facet, spec)) if part]
-            title = (" · " if sum(map(len, parts)) < WIDE else "\n").join(parts)
-            ax.set_title(title if first else "", fontweight="bold")
+            ax.set_title(_title(dataset, facet, spec) if metric == panels[0][-1] else "", fontweight="bold")
             ax.set_ylabel(quantity(metric, str(units[metric]), spec) if column == 0 else "")
             ax.set_xlabel(quantity(spec["x"], "", spec) if row == shape[0] - 1 else "")
-        for at in set(product(range(shape[0]), range(shape[1]))) - {(row, column) for row, column, *_ in panels}:
-            axes[at].set_axis_off()
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), across), frameon=False)
-    file = {
-        "file": "figure.svg",
-        "title": "",
-        "alt": _alt(points, spec),
-        "width": pixels(size),
-    }
-    return {"files": [file], "facts": [*_facts(rows, points, spec), *spec.get("facts", ())]}
+    facts = [*_facts(rows, points, spec), *spec.get("facts", ())]
+    return {"files": [drawing.entry("", _alt(points, spec, lines))], "facts": facts}
+
+
+def _title(dataset: Any, facet: Any, spec: dict[str, Any]) -> str:
+    parts = [part for part in (str(dataset), _facet(facet, spec)) if part]
+    return (" · " if sum(map(len, parts)) < WIDE else "\n").join(parts)
 
 
 def _kept(rows: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:
@@ -113,30 +104,16 @@ def _panels(points: pd.DataFrame, spec: dict[str, Any]) -> list[tuple[int, int, 
     ]
 
 
-def _lines(ax: Axes, points: pd.DataFrame, spec: dict[str, Any], lines: list[Any]) -> None:
+def _lines(ax: Axes, points: pd.DataFrame, spec: dict[str, Any], lines: dict[Any, Look]) -> None:
     """One line a value of the spec's `lines`; a value looks the same in every panel."""
-    for at, value in enumerate(lines):
-        part, label = points[points[spec["lines"]] == value], _line(value, spec)
-        if part.empty:
-            ax.plot([], [], label=label, **_look(at))  # the legend reads one panel only
-            continue
-        every = max(1, len(part) // 8)
-        spread: dict[str, Any] = {"markevery": (at % every, every), "markersize": 4.5, "linewidth": 1.5}
-        ax.plot(part[spec["x"]], part["median"], label=label, **_look(at), **spread)
-        ax.fill_between(
-            part[spec["x"]], part["low"], part["high"], color=COLOURS[at % len(COLOURS)], alpha=0.15, linewidth=0
-        )
+    for value, look in lines.items():
+        part = points[points[spec["lines"]] == value]
+        if len(part):
+            ax.plot(part[spec["x"]], part["median"], label=look.label, **look.style(len(part)))
+            ax.fill_between(part[spec["x"]], part["low"], part["high"], color=look.colour, alpha=0.15, linewidth=0)
     if (points["median"] > 0).any():
         ax.set_yscale("log")  # a value of exactly 0 lies below the axis
     ax.grid(True, which="major")
-
-
-def _look(at: int) -> dict[str, Any]:
-    return {
-        "color": COLOURS[at % len(COLOURS)],
-        "linestyle": DASHES[at % len(DASHES)],
-        "marker": MARKERS[at % len(MARKERS)],
-    }
 
 
 def _line(value: Any, spec: dict[str, Any]) -> str:
@@ -156,22 +133,20 @@ def quantity(name: str, unit: str, spec: dict[str, Any]) -> str:
     return label if unit in ("", "nan", "unitless", "1") else f"{label} ({unit})"
 
 
-def _alt(points: pd.DataFrame, spec: dict[str, Any]) -> str:
+def _alt(points: pd.DataFrame, spec: dict[str, Any], lines: dict[Any, Look]) -> str:
     names = " and ".join(quantity(metric, "", spec) for metric in spec["y"])
-    found = _in_order(points[spec["lines"]].unique(), spec)
-    lines = ", ".join(quantity(value, "", spec) if spec["lines"] == "method" else str(value) for value in found)
+    each = ", ".join(look.label if spec["lines"] == "method" else str(value) for value, look in lines.items())
     pairs = points[[spec["panels"], spec["facet"]]].drop_duplicates().itertuples(index=False, name=None)
     where = "; ".join(
         " with ".join(part for part in (dataset, _facet(facet, spec)) if part) for dataset, facet in pairs
     )
     over = quantity(spec["x"], "", spec)
-    return f"Line charts of {names} over {over}, one line per {spec['lines']} ({lines}): {where}."
+    return f"Line charts of {names} over {over}, one line per {spec['lines']} ({each}): {where}."
 
 
 def _facts(rows: pd.DataFrame, points: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
-    least, most = points["n"].min(), points["n"].max()
-    images = f"{most}" if least == most else f"{least} to {most}"
-    facts = [f"Lines are medians, bands run from the smallest to the largest of n = {images} images at each point."]
+    n = span(points["n"])
+    facts = [f"Lines are medians, bands run from the smallest to the largest of n = {n} images at each point."]
     if (points["low"] <= 0).any():
         facts.append("Values of exactly 0 lie below the logarithmic axis.")
     lost = int((rows["metric"].isin(spec["y"]) & ~np.isfinite(rows["value"])).sum())

@@ -1,25 +1,23 @@
 """Figures from records: deterministic SVG files, the drawn data beside them, and what a reader must know."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from deqbench.errors import unknown
 from deqbench.papers import Exhibit
-from deqbench.records import write_frame, write_json
+from deqbench.records import write_json
+from deqbench.report import pictures, watermarks
 from deqbench.report.blocks import number
-from deqbench.report.canvas import pixels, sheet
+from deqbench.report.canvas import entry
 from deqbench.report.curves import draw_curves, quantity
 from deqbench.report.pareto import draw_pareto
 from deqbench.report.performance import draw_errors
-from deqbench.report.pictures import draw_triplets, draw_updates
 from deqbench.report.race import draw_race
 from deqbench.report.scatter import draw_scatter
-from deqbench.report.sources import of_kind, tensors
-from deqbench.report.watermarks import draw_confusion, draw_edits, draw_rings
+from deqbench.report.sheets import About, Drawn, Images, Tensors, sheet
 
 UNDER = "The number under an image is its relative difference to the sequential chain's."
 
@@ -27,77 +25,56 @@ UNDER = "The number under an image is its relative difference to the sequential 
 def draw(exhibit: Exhibit, records: Sequence[Path], out: Path) -> None:
     """Draws the figure that the exhibit's spec declares from its `records` (files) into the folder `out`.
 
-    Leaves SVG files, `data.csv` and, last, `figure.json` with `files` (file, title, alt, width in pixels),
+    Leaves SVG files, `data.csv` and, last, `figure.json` with `files` (of `canvas.entry`),
     `data` and `facts`.
     UserError: the spec's kind is unknown, or there are no records to draw.
     """
-    kinds: dict[str, Callable[[Exhibit, Sequence[Path], Path], dict[str, Any]]] = {
-        "curves": draw_curves,
-        "latents": _latents,
-        "samples": _samples,
-        "errors": draw_errors,
-        "pareto": draw_pareto,
-        "race": draw_race,
-        "scatter": draw_scatter,
-        "triplets": draw_triplets,
-        "updates": draw_updates,
-        "confusion": draw_confusion,
-        "rings": draw_rings,
-        "edits": draw_edits,
-    }
     kind = str(exhibit.spec.get("kind"))
-    if kind not in kinds:
-        raise unknown(f"{exhibit.paper}/{exhibit.id}: figures.yaml: kind", kind, kinds)
-    about = kinds[kind](exhibit, records, out)
+    if kind not in KINDS:
+        raise unknown(f"{exhibit.paper}/{exhibit.id}: figures.yaml: kind", kind, KINDS)
+    about = KINDS[kind](exhibit, records, out)
     write_json(out / "figure.json", {"exhibit": f"{exhibit.paper}/{exhibit.id}", "data": "data.csv", **about})
 
 
-def _latents(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
-    files, facts, data = [], [], []
-    for source in of_kind(exhibit, records, ".safetensors"):
-        loaded, about = tensors(source)
-        solves = [(*words.split(" "), _method(exhibit, words.split(" ")[0])) for words in about["solves"].split(", ")]
-        alone = len({label for *_, label in solves}) == 1  # one method: it is named in the title
-        for T in sorted({int(key.split(".")[0].removeprefix("T")) for key in loaded}, reverse=True):
-            chain = {key.split(".")[1]: tensor for key, tensor in loaded.items() if key.startswith(f"T{T}.")}
-            shown = [int(at) for at in chain["indices"]]
-            size = (0.85 * len(shown) + (0.9 if alone else 1.9), 1.05 * len(solves) + 1.3)
-            file = f"{source.stem}-T{T}.svg"
-            labels = [f"{'' if alone else label + chr(10)}{rounds} solver\nsteps" for _, rounds, label in solves]
-            _grid(out / file, chain, [f"$x_{{{at}}}$" for at in shown], [*labels, "sequential\nchain"], size)
-            title = f"{about['dataset']}, T = {T}" + (f", {solves[0][2]}" if alone else "")
-            states = ", ".join(f"x_{at}" for at in shown)
-            after = "; ".join(f"{label} after {rounds} solver steps" for _, rounds, label in solves)
-            alt = f"Rows of images of {title}, states {states}: {after}; and step by step."
-            files.append({"file": file, "title": title, "alt": alt, "width": pixels(size)})
-            for (method, rounds, label), errors in zip(solves, chain["error"].tolist(), strict=True):
-                keys = {"dataset": about["dataset"], "method": method, "rounds": rounds, "T": T}
-                data += [
-                    {**keys, "state": at, "error": f"{error:.6g}"} for at, error in zip(shown, errors, strict=True)
-                ]
-                which = title if alone else f"{title}, {label}, {rounds} steps"
-                facts.append(f"{which}: x_{shown[-1]} differs by {number(errors[-1], '.2g')}.")
-    write_frame(out / "data.csv", pd.DataFrame(data))
-    return {"files": files, "facts": [UNDER, *facts]}
+def _latents(exhibit: Exhibit, loaded: Tensors, about: About, path: Path) -> Iterator[Drawn]:
+    solves = [(*words.split(" "), _method(exhibit, words.split(" ")[0])) for words in about["solves"].split(", ")]
+    lengths = sorted({int(key.split(".")[0].removeprefix("T")) for key in loaded}, reverse=True)
+    for T in lengths:
+        yield _states(loaded, about, solves, T, path.with_name(f"{path.name}-T{T}.svg"))
 
 
-def _samples(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
-    files, facts, data = [], [], []
-    for source in of_kind(exhibit, records, ".safetensors"):
-        loaded, about = tensors(source)
-        heads = [f"eta = {eta:g}" for eta in loaded["eta"]]
-        size = (1.1 * len(heads) + 1.1, 2.75)
-        grid = loaded | {name: loaded[name][None] for name in ("joint", "error")}
-        _grid(out / f"{source.stem}.svg", grid, heads, ("solved\njointly", "step\nby step"), size)
-        title = f"{about['dataset']}, T = {about['T']}, {_method(exhibit, about['method'])}"
-        alt = f"Two rows of images of {title}, from one x_T at {', '.join(heads)}: solved jointly and step by step."
-        files.append({"file": f"{source.stem}.svg", "title": title, "alt": alt, "width": pixels(size)})
-        columns = zip(*(loaded[name].tolist() for name in ("eta", "rounds", "error")), strict=True)
-        data += [{**about, "eta": eta, "rounds": rounds, "error": f"{error:.6g}"} for eta, rounds, error in columns]
-        rounds = ", ".join(str(count) for count in loaded["rounds"].tolist())
-        facts.append(f"{title}: {rounds} solver steps at {', '.join(heads)}.")
-    write_frame(out / "data.csv", pd.DataFrame(data))
-    return {"files": files, "facts": [UNDER, *facts]}
+def _states(loaded: Tensors, about: About, solves: Sequence[tuple[str, ...]], T: int, path: Path) -> Drawn:
+    """The states of the chain of T steps: a row a solve, and one for the chain walked step by step."""
+    alone = len({label for *_, label in solves}) == 1  # one method: it is named in the title
+    chain = {key.split(".")[1]: tensor for key, tensor in loaded.items() if key.startswith(f"T{T}.")}
+    shown = [int(at) for at in chain["indices"]]
+    size = (0.85 * len(shown) + (0.9 if alone else 1.9), 1.05 * len(solves) + 1.3)
+    labels = [f"{'' if alone else label + chr(10)}{rounds} solver\nsteps" for _, rounds, label in solves]
+    _grid(path, chain, [f"$x_{{{at}}}$" for at in shown], [*labels, "sequential\nchain"], size)
+    title = f"{about['dataset']}, T = {T}" + (f", {solves[0][2]}" if alone else "")
+    after = "; ".join(f"{label} after {rounds} solver steps" for _, rounds, label in solves)
+    alt = f"Rows of images of {title}, states {', '.join(f'x_{at}' for at in shown)}: {after}; and step by step."
+    data, facts = [], []
+    for (method, rounds, label), errors in zip(solves, chain["error"].tolist(), strict=True):
+        keys = {"dataset": about["dataset"], "method": method, "rounds": rounds, "T": T}
+        data += [{**keys, "state": at, "error": f"{error:.6g}"} for at, error in zip(shown, errors, strict=True)]
+        which = title if alone else f"{title}, {label}, {rounds} steps"
+        facts.append(f"{which}: x_{shown[-1]} differs by {number(errors[-1], '.2g')}.")
+    return Drawn(entry(path, title, alt, size), data, facts)
+
+
+def _samples(exhibit: Exhibit, loaded: Tensors, about: About, path: Path) -> Iterator[Drawn]:
+    heads = [f"eta = {eta:g}" for eta in loaded["eta"]]
+    size = (1.1 * len(heads) + 1.1, 2.75)
+    path = path.with_name(f"{path.name}.svg")
+    grid = loaded | {name: loaded[name][None] for name in ("joint", "error")}
+    _grid(path, grid, heads, ("solved\njointly", "step\nby step"), size)
+    title = f"{about['dataset']}, T = {about['T']}, {_method(exhibit, about['method'])}"
+    alt = f"Two rows of images of {title}, from one x_T at {', '.join(heads)}: solved jointly and step by step."
+    columns = zip(*(loaded[name].tolist() for name in ("eta", "rounds", "error")), strict=True)
+    data = [{**about, "eta": eta, "rounds": rounds, "error": f"{error:.6g}"} for eta, rounds, error in columns]
+    rounds = ", ".join(str(count) for count in loaded["rounds"].tolist())
+    yield Drawn(entry(path, title, alt, size), data, [f"{title}: {rounds} solver steps at {', '.join(heads)}."])
 
 
 def _method(exhibit: Exhibit, name: str) -> str:
@@ -111,3 +88,16 @@ def _grid(
     errors = [[f"{error:.1e}" if error else "0" for error in line] for line in shown["error"]]
     images = (*shown["joint"], shown["sequential"])
     sheet(path, heads, list(zip(labels, images, [*errors, [""] * len(heads)], strict=True)), size)
+
+
+KINDS: dict[str, Callable[[Exhibit, Sequence[Path], Path], dict[str, Any]]] = {
+    "curves": draw_curves,
+    "errors": draw_errors,
+    "pareto": draw_pareto,
+    "race": draw_race,
+    "scatter": draw_scatter,
+    "latents": Images(_latents, [UNDER]),
+    "samples": Images(_samples, [UNDER]),
+    **pictures.KINDS,
+    **watermarks.KINDS,
+}

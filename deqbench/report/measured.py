@@ -66,9 +66,9 @@ def measured(metric: dict[str, Any], mine: pd.DataFrame, group: pd.DataFrame, ba
         return _nothing(f"reached by none of {len(values)} images within the budget")
     if "low" in rows and len(rows) == 1 and pd.notna(rows["n"].iloc[0]):
         row = rows.iloc[0]
-        note = row["note"] if isinstance(row.get("note"), str) else ""
-        return _cell(row["value"], (row["low"], row["high"]), int(row["n"]), metric.get("statistic", "mean"), note)
-    return _summed_up(values, metric.get("statistic", "mean"), _left_out(metric, mine, len(values)))
+        interval, statistic = (row["low"], row["high"]), metric.get("statistic", "mean")
+        return _cell(row["value"], interval, int(row["n"]), statistic, _noted(rows))
+    return _summed_up(values, metric.get("statistic", "mean"), _left_out(metric, mine, len(values)) or _noted(rows))
 
 
 def _summed_up(values: NDArray[np.float64], statistic: str, note: str) -> dict[str, Any]:
@@ -142,6 +142,11 @@ def _left_out(metric: dict[str, Any], mine: pd.DataFrame, n: int) -> str:
         return ""
     lost = mine["image"].nunique() - n
     return f"{lost} of {lost + n} images {metric['left_out']}" if lost > 0 else ""
+
+
+def _noted(rows: pd.DataFrame) -> str:
+    """The records' own notes."""
+    return "; ".join(rows["note"].dropna().unique()) if "note" in rows else ""
 
 
 def _nothing(note: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from deqbench import papers
-from deqbench.config import Config
 from deqbench.papers import Exhibit
+from deqbench.scale import Config
 
 NOTHING = {"printed": "", "printed_row": "", "relation": ""}
 

@@ -53,23 +53,21 @@ class Task:
 def job(record: str, root: Path) -> Job:
     """The job behind a record (relative to `root`). UserError: its sidecar is no JSON."""
     path = provenance.sidecar(root / record)
-    if not path.exists():  # one job may leave two files, such as a trace and its summary, with one sidecar
-        path = next(iter(sorted(path.parent.glob(f"{path.name.split('.')[0]}.*{provenance.SUFFIX}"))), path)
     facts = read_json(path) if path.exists() else {}
     return Job(record, facts, _stale(facts))
 
 
 def jobs(folder: Path, root: Path) -> tuple[Job, ...]:
-    """All jobs with a sidecar under a folder, by name."""
-    found = sorted(path.relative_to(root).as_posix() for path in folder.rglob(f"*{provenance.SUFFIX}"))
-    return tuple(job(name.removesuffix(provenance.SUFFIX), root) for name in found)
+    """All jobs with a sidecar under a folder, each once, by the name of its first output."""
+    names = sorted(path.relative_to(root).as_posix() for path in folder.rglob(f"*{provenance.SUFFIX}"))
+    found = [job(name.removesuffix(provenance.SUFFIX), root) for name in names]
+    return tuple(each for each in found if each.facts.get("outputs", [each.record])[0] == each.record)
 
 
 def _stale(facts: dict[str, Any]) -> bool:
-    words = str(facts.get("command", "")).split()
     if not facts:
         return False  # nothing is known; the page says that instead
-    return len(words) < 2 or facts.get("code_digest") != provenance.code_digest(f"deqbench.commands.{words[1]}")
+    return "module" not in facts or facts.get("code_digest") != provenance.code_digest(facts["module"])
 
 
 def tasks(found: Iterable[Job]) -> tuple[Task, ...]:

@@ -1,4 +1,8 @@
-"""Tables against the accepted reference: what moved, by how much, against which tolerance."""
+"""Tables against the accepted reference: what moved, by how much, against which tolerance.
+
+A metric whose tolerance is the word `shown` hangs on the machine (seconds, what is reached within them, resident
+memory): its cells must be there, but their values are not compared. Ratios within a run are, to a wide factor.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +17,7 @@ from deqbench.records import read_frame
 from deqbench.report import ran
 
 GROUP = ["dataset", "T"]  # of cells, where a spec has no `group`
+SHOWN = "shown"  # the tolerance of metrics that hang on the clock or the machine
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,18 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.cell}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Differences, and how many cells both sides have that were compared, or shown only."""
+
+    differences: tuple[Difference, ...]
+    compared: int
+    shown: int
+
+    def __str__(self) -> str:
+        return f"{self.compared} cells compared; {self.shown} that hang on the clock or the machine shown only"
 
 
 def tables(folder: Path) -> dict[str, Path]:
@@ -40,8 +57,8 @@ def about(results: Path) -> dict[str, str]:
     return {"date": period[1], **{name: ran.values(jobs, name) for name in ("version", "commit", "device", "threads")}}
 
 
-def compare(found: Path, accepted: Path) -> list[Difference]:
-    """Every cell of the tables under `found` that the reference under `accepted` does not bear out.
+def compare(found: Path, accepted: Path) -> Comparison:
+    """Every cell of the tables under `found` that the reference under `accepted` does not bear out, and the counts.
 
     UserError: either folder has no tables.
     """
@@ -51,39 +68,41 @@ def compare(found: Path, accepted: Path) -> list[Difference]:
             raise UserError(f"{folder}: expected tables as <paper>/<exhibit>.csv; found none")
     differences = [Difference(name, "in the reference, missing here") for name in theirs if name not in mine]
     differences += [Difference(name, "new: not in the reference") for name in mine if name not in theirs]
-    for name in mine:
-        if name in theirs:
-            differences += _compare_table(name, read_frame(mine[name]), read_frame(theirs[name]))
-    return differences
+    parts = [_compare_table(name, read_frame(mine[name]), read_frame(theirs[name])) for name in mine if name in theirs]
+    differences += [difference for part in parts for difference in part.differences]
+    return Comparison(tuple(differences), sum(part.compared for part in parts), sum(part.shown for part in parts))
 
 
-def _compare_table(name: str, mine: pd.DataFrame, theirs: pd.DataFrame) -> list[Difference]:
+def _compare_table(name: str, mine: pd.DataFrame, theirs: pd.DataFrame) -> Comparison:
     spec = papers.exhibit(name).spec
     tolerances = {metric["id"]: metric["tolerance"] for metric in spec["metrics"]}
     group = spec.get("group", GROUP)
-    keys = [*group, "method", "metric"]
-    both = mine.merge(theirs, on=keys, how="outer", suffixes=("", "_accepted"), indicator="side")
-    differences = []
+    both = mine.merge(
+        theirs, on=[*group, "method", "metric"], how="outer", suffixes=("", "_accepted"), indicator="side"
+    )
+    differences, counts = [], {True: 0, False: 0}
     for _, row in both.iterrows():
-        words = (f"{key}={row[key] if isinstance(row[key], str) else format(row[key], 'g')}" for key in group[1:])
-        cell = f"{name} {' '.join((row['dataset'], *words))} {row['method']} {row['metric']}"
+        tolerance = tolerances.get(row["metric"])
         if row["side"] != "both":
             what = "new: not in the reference" if row["side"] == "left_only" else "in the reference, missing here"
+        else:
+            what = "" if tolerance == SHOWN else _moved(row, tolerance)
+            counts[tolerance == SHOWN] += 1
+        if what:
+            words = (f"{key}={row[key] if isinstance(row[key], str) else format(row[key], 'g')}" for key in group[1:])
+            cell = f"{name} {' '.join((row['dataset'], *words))} {row['method']} {row['metric']}"
             differences.append(Difference(cell, what))
-        elif what := _moved(row, tolerances.get(row["metric"])):
-            differences.append(Difference(cell, what))
-    return differences
+    return Comparison(tuple(differences), counts[False], counts[True])
 
 
 def _moved(row: Any, tolerance: dict[str, float] | None) -> str:
     """Why a cell fails its tolerance, or nothing."""
     value, accepted = row["value"], row["value_accepted"]
-    if tolerance and "clock" in tolerance:  # it hangs on who is where at a moment: shown, not compared
-        return ""
     if pd.isna(value) and pd.isna(accepted):
         return ""
+    moved = f"accepted {accepted:.6g}, found {value:.6g}"
     if pd.isna(value) or pd.isna(accepted):
-        return f"accepted {accepted:.6g}, found {value:.6g}"
+        return moved
     if tolerance is None:
         return "no tolerance in the exhibit's spec"
     if "at_most" in tolerance:
@@ -93,12 +112,10 @@ def _moved(row: Any, tolerance: dict[str, float] | None) -> str:
         limit = tolerance["factor"]
         ok = accepted > 0 and 1 / limit <= value / accepted <= limit
         ok |= abs(value - accepted) <= tolerance.get("absolute", 0)  # rounding has no factor
-        return "" if ok else f"accepted {accepted:.6g}, found {value:.6g}, allowed a factor of {limit:g}"
-    allowed, moved = _allowed(row, tolerance), abs(value - accepted)
-    if moved <= allowed + 1e-12:
-        return ""
+        return "" if ok else f"{moved}, allowed a factor of {limit:g}"
+    allowed, far = _allowed(row, tolerance), abs(value - accepted)
     bound = f"allowed {allowed:.3g} ({', '.join(f'{kind} {limit:g}' for kind, limit in tolerance.items())})"
-    return f"accepted {accepted:.6g}, found {value:.6g}: moved by {moved:.3g}, {bound}"
+    return "" if far <= allowed + 1e-12 else f"{moved}: moved by {far:.3g}, {bound}"
 
 
 def _allowed(row: Any, tolerance: dict[str, float]) -> float:

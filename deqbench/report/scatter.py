@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from deqbench.papers import Exhibit
 from deqbench.records import read_records, write_frame
 from deqbench.report.blocks import number
-from deqbench.report.canvas import canvas, pixels
+from deqbench.report.canvas import nothing
+from deqbench.report.charts import GREY, RED, charts
 from deqbench.report.sources import of_kind
 
-RED = "#b91c1c"
 ACROSS = 4  # panels side by side, at most
 WIDE = 26  # letters that fit above a panel
 
@@ -29,33 +29,26 @@ def draw_scatter(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[s
     spec, rows = exhibit.spec, read_records(of_kind(exhibit, records, ".parquet"))
     points = _points(rows, spec)
     write_frame(out / "data.csv", points)
-    known = list(spec["labels"])
+    labels = spec["labels"]
+    known = list(labels)
     panels = sorted(
         points[["dataset", "method"]].drop_duplicates().itertuples(index=False, name=None),
         key=lambda panel: (panel[0], known.index(panel[1]) if panel[1] in known else len(known), panel[1]),
     )
     if not panels:
-        return {"files": [], "facts": ["No run of this scale is drawn here."]}
+        return nothing("No run of this scale is drawn here.")
     across = min(ACROSS, max(sum(name == dataset for dataset, _ in panels) for name, _ in panels))
-    shape = (-(-len(panels) // across), across)
-    size = (max(5.0, 2.7 * across + 0.8), 2.6 * shape[0] + 0.3)
     colours = points["colour"][np.isfinite(points["colour"])]
     limits = (float(colours.min()), float(colours.max())) if len(colours) else (0.0, 1.0)
-    with canvas(out / "figure.svg", shape, size) as (figure, grid):
-        for ax, (dataset, method) in zip(grid.flat, panels, strict=False):
-            mine = points[(points["dataset"] == dataset) & (points["method"] == method)]
-            shown = _panel(ax, mine, limits)
-            ax.set_title(f"{dataset}\n{fill(spec['labels'].get(method, method), WIDE)}", fontweight="bold")
-            ax.set_xlabel(spec["labels"].get(spec["x"], spec["x"]))
-        for ax in grid.flat[len(panels) :]:
-            ax.set_axis_off()
-        for ax in grid[:, 0]:
-            ax.set_ylabel(spec["labels"].get(spec["y"], spec["y"]))
-        figure.colorbar(shown, ax=grid.ravel().tolist(), label=spec["labels"].get(spec["colour"], spec["colour"]))
-    words = [f"{dataset}, {spec['labels'].get(method, method)}" for dataset, method in panels]
-    alt = f"Scatter charts of {spec['labels'][spec['y']]} over {spec['labels'][spec['x']]}: {'; '.join(words)}."
-    about = {"file": "figure.svg", "title": "", "alt": alt, "width": pixels(size)}
-    return {"files": [about], "facts": [*_facts(rows, points, panels, spec), *spec.get("facts", ())]}
+    titles = [f"{dataset}\n{fill(labels.get(method, method), WIDE)}" for dataset, method in panels]
+    x, y, colour = (labels.get(spec[name], spec[name]) for name in ("x", "y", "colour"))
+    with charts(out / "figure.svg", (-(-len(panels) // across), across), (2.9, 2.6), {}) as drawing:
+        for ax, place in zip(drawing.panels(titles, x, y), panels, strict=True):
+            shown = _panel(ax, points[points[["dataset", "method"]].eq(list(place)).all(axis=1)], limits)
+        drawing.figure.colorbar(shown, ax=drawing.axes.ravel().tolist(), label=colour)
+    words = "; ".join(f"{dataset}, {labels.get(method, method)}" for dataset, method in panels)
+    files = [drawing.entry("", f"Scatter charts of {y} over {x}: {words}.")]
+    return {"files": files, "facts": [*_facts(rows, points, panels, spec), *spec.get("facts", ())]}
 
 
 def _points(rows: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:
@@ -71,7 +64,7 @@ def _panel(ax: Axes, points: pd.DataFrame, limits: tuple[float, float]) -> Any:
     """The points of a run, those that are finite, and the least-squares line through them."""
     finite = points[np.isfinite(points[["x", "y"]]).all(axis=1)]
     x, y = finite["x"].to_numpy(), finite["y"].to_numpy()
-    style: Any = {"s": 18, "cmap": "viridis", "edgecolors": "#6b7280", "linewidths": 0.4}
+    style: Any = {"s": 18, "cmap": "viridis", "edgecolors": GREY, "linewidths": 0.4}
     shown = ax.scatter(x, y, c=finite["colour"], vmin=limits[0], vmax=limits[1], **style)
     if len(x) > 1 and np.ptp(x) > 0:
         slope, intercept = np.polyfit(x, y, 1)

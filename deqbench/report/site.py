@@ -1,9 +1,8 @@
 """The report as a static site: one overview and a page a paper, from files alone, readable offline."""
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,16 +12,16 @@ import yaml
 
 import deqbench
 from deqbench import papers
-from deqbench.config import Config
+from deqbench.metrics.intervals import PERCENT
 from deqbench.papers import Exhibit
 from deqbench.records import atomically, read_json, write_text
 from deqbench.report import accepted, ledger, ran, summary
 from deqbench.report.blocks import Block, Column, Grid, blocks, columns, letter, printed_grid, read_cells
 from deqbench.report.ledger import Claim
 from deqbench.report.ran import Job
-from deqbench.trail import Trail, trail
+from deqbench.report.trail import RULES, FindTrail, Trail, trails
+from deqbench.scale import Config
 
-FindTrail = Callable[[Exhibit, Config], Trail | None]
 EMPTY = dict.fromkeys(("source", "targets", "checkpoint", "extractor", "autoencoder", "denoiser"))
 PERFORMANCE = "deq-ddim"  # the paper whose studies have a page of their own
 
@@ -56,6 +55,7 @@ class Picture:
     title: str
     alt: str
     width: int  # pixels at full size
+    legend: tuple[dict[str, Any], ...]  # see charts.Look.key
 
 
 @dataclass(frozen=True)
@@ -111,17 +111,18 @@ class Paper:
 def build(config: Config, config_file: str, root: Path = Path("."), *, find_trail: FindTrail | None = None) -> Path:
     """Writes reports/<scale>/ under `root` from results/<scale>/ and gives its index.html.
 
-    `config_file` is relative to `root`; `find_trail` is `deqbench.trail.trail` unless given. UserError: a file of the
-    results is not of the form that the pages need.
+    `config_file` is relative to `root`; `find_trail` is that of `deqbench.report.trail` unless given. UserError: a file
+    of the results is not of the form that the pages need.
     """
     place = Place(root, config.scale)
-    find_trail = find_trail or partial(trail, config_file=config_file, root=root)
+    find_trail = find_trail or trails(config, root)
     shown = tuple(_paper(paper, config, place, find_trail) for paper in papers.PAPERS)
     jobs = ran.jobs(place.results, root)
     common: dict[str, Any] = {
         "scale": config.scale,
         "papers": shown,
         "config_file": config_file,
+        "rules_file": RULES,
         "place": place,
         "jobs": jobs,
     }
@@ -162,7 +163,7 @@ def _templates(folder: Path) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.globals.update(ran=ran, letter=letter, version=deqbench.__version__)
+    found.globals.update(ran=ran, letter=letter, percent=PERCENT, version=deqbench.__version__)
     found.filters.update(
         duration=ran.duration, bytes=ran.size, slug=lambda text: text.replace(" ", "-"), groupby_first=_by_first_key
     )
@@ -187,7 +188,7 @@ def _paper(paper: str, config: Config, place: Place, find_trail: FindTrail) -> P
 
 
 def _shown(exhibit: Exhibit, config: Config, place: Place, find_trail: FindTrail, claims: Iterable[Claim]) -> Shown:
-    behind = find_trail(exhibit, config)
+    behind = find_trail(exhibit)
     name = f"{exhibit.paper}/{exhibit.id}"
     table = _table(exhibit, place) if behind else {}
     figure = _figure(exhibit, place) if behind else {}
@@ -233,11 +234,12 @@ def _figure(exhibit: Exhibit, place: Place) -> dict[str, Any]:
     if not source.exists():
         return {}
     about = read_json(source)
-    for file in (*(entry["file"] for entry in about["files"]), about["data"]):
+    files = {entry["file"]: entry for entry in about["files"]}
+    for file in (*files, about["data"]):
         _copy(source.parent / file, place.out / name / file)
     pictures = (
-        Picture(quote(f"{name}/{entry['file']}"), entry["title"], entry["alt"], int(entry["width"]))
-        for entry in about["files"]
+        Picture(quote(f"{name}/{file}"), entry["title"], entry["alt"], int(entry["width"]), tuple(entry["legend"]))
+        for file, entry in files.items()
     )
     return {"pictures": tuple(pictures), "facts": tuple(about["facts"]), "figure_csv": quote(f"{name}/{about['data']}")}
 

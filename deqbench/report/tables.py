@@ -4,12 +4,12 @@ from typing import Any
 
 import pandas as pd
 
-from deqbench.config import Config
 from deqbench.errors import UserError, unknown
 from deqbench.papers import Exhibit
 from deqbench.report.losses import REDUCED
 from deqbench.report.measured import measured
 from deqbench.report.printed import Printed
+from deqbench.scale import Config
 
 COLUMNS = (
     "paper exhibit dataset stands_in_for T method method_label metric metric_label unit direction value low high n"

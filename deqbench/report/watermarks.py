@@ -1,46 +1,38 @@
 """Figures of watermarks and edits: confusion matrices, recovered rings, edited images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from deqbench.papers import Exhibit
-from deqbench.records import write_frame
 from deqbench.report.blocks import number
-from deqbench.report.canvas import canvas, picture, pixels
-from deqbench.report.sources import of_kind, tensors
+from deqbench.report.canvas import canvas, entry, picture
+from deqbench.report.sheets import About, Drawn, Images, Tensors
 
-Tensors = dict[str, np.ndarray]
 KEYS = "Keys are numbered from 1."
 DISTANCE = "The number under a pattern is its mean distance to the true key's coefficients; a cross marks a wrong key."
 WRONG = " \N{MULTIPLICATION SIGN}"
 BACKGROUND = "The number under an image is the NMSE of its background, outside the frame, in dB."
 
 
-def draw_confusion(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
-    """An SVG file a model: for each method of the spec's `rows` the images by true key (row) and found key (column)."""
-    files, data = [], []
-    for source in of_kind(exhibit, records, ".safetensors"):
-        found, about = tensors(source)
-        drawn = {label: found[f"{name}/confusion"] for name, label in _rows(exhibit, found, "confusion")}
-        size = (1.95 * len(drawn) + 0.5, 2.35)
-        with canvas(out / f"{source.stem}.svg", (1, len(drawn)), size) as (_, axes):
-            for ax, (label, counts) in zip(axes[0], drawn.items(), strict=True):
-                _matrix(ax, counts, f"{label}\n{counts.trace()} of {counts.sum()}")
-        title = about["dataset"]
-        words = "; ".join(f"{label} {counts.trace()} of {counts.sum()}" for label, counts in drawn.items())
-        alt = f"Confusion matrices of {title}, right on the diagonal: {words}."
-        files.append({"file": f"{source.stem}.svg", "title": title, "alt": alt, "width": pixels(size)})
-        data += [
-            {"dataset": title, "method": label, "key": at[0] + 1, "found": _found(at[1], counts), "images": int(count)}
-            for label, counts in drawn.items()
-            for at, count in np.ndenumerate(counts)
-        ]
-    write_frame(out / "data.csv", pd.DataFrame(data))
-    return {"files": files, "facts": [KEYS, *exhibit.spec.get("facts", ())]}
+def _confusion(exhibit: Exhibit, found: Tensors, about: About, path: Path) -> Iterator[Drawn]:
+    """For each method of the spec's `rows` the images by true key (row) and found key (column)."""
+    drawn = {label: found[f"{name}/confusion"] for name, label in _rows(exhibit, found, "confusion")}
+    size, path, title = (1.95 * len(drawn) + 0.5, 2.35), path.with_name(f"{path.name}.svg"), about["dataset"]
+    right = {label: f"{counts.trace()} of {counts.sum()}" for label, counts in drawn.items()}
+    with canvas(path, (1, len(drawn)), size) as (_, axes):
+        for ax, (label, counts) in zip(axes[0], drawn.items(), strict=True):
+            _matrix(ax, counts, f"{label}\n{right[label]}")
+    words = "; ".join(f"{label} {share}" for label, share in right.items())
+    alt = f"Confusion matrices of {title}, right on the diagonal: {words}."
+    data = [
+        {"dataset": title, "method": label, "key": at[0] + 1, "found": _found(at[1], counts), "images": int(count)}
+        for label, counts in drawn.items()
+        for at, count in np.ndenumerate(counts)
+    ]
+    yield Drawn(entry(path, title, alt, size), data)
 
 
 def _found(column: int, counts: np.ndarray) -> str:
@@ -60,34 +52,29 @@ def _matrix(ax: Any, counts: np.ndarray, title: str) -> None:
     ax.set_title(title)
 
 
-def draw_rings(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
-    """An SVG file a model: a row an image, the key's rings and what each method of the spec's `rows` recovers."""
-    files, data = [], []
-    for source in of_kind(exhibit, records, ".safetensors"):
-        found, about = tensors(source)
-        if "key" not in found or not len(found["key"]):
-            continue
-        methods = _rows(exhibit, found, "rings")
-        heads = ["key", *(label for _, label in methods)]
-        size = (1.15 * len(heads) + 0.7, 1.3 * len(found["key"]) + 0.45)
-        limit = float(np.nanmax(np.abs(found["key"])))
-        with canvas(out / f"{source.stem}.svg", (len(found["key"]), len(heads)), size) as (_, axes):
-            for image, line in enumerate(axes):
-                key = int(found["which"][image])
-                line[0].set_ylabel(f"key {key + 1}", rotation=0, ha="right", va="center")
-                _pattern(line[0], found["key"][image], limit, "")
-                for ax, (name, label) in zip(line[1:], methods, strict=True):
-                    distance, right = found[f"{name}/distance"][image], found[f"{name}/predicted"][image] == key
-                    below = number(float(distance), ".2f") + ("" if right else WRONG)
-                    _pattern(ax, found[f"{name}/rings"][image], limit, below)
-                    about_cell = {"dataset": about["dataset"], "image": image, "key": key + 1, "method": label}
-                    data.append({**about_cell, "distance": f"{distance:.6g}", "right": int(right)})
-            for ax, head in zip(axes[0], heads, strict=True):
-                ax.set_title(head.replace(", ", ",\n"))
-        alt = f"Fourier patterns of {about['dataset']}, one row an image: {', '.join(heads)}."
-        files.append({"file": f"{source.stem}.svg", "title": about["dataset"], "alt": alt, "width": pixels(size)})
-    write_frame(out / "data.csv", pd.DataFrame(data))
-    return {"files": files, "facts": [KEYS, DISTANCE, *exhibit.spec.get("facts", ())]}
+def _rings(exhibit: Exhibit, found: Tensors, about: About, path: Path) -> Iterator[Drawn]:
+    """A row an image: the key's rings and what each method of the spec's `rows` recovers."""
+    if not len(found.get("key", ())):
+        return
+    methods, data = _rows(exhibit, found, "rings"), []
+    heads = ["key", *(label for _, label in methods)]
+    size, path = (1.15 * len(heads) + 0.7, 1.3 * len(found["key"]) + 0.45), path.with_name(f"{path.name}.svg")
+    limit = float(np.nanmax(np.abs(found["key"])))
+    with canvas(path, (len(found["key"]), len(heads)), size) as (_, axes):
+        for image, line in enumerate(axes):
+            key = int(found["which"][image])
+            line[0].set_ylabel(f"key {key + 1}", rotation=0, ha="right", va="center")
+            _pattern(line[0], found["key"][image], limit, "")
+            for ax, (name, label) in zip(line[1:], methods, strict=True):
+                distance, right = found[f"{name}/distance"][image], found[f"{name}/predicted"][image] == key
+                below = number(float(distance), ".2f") + ("" if right else WRONG)
+                _pattern(ax, found[f"{name}/rings"][image], limit, below)
+                about_cell = {"dataset": about["dataset"], "image": image, "key": key + 1, "method": label}
+                data.append({**about_cell, "distance": f"{distance:.6g}", "right": int(right)})
+        for ax, head in zip(axes[0], heads, strict=True):
+            ax.set_title(head.replace(", ", ",\n"))
+    alt = f"Fourier patterns of {about['dataset']}, one row an image: {', '.join(heads)}."
+    yield Drawn(entry(path, about["dataset"], alt, size), data)
 
 
 def _pattern(ax: Any, values: np.ndarray, limit: float, below: str) -> None:
@@ -97,34 +84,28 @@ def _pattern(ax: Any, values: np.ndarray, limit: float, below: str) -> None:
     ax.spines[:].set_visible(False)
 
 
-def draw_edits(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
-    """An SVG file a model: a row for the originals, framed where they are edited, and one for each of `rows`."""
-    files, data = [], []
-    for source in of_kind(exhibit, records, ".safetensors"):
-        found, about = tensors(source)
-        originals, frame = found["original"], _frame(found["mask"], found["original"].shape[-1])
-        methods = _rows(exhibit, found, "background")
-        if not len(originals):
-            continue
-        size = (1.15 * len(originals) + 1.6, 1.3 * (len(methods) + 1) + 0.2)
-        with canvas(out / f"{source.stem}.svg", (len(methods) + 1, len(originals)), size) as (_, axes):
-            for line, (name, label) in zip(axes, [("original", "original"), *methods], strict=True):
-                line[0].set_ylabel(label.replace(", ", ",\n"), rotation=0, ha="right", va="center")
-                for image, ax in enumerate(line):
-                    picture(ax, found[name][image])
-                    if name == "original":
-                        left, top, width, height = frame
-                        ax.plot(*_corners(left, top, width, height), color="#de8f05", linewidth=1)
-                        continue
-                    value = float(found[f"{name}/background"][image])
-                    ax.set_xlabel(number(value, ".1f"), fontsize=7.5)
-                    keys = {"dataset": about["dataset"], "method": label, "image": image}
-                    data.append({**keys, "background_nmse_db": f"{value:.6g}"})
-        words = ", ".join(label for _, label in methods)
-        alt = f"Images of {about['dataset']}, the middle edited: a row each for the originals, {words}."
-        files.append({"file": f"{source.stem}.svg", "title": about["dataset"], "alt": alt, "width": pixels(size)})
-    write_frame(out / "data.csv", pd.DataFrame(data))
-    return {"files": files, "facts": [BACKGROUND, *exhibit.spec.get("facts", ())]}
+def _edits(exhibit: Exhibit, found: Tensors, about: About, path: Path) -> Iterator[Drawn]:
+    """A row for the originals, framed where they are edited, and one for each of the spec's `rows`."""
+    originals, frame = found["original"], _frame(found["mask"], found["original"].shape[-1])
+    methods, data = _rows(exhibit, found, "background"), []
+    if not len(originals):
+        return
+    size, path = (1.15 * len(originals) + 1.6, 1.3 * (len(methods) + 1) + 0.2), path.with_name(f"{path.name}.svg")
+    with canvas(path, (len(methods) + 1, len(originals)), size) as (_, axes):
+        for line, (name, label) in zip(axes, [("original", "original"), *methods], strict=True):
+            line[0].set_ylabel(label.replace(", ", ",\n"), rotation=0, ha="right", va="center")
+            for image, ax in enumerate(line):
+                picture(ax, found[name][image])
+                if name == "original":
+                    ax.plot(*_corners(*frame), color="#de8f05", linewidth=1)
+                    continue
+                value = float(found[f"{name}/background"][image])
+                ax.set_xlabel(number(value, ".1f"), fontsize=7.5)
+                keys = {"dataset": about["dataset"], "method": label, "image": image}
+                data.append({**keys, "background_nmse_db": f"{value:.6g}"})
+    words = ", ".join(label for _, label in methods)
+    alt = f"Images of {about['dataset']}, the middle edited: a row each for the originals, {words}."
+    yield Drawn(entry(path, about["dataset"], alt, size), data)
 
 
 def _rows(exhibit: Exhibit, found: Tensors, part: str) -> list[tuple[str, str]]:
@@ -142,3 +123,10 @@ def _frame(mask: np.ndarray, width: int) -> tuple[float, float, float, float]:
 def _corners(left: float, top: float, width: float, height: float) -> tuple[list[float], list[float]]:
     x, y = left - 0.5, top - 0.5
     return [x, x + width, x + width, x, x], [y, y, y + height, y + height, y]
+
+
+KINDS = {
+    "confusion": Images(_confusion, [KEYS]),
+    "rings": Images(_rings, [KEYS, DISTANCE]),
+    "edits": Images(_edits, [BACKGROUND]),
+}

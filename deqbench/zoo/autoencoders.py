@@ -1,12 +1,16 @@
 """Training of the autoencoders: an encoder E and a decoder D that undoes it as well as its codes allow."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from deqbench.config import recipes
 from deqbench.data.datasets import Dataset
-from deqbench.zoo.training import draw, train
+from deqbench.training.trainer import Batch
+from deqbench.zoo.diffusion import turned
+from deqbench.zoo.plan import Plan, averaged
 
 Autoencoder = Any  # diffusers' AutoencoderKL or AutoencoderTiny
 
@@ -33,15 +37,24 @@ def autoencoder_loss(net: Autoencoder, x: Tensor, generator: torch.Generator, *,
     return error.square().mean() + l1 * error.abs().mean() + kl * divergence
 
 
-def train_autoencoder(
-    net: Autoencoder, dataset: Dataset, *, batch: int, l1: float, kl: float, **options: Any
-) -> dict[str, Tensor]:
-    """The averaged weights of both halves, trained together on the train split. Further arguments as for `train`."""
+def plan(recipe: recipes.AutoencoderRecipe, dataset: Dataset, base: Path | None = None) -> Plan:
+    """The training of both halves together; the codes of tuning images are then scaled to a standard deviation of 1."""
+    import diffusers
 
-    def loss(generator: torch.Generator) -> Tensor:
-        return autoencoder_loss(net, draw(dataset, batch, generator)[0], generator, l1=l1, kl=kl)
+    def loss(net: Autoencoder, batch: Batch, generator: torch.Generator) -> Tensor:
+        images = turned(batch[0], dataset.symmetric, generator)
+        return autoencoder_loss(net, images, generator, l1=recipe.l1, kl=recipe.kl)
 
-    return train(net, loss, about=(batch, l1, kl, tuple(dataset.train.shape)), **options)
+    def finish(net: Autoencoder) -> dict[str, float]:
+        std = float(codes(net, dataset.tuning).std())
+        net.register_to_config(scaling_factor=1 / std)
+        return {"tuning_code_std": std}
+
+    def measure(net: Autoencoder) -> dict[str, float]:
+        return quality(net, dataset.test)
+
+    net = getattr(diffusers, recipe.form)(**recipe.network)
+    return Plan(net, loss, (dataset.train,), averaged(recipe), finish=finish, measure=measure)
 
 
 @torch.inference_mode()
@@ -66,10 +79,3 @@ def quality(net: Autoencoder, images: Tensor) -> dict[str, float]:
         ratio = (again - z).double().square().flatten(1).sum(1) / z.double().square().flatten(1).sum(1)
         nmse.append(10 * torch.log10(ratio))
     return {"psnr_db": float(torch.cat(psnr).mean()), "cycle_nmse_db": float(torch.cat(nmse).mean())}
-
-
-def build(form: str, network: dict[str, Any]) -> nn.Module:
-    """A network of diffusers' class `form` with fresh weights."""
-    import diffusers
-
-    return getattr(diffusers, form)(**network)  # type: ignore[no-any-return]

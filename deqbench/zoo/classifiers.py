@@ -1,12 +1,19 @@
 """Training of the feature extractors: digits by their labels, unlabelled patches by the way they were spoilt."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from deqbench.data.datasets import Dataset, dihedral
+from deqbench.config import recipes
+from deqbench.data.datasets import Dataset
 from deqbench.metrics.features import SmallClassifier
-from deqbench.zoo.training import OnStep, step_generator
+from deqbench.records import write_json, write_tensors
+from deqbench.training.settings import Optimisation
+from deqbench.training.trainer import Batch, step_generator
+from deqbench.zoo.diffusion import turned
+from deqbench.zoo.plan import Plan
 
 CORRUPTIONS = ("none", "noise", "blur", "shuffled quarters", "contrast", "channels exchanged")
 
@@ -29,51 +36,52 @@ def corrupt(images: Tensor, kind: int, generator: torch.Generator) -> Tensor:
     return images
 
 
-def batch_of(dataset: Dataset, task: str, split: str, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Images (size, C, H, W) of a split and the classes (size,) to predict, for the task `labels` or `corruptions`."""
-    images = getattr(dataset, split)
-    chosen = torch.randint(len(images), (size,), generator=generator)
-    if task == "labels":
-        images, classes = images[chosen], getattr(dataset, f"{split}_labels")[chosen]
-        if split == "train":
-            shift = torch.randint(-1, 2, (2,), generator=generator)
-            images = images.roll((int(shift[0]), int(shift[1])), (2, 3)) if shift.abs().sum() == 1 else images
-        return images, classes
-    images = dihedral(images[chosen], torch.randint(8, (size,), generator=generator))
-    classes = torch.arange(size) % len(CORRUPTIONS)
-    spoilt = [corrupt(images[classes == kind], kind, generator) for kind in range(len(CORRUPTIONS))]
-    return torch.cat(spoilt), classes.sort(stable=True).values
+def spoilt(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The images (N, C, H, H), turned at random and spoilt in all ways in turn, sorted by the way (N,) int64."""
+    images = turned(images, True, generator)
+    ways = torch.arange(len(images)) % len(CORRUPTIONS)
+    parts = [corrupt(images[ways == kind], kind, generator) for kind in range(len(CORRUPTIONS))]
+    return torch.cat(parts), ways.sort(stable=True).values
 
 
-def train_classifier(
-    dataset: Dataset, task: str, *, steps: int, batch: int, lr: float, seed: int, on_step: OnStep | None = None
-) -> SmallClassifier:
-    """A classifier trained on the train split, its features standardised there."""
-    labels = dataset.train_labels
-    classes = len(CORRUPTIONS) if labels is None or task == "corruptions" else int(labels.max()) + 1
-    net = SmallClassifier(dataset.shape[0], classes)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
-    net.train()
-    for step in range(steps):
-        images, target = batch_of(dataset, task, "train", batch, step_generator(seed, step))
-        loss = nn.functional.cross_entropy(net(images), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if on_step:
-            on_step(step + 1, float(loss.detach()))
-    net.eval()
-    net.standardise(dataset.train)
-    return net
+def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
+    """All images (N, C, H, W) rolled by one pixel in a direction drawn, or left as they are."""
+    shift = torch.randint(-1, 2, (2,), generator=generator)
+    return images.roll((int(shift[0]), int(shift[1])), (2, 3)) if shift.abs().sum() == 1 else images
+
+
+def plan(recipe: recipes.ClassifierRecipe, dataset: Dataset, base: Path | None = None) -> Plan:
+    """The training of a classifier, whose features are then standardised on the train split. base: none is needed."""
+    labels = dataset.train_labels if recipe.task == "labels" else None
+    classes = len(CORRUPTIONS) if labels is None else int(labels.max()) + 1
+
+    def loss(net: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        if recipe.task == "labels":
+            images, target = shifted(batch[0], generator), batch[1]
+        else:
+            images, target = spoilt(batch[0], generator)
+        return nn.functional.cross_entropy(net(images), target)
+
+    def finish(net: SmallClassifier) -> dict[str, float]:
+        net.standardise(dataset.train)
+        return {"test_accuracy": accuracy(net, dataset, recipe.task, recipe.seed)}
+
+    def store(net: SmallClassifier, out: Path) -> nn.Module:
+        write_json(out / "config.json", {"channels": dataset.shape[0], "classes": classes})
+        write_tensors(out / "model.safetensors", net.state_dict())
+        return net
+
+    loop = recipe.model_dump(include={"steps", "batch", "lr", "seed"})
+    settings = Optimisation(optimizer="adamw", weight_decay=1e-3, schedule="one-cycle", **loop)
+    rows = (dataset.train,) if labels is None else (dataset.train, labels)
+    return Plan(SmallClassifier(dataset.shape[0], classes), loss, rows, settings, finish=finish, store=store)
 
 
 @torch.inference_mode()
 def accuracy(net: SmallClassifier, dataset: Dataset, task: str, seed: int) -> float:
     """Share of right classes on the test split: every labelled image, or 3,000 spoilt ones."""
-    if task == "labels":
-        images, target = dataset.test, dataset.test_labels
-    else:
-        images, target = batch_of(dataset, task, "test", 3000, step_generator(seed, 0))
+    images, target = dataset.test, dataset.test_labels
+    if task == "corruptions":
+        generator = step_generator(seed, 0)
+        images, target = spoilt(images[torch.randint(len(images), (3000,), generator=generator)], generator)
     return float((net(images).argmax(1) == target).float().mean())

@@ -1,13 +1,18 @@
 """Training of the noise-prediction networks on an autoencoder's codes, conditional on the label."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from deqbench.config import recipes
+from deqbench.data import autoencoders
 from deqbench.data.datasets import Dataset, dihedral
+from deqbench.training.trainer import Batch
 from deqbench.zoo.autoencoders import Autoencoder, codes
-from deqbench.zoo.training import diffusion_loss, step_generator, train
+from deqbench.zoo.diffusion import diffusion_loss, heldout_loss
+from deqbench.zoo.plan import Plan, averaged, store_half, training_scheduler
 
 
 def latent_codes(vae: Autoencoder, images: Tensor, labels: Tensor, symmetric: bool) -> tuple[Tensor, Tensor]:
@@ -27,37 +32,41 @@ def latent_dataset(vae: Autoencoder, dataset: Dataset) -> Dataset:
     return Dataset(train_z, tuning_z, test_z, False, train_labels, dataset.test_labels)
 
 
-def train_latent(
-    net: nn.Module, latents: Dataset, alpha_bar: Tensor, *, batch: int, drop: float, noise: float, **options: Any
-) -> dict[str, Tensor]:
-    """The averaged weights of a network on codes. Further arguments as for `train`.
+def plan(recipe: recipes.LatentRecipe, dataset: Dataset, base: Path) -> Plan:
+    """The training of a network on the codes of the autoencoder in the folder `base`. As for `plan_on`."""
+    return plan_on(recipe, latent_dataset(autoencoders.load(base), dataset))
 
-    drop: share of the codes shown with the network's last class, which stands for no condition, as classifier-free
-    guidance wants it. noise: standard deviation of what is added to the codes, so that few of them are not learnt by
-    heart.
+
+def plan_on(recipe: recipes.LatentRecipe, latents: Dataset) -> Plan:
+    """The same on codes with their labels.
+
+    Of the codes a share `drop` is shown with the network's last class, which stands for no condition, as
+    classifier-free guidance wants it. `noise` is added to the codes, so that few of them are not learnt by heart.
     """
-    without, labels = int(net.config["num_class_embeds"]) - 1, latents.train_labels  # type: ignore[index]
-    assert labels is not None
+    from diffusers import UNet2DModel
 
-    def loss(generator: torch.Generator) -> Tensor:
-        chosen = torch.randint(len(latents.train), (batch,), generator=generator)
-        z = latents.train[chosen]
-        z = z + noise * torch.randn(z.shape, generator=generator)
-        dropped = torch.rand(batch, generator=generator) < drop
-        return diffusion_loss(net, z, alpha_bar, generator, labels[chosen].masked_fill(dropped, without))
+    scheduler, net = training_scheduler(), UNet2DModel(**recipe.unet)
+    alpha_bar, without = scheduler.alphas_cumprod, int(net.config["num_class_embeds"]) - 1
+    assert latents.train_labels is not None
 
-    return train(net, loss, about=(batch, drop, noise, tuple(latents.train.shape)), **options)
+    def loss(net: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        z, labels = batch
+        z = z + recipe.noise * torch.randn(z.shape, generator=generator)
+        dropped = torch.rand(len(z), generator=generator) < recipe.drop
+        return diffusion_loss(net, z, alpha_bar, generator, labels.masked_fill(dropped, without))
 
+    def finish(net: nn.Module) -> dict[str, float]:
+        return {"train_eps_mse": heldout_loss(net, latents.train, alpha_bar, latents.train_labels)}
 
-@torch.inference_mode()
-def heldout_loss(net: nn.Module, latents: Dataset, alpha_bar: Tensor, split: str = "test") -> float:
-    """Mean squared error of the predicted noise on 2,048 draws of a split's codes, with their labels."""
-    z, labels = getattr(latents, split), getattr(latents, f"{split}_labels")
-    net.eval()
-    generator = step_generator(12345, 0)
-    batches = torch.randint(len(z), (8, 256), generator=generator)
-    losses = [diffusion_loss(net, z[k], alpha_bar, generator, labels[k]) for k in batches]
-    return float(torch.stack(losses).mean())
+    def measure(net: nn.Module) -> dict[str, float]:
+        return {"heldout_eps_mse": heldout_loss(net, latents.test, alpha_bar, latents.test_labels)}
+
+    def store(net: nn.Module, out: Path) -> nn.Module:
+        scheduler.save_config(out)
+        return store_half(net, out)
+
+    rows = (latents.train, latents.train_labels)
+    return Plan(net, loss, rows, averaged(recipe), finish, measure, store)
 
 
 @torch.inference_mode()

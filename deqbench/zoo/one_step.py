@@ -3,13 +3,18 @@
 Source: InstaFlow's second stage, with the teacher's DDIM chain in the place of the reflowed one.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from deqbench.config import recipes
+from deqbench.data import checkpoints
+from deqbench.data.datasets import Dataset
+from deqbench.training.trainer import Batch, step_generator
 from deqbench.zoo.latents import sampled
-from deqbench.zoo.training import step_generator, train
+from deqbench.zoo.plan import Plan, averaged
 
 Pairs = tuple[Tensor, Tensor, Tensor]  # x_T (N, C, h, w), classes (N,), z_0 (N, C, h, w)
 LAST = 999  # the timestep that the network is told, that of pure noise in a chain of 1,000
@@ -37,15 +42,26 @@ def generated(net: nn.Module, x_T: Tensor, labels: Tensor) -> Tensor:
     return x_T - v.float()
 
 
-def train_one_step(net: nn.Module, pairs: Pairs, *, batch: int, **options: Any) -> dict[str, Tensor]:
-    """The averaged weights, by the mean squared error of z_0 on pairs. Further arguments as for `train`."""
-    x_T, labels, z_0 = pairs
+def pair_loss(net: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    """Mean squared error of z_0 on pairs; nothing is drawn."""
+    x_T, labels, z_0 = batch
+    return nn.functional.mse_loss(generated(net, x_T, labels), z_0)
 
-    def loss(generator: torch.Generator) -> Tensor:
-        k = torch.randint(len(x_T), (batch,), generator=generator)
-        return nn.functional.mse_loss(generated(net, x_T[k], labels[k]), z_0[k])
 
-    return train(net, loss, about=(batch, tuple(x_T.shape), float(z_0.double().sum())), **options)
+def plan(recipe: recipes.OneStepRecipe, dataset: Dataset | None, base: Path) -> Plan:
+    """The training of a generator that starts from the weights of its teacher, in the folder `base`. dataset: unused"""
+    teacher, net = checkpoints.load(base), checkpoints.load(base).net
+    draws, steps = step_generator(recipe.seed, recipe.steps), recipe.teacher_steps
+    pairs = teacher_pairs(teacher.net, teacher.scheduler, recipe.pairs, steps=steps, generator=draws)
+    held = heldout_pairs(teacher.net, teacher.scheduler, steps)
+
+    def finish(net: nn.Module) -> dict[str, float]:
+        return {"train_teacher_nmse_db": teacher_error(net, pairs)}
+
+    def measure(net: nn.Module) -> dict[str, float]:
+        return {"heldout_teacher_nmse_db": teacher_error(net, held)}
+
+    return Plan(net, pair_loss, pairs, averaged(recipe), finish, measure)
 
 
 @torch.inference_mode()

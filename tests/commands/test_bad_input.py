@@ -7,16 +7,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from deqbench import config, jobs, zoo
+from deqbench import zoo
 from deqbench.data import datasets
+from deqbench.experiments.deq_ddim.inversion.job import time
+from deqbench.experiments.deq_ddim.scores.job import draw
 from tests.command_line import run
+from tests.experiments.deq_ddim.smoke import scope
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-
-
-@pytest.fixture(scope="module")
-def smoke():
-    return config.load("config/smoke.yaml")
 
 
 @pytest.fixture(autouse=True)
@@ -29,22 +27,23 @@ def weights(tmp_path):
     return shutil.copytree(zoo.path("digits"), tmp_path / "digits")
 
 
-def draw(settings: str, weights, tmp_path, method: str = "deq-ddim-paper"):
+def drawn(settings: str, weights, tmp_path):
     out = tmp_path / "made" / "images.safetensors"
-    ran = run("sampling", "draw", method, "--settings", settings, "--weights", weights, "--out", out)
+    files = ("--input", f"weights={weights}", "--output", f"images={out}")
+    ran = run("run", "deq_ddim.scores.draw", "--settings", settings, *files)
     assert ran.code != 0 and (not out.parent.exists() or list(out.parent.iterdir()) == [])
     return ran
 
 
-def job(smoke, method: str = "deq-ddim-paper", shard: int = 0, T=(10,), **changes) -> str:
-    """The settings of a job that would draw a few images, with a method's fields changed."""
-    found = jobs.draw(smoke, "digits", "every-method", shard).model_dump()
-    found["methods"] = {method: found["methods"][method] | changes}
-    found["scores"]["T"] = list(T)
-    return json.dumps(found)
+def job(shard: int = 0, T=(10,), options=None, **changes) -> str:
+    """The settings of a job that would draw a few images, with the method's fields changed, options over its own."""
+    found = draw(scope("table-1"), "digits", "deq-ddim-paper", str(shard)).model_dump()
+    own = {} if "sampler" in changes else found["method"]["options"]
+    found["method"] |= {"options": {**own, **(options or {})}} | changes
+    return json.dumps(found | {"T": list(T)})
 
 
-@pytest.mark.parametrize("words", [["smapling"], ["sampling", "drwa"], ["sampling", "draw"], ["--versoin"]])
+@pytest.mark.parametrize("words", [["rnu"], ["run"], ["report", "tabels"], ["--versoin"]])
 def test_words_that_are_no_command_are_refused_as_misuse(words):
     ran = run(*words)
     assert ran.code == 2 and "Traceback" not in ran.err and ran.err
@@ -52,20 +51,32 @@ def test_words_that_are_no_command_are_refused_as_misuse(words):
 
 def test_without_words_the_commands_are_listed():
     ran = run()
-    assert all(name in ran.out + ran.err for name in ("sampling", "checkpoint", "where"))
+    assert all(name in ran.out + ran.err for name in ("run", "report", "where"))
+
+
+@pytest.mark.parametrize(
+    ("stage", "sentence"),
+    [
+        ("deq_ddim.scores.drwa", "stage of deq_ddim.scores: expected one of draw, score, time; found 'drwa'"),
+        ("deq_ddim.scoers.draw", "stage: expected <paper>.<kind>.<stage>; found 'deq_ddim.scoers.draw'"),
+        ("draw", "stage: expected <paper>.<kind>.<stage>; found 'draw'"),
+    ],
+)
+def test_an_unknown_stage_is_refused(stage, sentence):
+    assert run("run", stage, "--settings", "{}").sentence.startswith(sentence)
 
 
 @pytest.mark.parametrize("text", ["", "{", "{'seed': 1}", "seed=3"])
 def test_settings_that_are_no_json_are_refused(tmp_path, weights, text):
-    assert draw(text, weights, tmp_path).sentence.startswith("--settings: expected JSON; found ")
+    assert drawn(text, weights, tmp_path).sentence.startswith("--settings: expected JSON; found ")
 
 
-def test_settings_with_an_unknown_or_missing_key_are_refused_by_name(smoke, tmp_path, weights):
-    settings = json.loads(job(smoke))
-    unknown = draw(json.dumps(settings | {"shrad": 1}), weights, tmp_path).sentence
+def test_settings_with_an_unknown_or_missing_key_are_refused_by_name(tmp_path, weights):
+    settings = json.loads(job())
+    unknown = drawn(json.dumps(settings | {"shrad": 1}), weights, tmp_path).sentence
     assert unknown.startswith("--settings: shrad: expected one of ") and unknown.endswith("(did you mean 'shard'?)")
     del settings["seed"]
-    assert draw(json.dumps(settings), weights, tmp_path).sentence == "--settings: seed: expected a value; found none"
+    assert drawn(json.dumps(settings), weights, tmp_path).sentence == "--settings: seed: expected a value; found none"
 
 
 @pytest.mark.parametrize(
@@ -73,64 +84,61 @@ def test_settings_with_an_unknown_or_missing_key_are_refused_by_name(smoke, tmp_
     [
         ({"sampler": "jiont"}, "sampler: expected one of "),
         ({"sampler": "jiont"}, "; found 'jiont' (did you mean 'joint'?)"),
-        ({"sampler": "sequential", "preset": None, "options": {"windw": 3}}, "sequential: unknown option 'windw'"),
-        ({"sampler": "windowed", "preset": None, "options": {"splt": "eps"}}, "(did you mean 'split'?)"),
+        ({"sampler": "sequential", "options": {"windw": 3}}, "sequential: unknown option 'windw'"),
+        ({"sampler": "windowed", "options": {"splt": "eps"}}, "(did you mean 'split'?)"),
         ({"options": {"solver": "andersen"}}, "(did you mean 'anderson'?)"),
         ({"options": {"toll": 1e-3}}, "sampler joint: "),
         ({"options": {"beta": -1.0}}, "sampler joint: beta: expected"),
         ({"options": {"tol": -1.0}}, "sampler joint: tol: expected a number of at least 0"),
         ({"options": {"max_iter": 0}}, "sampler joint: max_iter: expected at least 1"),
         ({"options": {"start": "zeroes"}}, "joint: start: expected one of x_T, zeros, gaussian; found 'zeroes'"),
-        ({"preset": "papre"}, "paper, released; found 'papre' (did you mean 'paper'?)"),
-        ({"eta": 2}, "--settings: methods.deq-ddim-paper.eta: expected a number less than or equal to 1; found 2"),
+        ({"eta": 2}, "--settings: method.eta: expected a number less than or equal to 1; found 2"),
     ],
 )
-def test_a_method_s_unknown_names_and_values_out_of_range_are_refused(smoke, tmp_path, weights, changes, words):
-    assert words in draw(job(smoke, **changes), weights, tmp_path).sentence
+def test_a_method_s_unknown_names_and_values_out_of_range_are_refused(tmp_path, weights, changes, words):
+    assert words in drawn(job(**changes), weights, tmp_path).sentence
 
 
-def test_an_unknown_option_of_a_solver_is_answered_with_the_known_ones(smoke, tmp_path, weights):
-    sentence = draw(job(smoke, options={"rigde": 1e-3}), weights, tmp_path).sentence
+def test_an_unknown_option_of_a_solver_is_answered_with_the_known_ones(tmp_path, weights):
+    sentence = drawn(job(options={"rigde": 1e-3}), weights, tmp_path).sentence
     assert "rigde" in sentence and "ridge" in sentence.replace("rigde", "")
 
 
 @pytest.mark.parametrize("T", [1001, 5000])
-def test_a_chain_longer_than_the_training_chain_is_refused(smoke, tmp_path, weights, T):
-    sentence = draw(job(smoke, T=[T]), weights, tmp_path).sentence
+def test_a_chain_longer_than_the_training_chain_is_refused(tmp_path, weights, T):
+    sentence = drawn(job(T=[T]), weights, tmp_path).sentence
     assert sentence == f"T: expected 1 to 1000 (the steps of the training chain); found {T}"
 
 
-def test_a_chain_that_the_released_grid_cannot_serve_is_answered_with_the_nearest_that_it_can(smoke, tmp_path, weights):
-    sentence = draw(job(smoke, T=[30]), weights, tmp_path).sentence
+def test_a_chain_that_the_released_grid_cannot_serve_is_answered_with_the_nearest_that_it_can(tmp_path, weights):
+    sentence = drawn(job(T=[30]), weights, tmp_path).sentence
     assert sentence == "T: grid uniform-released expected a divisor of 1000; found 30 (nearest: 25)"
 
 
 @pytest.mark.parametrize("shard", [-1, 1, 7])
-def test_a_shard_out_of_range_is_refused(smoke, tmp_path, weights, shard):
-    assert draw(job(smoke, shard=shard), weights, tmp_path).sentence == f"shard: expected 0 to 0; found {shard}"
+def test_a_shard_out_of_range_is_refused(tmp_path, weights, shard):
+    assert drawn(job(shard=shard), weights, tmp_path).sentence == f"shard: expected 0 to 0; found {shard}"
 
 
-def test_missing_weights_are_refused_by_name(smoke, tmp_path, weights):
+def test_missing_weights_are_refused_by_name(tmp_path, weights):
     (weights / WEIGHTS).unlink()
     expected = f"{weights}: expected config.json and {WEIGHTS}; found no {WEIGHTS}"
-    assert draw(job(smoke), weights, tmp_path).sentence == expected
-    assert draw(job(smoke), tmp_path / "none", tmp_path).sentence.startswith(
-        f"{tmp_path / 'none'}: expected config.json"
-    )
+    assert drawn(job(), weights, tmp_path).sentence == expected
+    assert drawn(job(), tmp_path / "none", tmp_path).sentence.startswith(f"{tmp_path / 'none'}: expected config.json")
 
 
 @pytest.mark.parametrize("length", [0, 5, 1000])
-def test_weights_cut_short_are_refused_by_name(smoke, tmp_path, weights, length):
+def test_weights_cut_short_are_refused_by_name(tmp_path, weights, length):
     (weights / WEIGHTS).write_bytes((weights / WEIGHTS).read_bytes()[:length])
-    sentence = draw(job(smoke), weights, tmp_path).sentence
+    sentence = drawn(job(), weights, tmp_path).sentence
     assert sentence.startswith(f"{weights}/{WEIGHTS}: expected a whole safetensors file; found: ")
 
 
-def test_weights_that_are_not_finite_are_refused_by_name(smoke, tmp_path, weights):
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, weights):
     spoilt = load_file(weights / WEIGHTS)
     spoilt["conv_in.bias"][0] = torch.nan
     save_file(spoilt, weights / WEIGHTS)
-    sentence = draw(job(smoke), weights, tmp_path).sentence
+    sentence = drawn(job(), weights, tmp_path).sentence
     assert sentence == f"{weights}/{WEIGHTS}: expected finite weights; found NaN or infinity"
 
 
@@ -146,23 +154,16 @@ def test_a_known_exhibit_is_found():
 def test_an_unknown_extractor_is_answered_with_the_nearest_model_of_the_zoo(tmp_path):
     datasets.save(datasets.digits(), tmp_path / "digits.safetensors")
     out = tmp_path / "features.safetensors"
-    ran = run(
-        "statistics",
-        "features",
-        "--dataset",
-        tmp_path / "digits.safetensors",
-        "--extractor",
-        "digits-feature",
-        "--out",
-        out,
-    )
+    told = json.dumps({"dataset": "digits", "extractor": "digits-feature"})
+    files = ("--input", f"dataset={tmp_path / 'digits.safetensors'}", "--output", f"features={out}")
+    ran = run("run", "inputs.features", "--settings", told, *files)
     assert ran.sentence.startswith("zoo model: expected one of ") and ran.sentence.endswith("'digits-features'?)")
     assert not out.exists()
 
 
 def test_an_unknown_data_set_is_answered_with_the_nearest_one(tmp_path):
-    settings = json.dumps({"source": "digts", "options": {}})
-    ran = run("dataset", "build", "digits", "--settings", settings, "--out", tmp_path / "x.safetensors")
+    settings = json.dumps({"dataset": "digits", "source": "digts", "options": {}})
+    ran = run("run", "inputs.dataset", "--settings", settings, "--output", f"images={tmp_path / 'x.safetensors'}")
     assert ran.sentence.endswith("found 'digts' (did you mean 'digits'?)") and list(tmp_path.iterdir()) == []
 
 
@@ -189,11 +190,14 @@ def test_records_that_belong_to_no_exhibit_are_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["weights", "dataset"])
-def test_inversions_of_a_data_set_that_was_not_given_are_refused_by_its_name(smoke, tmp_path, option):
+def test_times_of_a_data_set_that_was_not_given_are_refused_by_its_name(tmp_path, option):
     given = {"weights": tmp_path / "digits", "dataset": tmp_path / "digits.safetensors"}
     given[option] = given[option].with_name(given[option].name.replace("digits", "tissue"))
-    words = [word for name, path in given.items() for word in (f"--{name}", path)]
-    told = jobs.invert(smoke, "digits", 4, "figure-17").model_dump_json()
-    ran = run("inversion", "run", "--settings", told, *words, "--out", tmp_path / "made")
-    assert ran.sentence == f"--{option}: expected one named digits; found tissue"
+    datasets.save(datasets.digits(), tmp_path / "digits.safetensors")
+    shutil.copytree(zoo.path("digits"), tmp_path / "digits")
+    words = [word for name, path in given.items() for word in ("--input", f"{name}={path}")]
+    outputs = [word for name in ("records", "traces") for word in ("--output", f"{name}={tmp_path / 'made' / name}")]
+    told = time(scope("table-3")).model_dump_json()
+    ran = run("run", "deq_ddim.inversion.time", "--settings", told, *words, *outputs)
+    assert ran.sentence == f"--input: expected {option}=path of digits; found tissue"
     assert not (tmp_path / "made").exists()

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from deqbench import zoo
-from deqbench.config import Checkpoint
 from deqbench.data import autoencoders, checkpoints
+from deqbench.data.sources import Checkpoint
 from deqbench.errors import UserError
 from tests.command_line import run
 from tests.data.test_checkpoints import (

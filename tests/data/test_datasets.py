@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 from deqbench.data import datasets
 from deqbench.errors import UserError
@@ -82,70 +81,6 @@ def test_patches_of_tissue_are_every_second_one_of_their_region():
     assert [len(getattr(found, split)) for split in datasets.SPLITS] == [65 * 121, 9 * 121, 17 * 121]
     assert torch.equal(found.train[0][:, :, 2:], found.train[1][:, :, :-2])
     assert torch.equal(found.train[0][:, 2:], found.train[121][:, :-2])
-
-
-def test_a_saved_data_set_comes_back_to_half_a_level_and_digits_with_their_17_levels(digits, tmp_path):
-    datasets.save(digits, tmp_path / "digits.safetensors")
-    back = datasets.load(tmp_path / "digits.safetensors")
-    for split in datasets.SPLITS:
-        ours, theirs = getattr(digits, split), getattr(back, split)
-        assert theirs.dtype == torch.float32
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=0.5 / 127.5 + 1e-6)
-        assert torch.equal(((theirs + 1) * 8).round(), (ours + 1) * 8)
-    assert len(back.train.unique()) == 17 and back.train.min() == -1 and back.train.max() == 1
-    assert torch.equal(back.train_labels, digits.train_labels) and torch.equal(back.test_labels, digits.test_labels)
-
-
-def test_a_data_set_without_labels_stays_without_them_and_symmetric(tmp_path):
-    images = torch.linspace(-1, 1, 5 * 3 * 4 * 4).view(5, 3, 4, 4)
-    datasets.save(datasets.Dataset(images, images, images, symmetric=True), tmp_path / "x.safetensors")
-    back = datasets.load(tmp_path / "x.safetensors")
-    assert back.symmetric is True and back.train_labels is None and back.test_labels is None
-
-
-def test_values_beyond_the_range_are_clipped_and_do_not_wrap_around(tmp_path):
-    images = torch.tensor([-1.2, 1.2]).view(2, 1, 1, 1)
-    datasets.save(datasets.Dataset(images, images, images, symmetric=False), tmp_path / "x.safetensors")
-    assert datasets.load(tmp_path / "x.safetensors").train.flatten().tolist() == [-1, 1]
-
-
-def whole(**changes):
-    tensors = {split: torch.zeros(3, 1, 4, 4, dtype=torch.uint8) for split in datasets.SPLITS}
-    tensors["symmetric"] = torch.tensor(False)
-    return {name: tensor for name, tensor in {**tensors, **changes}.items() if tensor is not None}
-
-
-@pytest.mark.parametrize(
-    ("name", "tensor", "words"),
-    [
-        ("tuning", torch.zeros(0, 1, 4, 4).byte(), "expected images in the split 'tuning'; found none"),
-        ("test", None, "expected images in the split 'test'; found none"),
-        ("train", torch.ones(3, 4).byte(), "train: expected uint8 images (N, C, H, W); found torch.uint8 (3, 4)"),
-        (
-            "train",
-            torch.ones(3, 1, 4, 4),
-            "train: expected uint8 images (N, C, H, W); found torch.float32 (3, 1, 4, 4)",
-        ),
-        ("symmetric", None, "expected the entry 'symmetric'; found none"),
-    ],
-)
-def test_a_file_of_another_form_is_refused_by_name(tmp_path, name, tensor, words):
-    save_file(whole(**{name: tensor}), tmp_path / "x.safetensors")
-    with pytest.raises(UserError) as caught:
-        datasets.load(tmp_path / "x.safetensors")
-    assert str(caught.value) == f"{tmp_path / 'x.safetensors'}: {words}"
-
-
-@pytest.mark.parametrize("length", [None, 0, 7, 100, -1])
-def test_a_file_that_is_missing_or_cut_short_is_refused_by_name(tmp_path, length):
-    path = tmp_path / "x.safetensors"
-    if length is not None:
-        save_file(whole(), path)
-        path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(UserError) as caught:
-        datasets.load(path)
-    assert str(caught.value).startswith(f"{path}: expected a data set in safetensors; found: ")
-    assert "\n" not in str(caught.value)
 
 
 def test_the_eight_symmetries_are_those_of_numpy():
@@ -247,26 +182,12 @@ def test_cifar10_keeps_its_last_5000_training_images_for_tuning(tmp_path, offlin
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
-        (
-            "digts",
-            {},
-            "source: expected one of cifar10, digits, folder, patches, tissue; found 'digts' (did you mean 'digits'?)",
-        ),
-        ("folder", {"root": "x"}, "dataset source folder: missing 1 required positional argument: 'size'"),
-        ("digits", {"root": "x"}, "dataset source digits: got an unexpected keyword argument 'root'"),
+        ("digts", {}, "dataset source: expected one of cifar10, csv, .*; found 'digts' \\(did you mean 'digits'\\?\\)"),
+        ("folder", {"root": "x"}, "dataset source folder: size: expected a value; found none"),
+        ("folder", {"root": "x", "size": 0}, "dataset source folder: size: expected a number greater .* 1; found 0"),
+        ("digits", {"root": "x"}, "dataset source digits: root: expected one of source; found an unknown key"),
     ],
 )
 def test_an_unknown_source_or_option_is_one_sentence(source, options, words):
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=f"^{words}$"):
         datasets.build(source, **options)
-    assert words in str(caught.value)
-
-
-def test_what_safetensors_holds_is_bytes_of_images_and_labels_only(digits, tmp_path):
-    datasets.save(digits, tmp_path / "x.safetensors")
-    kinds = {name: tensor.dtype for name, tensor in load_file(tmp_path / "x.safetensors").items()}
-    assert kinds == dict.fromkeys(datasets.SPLITS, torch.uint8) | {
-        "symmetric": torch.bool,
-        "train_labels": torch.int64,
-        "test_labels": torch.int64,
-    }

@@ -12,16 +12,9 @@ from deqbench.decoder_inversion.inverters import Iterate, invert, inverters
 from deqbench.decoder_inversion.inverters.gradient import pixel_gradient
 from deqbench.errors import UserError
 from tests.decoder_inversion.linear import SHAPE, diagonal, latents
+from tests.decoder_inversion.tiny import small_vae
 
 EIGENVALUES = (0.4, 0.7, 0.9, 1.0, 1.2, 1.5)
-
-
-def small_vae(seed: int = 0) -> AutoencoderKL:
-    torch.manual_seed(seed)
-    return AutoencoderKL(
-        block_out_channels=(4, 8), down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2,
-        norm_num_groups=4, layers_per_block=1, latent_channels=2, sample_size=16,
-    ).eval()  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from deqbench.decoder_inversion import inverting
 from deqbench.decoder_inversion.codec import Codec, nmse
 from deqbench.decoder_inversion.inverting import Plateau, run
 from tests.decoder_inversion.linear import diagonal, latents
-from tests.decoder_inversion.test_inverters import small_vae
+from tests.decoder_inversion.tiny import small_vae
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.frames import line_of
 from deqbench.errors import UserError
 from deqbench.measure.peaks import peak_bytes
-from tests.decoder_inversion.test_inverters import small_vae
+from tests.decoder_inversion.tiny import small_vae
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "decoder_inversion.py"
 

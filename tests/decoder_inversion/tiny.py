@@ -26,6 +26,15 @@ def vae(seed: int = 0, scale: float = 0.5) -> AutoencoderKL:
     ).eval()
 
 
+def small_vae(seed: int = 0) -> AutoencoderKL:
+    """An autoencoder of images 16x16 and latents (2, 8, 8)."""
+    torch.manual_seed(seed)
+    return AutoencoderKL(
+        block_out_channels=(4, 8), down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2,
+        norm_num_groups=4, layers_per_block=1, latent_channels=2, sample_size=16,
+    ).eval()  # fmt: skip
+
+
 def denoiser(seed: int = 0, prediction: str = "epsilon") -> Network:
     """A class-conditional network over latents (4, 8, 8) with its chain of 1,000 steps."""
     torch.manual_seed(seed)

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from deqbench.diffusion import problems
 from deqbench.diffusion.samplers import newton, sample, secant
 from deqbench.errors import UserError
+from deqbench.experiments.deq_ddim.comparison.problems import of_mixture
 from deqbench.metrics.errors import relative_error
 from tests.diffusion.test_chain import make, relative
 
@@ -50,7 +50,7 @@ def test_a_step_answers_to_a_change_as_its_derivative_says():
 
 
 def test_errors_are_squared_from_iteration_to_iteration_near_the_result():
-    problem = problems.of_mixture("mixture-64", "uniform-paper", "cpu", 256, 3)
+    problem = of_mixture("mixture-64", "uniform-paper", "cpu", 256, 3)
     chain = problem.chain(50, range(6))
     object.__setattr__(chain, "x_T", chain.x_T.double())
     errors, _ = errors_of(chain)
@@ -75,7 +75,7 @@ def test_slopes_along_a_change_are_held_between_bounds():
 
 @pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-3, 1e-4])
 def test_it_stops_once_the_result_moves_by_the_tolerance_at_most(tol):
-    problem = problems.of_mixture("mixture-64", "uniform-paper", "cpu", 256, 3)
+    problem = of_mixture("mixture-64", "uniform-paper", "cpu", 256, 3)
     moves, last = [{} for _ in range(20)], {}
 
     def on_round(reached):
@@ -98,7 +98,7 @@ def test_an_iteration_is_two_rounds_but_for_the_first_and_leaves_final_states_al
 
 
 def test_exact_slopes_take_fewer_iterations_than_learnt_ones():
-    problem = problems.of_mixture("mixture-64", "uniform-paper", "cpu", 256, 3)
+    problem = of_mixture("mixture-64", "uniform-paper", "cpu", 256, 3)
     chain = problem.chain(50, range(10))
     exact = sample("newton", chain, {"tol": 1e-3})
     learnt = sample("deer", chain, {"tol": 1e-3})

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 
-from deqbench import config, jobs
 from deqbench.metrics import frechet, scores
 
 N, LOST = 40, [3, 11, 12]
@@ -44,17 +43,9 @@ def test_a_training_image_that_was_turned_is_near_only_where_training_turned_the
 
 def table(reference: scores.Reference, method: scores.Images, base: scores.Images) -> pd.DataFrame:
     """One row a method and metric."""
-    smoke = config.load("config/smoke.yaml")
-    job = jobs.score(smoke, "digits")
-    kept = {name: job.methods[name] for name in ("ddim", "deq-ddim-paper")}
-    job = job.model_copy(update={"methods": kept})
-    rows = scores.table({"ddim": base, "deq-ddim-paper": method}, job, reference)
+    images = {"ddim": base, "deq-ddim-paper": method}
+    rows = scores.table(images, reference, baseline="ddim", same=images, seed=7)
     return pd.DataFrame(rows).set_index(["method", "metric"]).sort_index()
-
-
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch, request):
-    monkeypatch.chdir(request.config.rootpath)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])

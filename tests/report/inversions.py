@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from deqbench import papers, scale
 from deqbench.records import write_frame, write_tensors
 
+DEMO = scale.load(Path(__file__).parents[2] / "config/demo.yaml")
+EXHIBITS = {found.id: found for found in (*papers.exhibits("deq-ddim"), *papers.studies("deq-ddim"))}
 ABOUT = {"paper": "deq-ddim", "unit": ""}
 # Loss at the start, share of it that an update leaves, seconds of an update.
 DESCENTS = {

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from deqbench import papers, provenance
-from deqbench.config import Checkpoint, Config, Dataset, DeqDdim, Limits, Papers
+from deqbench.data.sources import Checkpoint, Dataset
 from deqbench.records import write_frame, write_json, write_tensors
 from deqbench.report import figures
+from deqbench.scale import Config, Limits, Papers
 
 REPOSITORY = Path(__file__).parents[2]
 HOSTILE = "<script>alert('x')</script>"
@@ -182,11 +183,11 @@ def config() -> Config:
     chain = {"methods": ["ddim"], "timed": ["ddim"], "scores": {}, "times": {}}
     sections = {"table-1": chain, "figure-1": {"methods": ["ddim"], "rounds": 15, "datasets": {}}}
     sections |= {"figure-2": {"method": "ddim", "rounds": 15, "datasets": {}}, "methods": {"ddim": {"sampler": "ddim"}}}
-    made = {"datasets": {"digits": digits, HOSTILE: digits}, "papers": Papers(**{"deq-ddim": DeqDdim(**sections)})}
+    made = {"datasets": {"digits": digits, HOSTILE: digits}, "papers": Papers(**{"deq-ddim": sections})}
     return Config.model_construct(scale="tiny", seed=0, limits=Limits(), **made)
 
 
-def find_trail(exhibit: papers.Exhibit, config: Config) -> Trail | None:
+def find_trail(exhibit: papers.Exhibit) -> Trail | None:
     """Everything behind the three measured exhibits."""
     name = f"{exhibit.paper}/{exhibit.id}"
     if name not in SPECS:
@@ -196,10 +197,9 @@ def find_trail(exhibit: papers.Exhibit, config: Config) -> Trail | None:
         "deq-ddim/figure-1": ("figure-1/digits.parquet",),
     }
     return Trail(
-        config_file="config/tiny.yaml",
         config_key=f"papers.deq-ddim.{exhibit.id}",
-        rules=(("sample", "rules/sampling.smk"),),
-        commands=("deqbench sampling draw",),
+        rules=("deq_ddim_sample",),
+        commands=("deqbench run deq_ddim.scores.draw",),
         sources=("deqbench/report/figures.py", "deqbench/not-there.py"),
         records=tuple(f"results/tiny/deq-ddim/{record}" for record in kept.get(name, ())),
         printed=f"deqbench/papers/{exhibit.paper}/{exhibit.printed}" if exhibit.printed else None,

@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deqbench import config, papers
+from deqbench import papers, scale
 from deqbench.errors import UserError
 from deqbench.metrics import scores
 from deqbench.report.claims import KINDS, judge, judge_elsewhere
 from deqbench.report.tables import COLUMNS
 
 ROOT = Path(__file__).parents[2]
-SMOKE = config.load(ROOT / "config/smoke.yaml")
-DEMO = config.load(ROOT / "config/demo.yaml")
+SMOKE = scale.load(ROOT / "config/smoke.yaml")
+DEMO = scale.load(ROOT / "config/demo.yaml")
 SPECIAL = {scores.REAL, scores.SPOILT}
 EXHIBIT = "deq-ddim/table-1"
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import synthetic
-from test_site import Page
+from comparisons import DEMO, STUDY, records, traces
+from html_pages import Page
 from typer.testing import CliRunner
 
-from deqbench import config, papers
+from deqbench import papers
 from deqbench.commands import regression as command
 from deqbench.errors import UserError
 from deqbench.metrics import intervals
@@ -22,40 +22,7 @@ from deqbench.report import performance, site
 from deqbench.report.figures import draw
 from deqbench.report.tables import cells
 
-ABOUT = {"paper": "deq-ddim", "experiment": "comparison", "unit": ""}
-STUDY = papers.exhibit("deq-ddim/comparison")
-DEMO = config.load(Path(__file__).parents[2] / "config/demo.yaml")
 FOUND = {"date": "2024-05-01 10:01 UTC", "version": "0.1.0", "commit": "abc", "device": "x86_64", "threads": "2"}
-
-
-def records(T: int = 50, dataset: str = "digits") -> pd.DataFrame:
-    """40 images of three methods: secant's error is 1e-4 but for one image; the paper's takes twice or four times its
-    rounds until right, and never gets image 3 right."""
-    rows = []
-    for image in range(40):
-        secant = 0.5 if image == 7 else 1e-4 + image * 1e-6
-        for method, error, seconds, times in (
-            ("ddim", 0.0, 2.0, 1),
-            ("secant", secant, 0.5, 1),
-            ("deq-ddim-paper", 0.002, 1.0, 2 if image % 2 else 4),
-        ):
-            reached = float(method != "deq-ddim-paper" or image != 3)
-            values = {"rounds_oracle": 8.0 * times, "nfe_oracle": 3.0, "reached": reached, "rounds": 9.0, "nfe": 3.5}
-            values |= {"x0_error": error, "above": float(error >= 1e-3), "time_s": seconds}
-            keys = {**ABOUT, "dataset": dataset, "T": T, "method": method, "image": image}
-            rows += [{**keys, "metric": metric, "value": value} for metric, value in values.items()]
-    return pd.DataFrame(rows)
-
-
-def traces() -> pd.DataFrame:
-    """Three images, counted and timed; the second ends after two rounds, the third after one."""
-    keys = {**ABOUT, "dataset": "mixture-64", "T": 50, "method": "secant", "metric": "x0_error"}
-    ends, rows = {0: 3, 1: 2, 2: 1}, []
-    for image, last in ends.items():
-        for number in range(1, last + 1):
-            point = {**keys, "image": image, "round": number, "value": (1 + image) * 0.1**number}
-            rows += [{**point, "nfe": 0.5 * number + image}, {**point, "seconds": 2.0 * number + image}]
-    return pd.DataFrame(rows)
 
 
 def test_cells_hold_the_distribution_of_the_error():
@@ -148,16 +115,14 @@ def page(tmp_path, drawn):
     shutil.copytree(drawn, results / "figures/deq-ddim/comparison")
     picked = {"dataset": "digits", "T": 50, "method": "secant-tuned", "tried": 6, "rounds": 7.5, "x0_error": 2e-4}
     write_json(results / "deq-ddim/comparison/digits/50.chosen.json", [{**picked, "options": {"nodes": 16}}])
-    behind = replace(synthetic.find_trail(papers.exhibit("deq-ddim/table-1"), None), records=())
+    behind = replace(synthetic.find_trail(papers.exhibit("deq-ddim/table-1")), records=())
 
     def build(T: int, about: dict | None = FOUND) -> Page:
         write_frame(tmp_path / "results/reference/medium/deq-ddim/comparison.csv", cells(STUDY, records(T), DEMO))
         if about:
             write_json(tmp_path / "results/reference/medium/provenance.json", about)
         find = {"comparison": behind}
-        site.build(
-            synthetic.config(), "config/tiny.yaml", tmp_path, find_trail=lambda exhibit, config: find.get(exhibit.id)
-        )
+        site.build(synthetic.config(), "config/tiny.yaml", tmp_path, find_trail=lambda exhibit: find.get(exhibit.id))
         found = Page((tmp_path / "reports/tiny/performance.html").read_text())
         found.out = tmp_path / "reports/tiny"
         return found

@@ -14,11 +14,17 @@ import pytest
 import torch
 import yaml
 
-from deqbench import config, jobs, papers, provenance, zoo
-from deqbench.commands import dataset, report, sampling, statistics
-from deqbench.diffusion import chain, experiments
+from deqbench import papers, provenance, scale, zoo
+from deqbench.commands import report
+from deqbench.commands.run import command as run
+from deqbench.config.strict import Strict
+from deqbench.diffusion import chain
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.schedule import Schedule
+from deqbench.experiments.deq_ddim import chains
+from deqbench.experiments.deq_ddim.scores import job as jobs
+from deqbench.experiments.inputs import job as inputs
+from deqbench.experiments.scope import Scope
 from deqbench.report import regression
 from deqbench.solvers.anderson import Anderson, ridge_terms
 
@@ -32,36 +38,55 @@ CHAIN = {**SEQUENTIAL, "deq-ddim-paper": {"sampler": "joint", "preset": "paper"}
 METHODS = {**CHAIN, "deq-ddim-released": {"sampler": "joint", "preset": "released"}}
 
 
+def given(**files: Path) -> list[list[str]]:
+    """The words of files by name, as one argument."""
+    return [[f"{name}={path}" for name, path in files.items()]]
+
+
+def told(job: Strict) -> str:
+    """A slice of the config as the command line has it."""
+    return job.model_dump_json()
+
+
 @dataclass(frozen=True)
 class Table1:
     """Table 1 of the digits at tiny size, by the commands that the rules call."""
 
     root: Path
-    scale: config.Config
+    config: scale.Config
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.config, "deq-ddim", "table-1")
 
     def build(self, name: str, methods: Iterable[str] = METHODS) -> Path:
         """The folder of the tables made anew: those methods' images drawn anew, the others' as accepted."""
-        drawn = [self.root / (name if m in methods else "accepted") / m / "0.safetensors" for m in METHODS]
-        for method, path in zip(METHODS, drawn, strict=True):
+        drawn = {m: self.root / (name if m in methods else "accepted") / m / "0.safetensors" for m in METHODS}
+        for method, path in drawn.items():
             if not path.exists():
-                sampling.draw(method, self.settings(method), zoo.path("digits"), path)
+                run(
+                    "deq_ddim.scores.draw",
+                    self.settings(method),
+                    *given(weights=zoo.path("digits")),
+                    *given(images=path),
+                )
         scores, tables = self.root / name / "deq-ddim/table-1/digits/scores.csv", self.root / name / "tables"
-        data = (self.root / "digits.safetensors", self.root / "features.safetensors")
-        sampling.score(drawn, jobs.score(self.scale, "digits").model_dump_json(), *data, scores)
+        data = {"dataset": self.root / "digits.safetensors", "features": self.root / "features.safetensors"}
+        read = [*given(**data)[0], *(f"drawn={path}" for path in drawn.values())]
+        run("deq_ddim.scores.score", told(jobs.score(self.scope, "digits")), read, *given(records=scores))
         report.tables("deq-ddim", [scores], self.root / "config.yaml", tables / "deq-ddim")
         return tables
 
     def settings(self, method: str) -> str:
-        """Of a job that draws one method's images alone."""
-        job = jobs.draw(self.scale, "digits", "every-method", 0)
-        return job.model_copy(update={"methods": {method: job.methods[method]}}).model_dump_json()
+        """Of a job that draws one method's images."""
+        return told(jobs.draw(self.scope, "digits", method, "0"))
 
     def moved(self, name: str, methods: Iterable[str] = METHODS) -> dict[str, set[str]]:
         """Which metrics of which methods the check names, once the tables are made anew."""
         found: dict[str, set[str]] = {}
         with contextlib.redirect_stderr(io.StringIO()):
-            differences = regression.compare(self.build(name, methods), self.root / "accepted/tables")
-        for difference in differences:
+            comparison = regression.compare(self.build(name, methods), self.root / "accepted/tables")
+        for difference in comparison.differences:
             *_, method, metric = difference.cell.split()
             found.setdefault(method, set()).add(metric)
         return found
@@ -79,10 +104,15 @@ def table_1(tmp_path_factory) -> Table1:
         "table-1": {**paper["table-1"], "methods": list(METHODS), "scores": scores},
     }
     (root / "config.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    made = Table1(root, config.validate(values, "test"))
-    job = jobs.dataset(made.scale, "digits").model_dump_json()
-    dataset.build("digits", job, root / "digits.safetensors")
-    statistics.features(root / "digits.safetensors", "digits-features", root / "features.safetensors")
+    made = Table1(root, scale.validate(values, "test"))
+    images, features = root / "digits.safetensors", root / "features.safetensors"
+    run("inputs.dataset", told(inputs.dataset(made.scope, "digits")), [], *given(images=images))
+    run(
+        "inputs.features",
+        told(inputs.features(made.scope, "digits")),
+        *given(dataset=images),
+        *given(features=features),
+    )
     made.build("accepted")
     return made
 
@@ -91,9 +121,10 @@ def test_another_thread_count_is_no_difference(table_1):
     passive = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # read when torch is loaded
     methods = ["ddim", "deq-ddim-paper"]
     for method in methods:
-        options = ["--settings", table_1.settings(method), "--weights", zoo.path("digits"), "--threads", "2"]
         out = table_1.root / "threads" / method / "0.safetensors"
-        words = [sys.executable, "-m", "deqbench.cli", "sampling", "draw", method, *options, "--out", out]
+        files = ["--input", f"weights={zoo.path('digits')}", "--output", f"images={out}"]
+        words = ["--threads", "2", "run", "deq_ddim.scores.draw", *files, "--settings", table_1.settings(method)]
+        words = [sys.executable, "-m", "deqbench.cli", *words]
         subprocess.run(words, env=passive, check=True, stderr=subprocess.DEVNULL)
         assert json.loads(provenance.sidecar(out).read_text(encoding="utf-8"))["threads"] == 2
     assert torch.get_num_threads() == 1
@@ -133,8 +164,8 @@ def test_dropped_noise_is_seen_in_the_stochastic_methods_only(table_1, monkeypat
 
 
 def test_velocity_taken_for_noise_is_seen_in_every_method(table_1, monkeypatch):
-    predictor = experiments.NoisePredictor
-    monkeypatch.setattr(experiments, "NoisePredictor", lambda net, a, kind, n: predictor(net, a, "v_prediction", n))
+    predictor = chains.NoisePredictor
+    monkeypatch.setattr(chains, "NoisePredictor", lambda net, a, kind, n: predictor(net, a, "v_prediction", n))
     found = table_1.moved("velocity", CHAIN)
     assert found.keys() >= CHAIN.keys()
     assert all({"frechet", "pixel_std"} <= found[method] for method in CHAIN)

@@ -47,8 +47,11 @@ def table(folder: Path, name: str = "table-1", **values: float) -> Path:
 
 
 def moved(tmp_path, **values):
-    found = regression.compare(table(tmp_path / "found", **values), table(tmp_path / "accepted"))
-    return [str(difference) for difference in found]
+    return differences(table(tmp_path / "found", **values), table(tmp_path / "accepted"))
+
+
+def differences(found: Path, accepted: Path) -> list[str]:
+    return [str(difference) for difference in regression.compare(found, accepted).differences]
 
 
 @pytest.mark.parametrize(
@@ -72,16 +75,16 @@ def test_each_tolerance_passes_inside_and_names_the_cell_outside(tmp_path, metri
         assert words in found
 
 
-def test_a_cell_that_hangs_on_the_clock_is_never_a_difference(tmp_path, monkeypatch):
-    keys = {"spec": {"metrics": [{"id": "relative", "label": "", "tolerance": {"clock": 1}}]}}
+def test_a_cell_that_is_shown_only_is_never_a_difference(tmp_path, monkeypatch):
+    keys = {"spec": {"metrics": [{"id": "relative", "label": "", "tolerance": "shown"}]}}
     for folder, value in (("found", 20.0), ("accepted", 10.0), ("absent", float("nan"))):
         path = table(tmp_path / folder, relative=value) / "deq-ddim/table-1.csv"
         cells = pd.read_csv(path)
         write_frame(path, cells[cells["metric"] == "relative"])
-    assert regression.compare(tmp_path / "found", tmp_path / "accepted")
+    assert differences(tmp_path / "found", tmp_path / "accepted")
     monkeypatch.setattr(papers, "exhibit", lambda name: papers.Exhibit(**BARE | keys))
     for folder in ("found", "absent"):
-        assert regression.compare(tmp_path / folder, tmp_path / "accepted") == []
+        assert differences(tmp_path / folder, tmp_path / "accepted") == []
 
 
 def test_a_cell_is_named_by_all_keys_of_its_group_numbers_or_words(tmp_path, monkeypatch):
@@ -90,7 +93,7 @@ def test_a_cell_is_named_by_all_keys_of_its_group_numbers_or_words(tmp_path, mon
     for folder, value in (("found", 20.0), ("accepted", 10.0)):
         path = table(tmp_path / folder, relative=value) / "deq-ddim/table-1.csv"
         write_frame(path, pd.read_csv(path).assign(eta=0.5, start="noise"))
-    (difference,) = regression.compare(tmp_path / "found", tmp_path / "accepted")
+    (difference,) = differences(tmp_path / "found", tmp_path / "accepted")
     assert str(difference).startswith("deq-ddim/table-1 digits T=25 eta=0.5 start=noise ddim relative: ")
 
 
@@ -98,8 +101,8 @@ def test_a_spread_without_an_interval_allows_a_thousandth(tmp_path):
     accepted = table(tmp_path / "accepted")
     path = accepted / "deq-ddim/table-1.csv"
     write_frame(path, pd.read_csv(path).assign(low=np.nan, high=np.nan))
-    assert regression.compare(table(tmp_path / "found", spread=10.009), accepted) == []
-    (found,) = regression.compare(table(tmp_path / "found", spread=10.011), accepted)
+    assert differences(table(tmp_path / "found", spread=10.009), accepted) == []
+    (found,) = differences(table(tmp_path / "found", spread=10.011), accepted)
     assert "allowed 0.01" in str(found)
 
 
@@ -107,8 +110,8 @@ def test_a_value_that_became_nan_or_stopped_being_nan_is_seen(tmp_path):
     (found,) = moved(tmp_path, factor=np.nan)
     assert found.endswith("factor: accepted 10, found nan")
     both = table(tmp_path / "found", factor=np.nan), table(tmp_path / "other", factor=np.nan)
-    assert regression.compare(*both) == []
-    (found,) = regression.compare(table(tmp_path / "found"), both[1])
+    assert differences(*both) == []
+    (found,) = differences(table(tmp_path / "found"), both[1])
     assert str(found).endswith("factor: accepted nan, found 10")
 
 
@@ -117,7 +120,7 @@ def test_missing_and_new_cells_are_named(tmp_path):
     path = found / "deq-ddim/table-1.csv"
     cells = pd.read_csv(path)
     write_frame(path, pd.concat([cells.iloc[1:], cells.iloc[1:2].assign(method="ours")]))
-    assert sorted(map(str, regression.compare(found, accepted))) == [
+    assert sorted(differences(found, accepted)) == [
         "deq-ddim/table-1 digits T=25 ddim relative: in the reference, missing here",
         "deq-ddim/table-1 digits T=25 ours absolute: new: not in the reference",
     ]
@@ -127,7 +130,7 @@ def test_missing_and_new_tables_are_named(tmp_path):
     found, accepted = table(tmp_path / "found", "table-2"), table(tmp_path / "accepted", "table-3")
     table(found)
     table(accepted)
-    assert sorted(map(str, regression.compare(found, accepted))) == [
+    assert sorted(differences(found, accepted)) == [
         "deq-ddim/table-2: new: not in the reference",
         "deq-ddim/table-3: in the reference, missing here",
     ]
@@ -137,7 +140,7 @@ def test_the_order_of_cells_does_not_matter(tmp_path):
     found = table(tmp_path / "found")
     path = found / "deq-ddim/table-1.csv"
     write_frame(path, pd.read_csv(path).iloc[::-1])
-    assert regression.compare(found, table(tmp_path / "accepted")) == []
+    assert differences(found, table(tmp_path / "accepted")) == []
 
 
 def test_a_cell_without_a_tolerance_is_a_difference(tmp_path, monkeypatch):
@@ -183,20 +186,20 @@ def test_a_run_without_tables_is_not_accepted(tmp_path):
 
 EXHIBITS = [found for paper in papers.PAPERS for found in (*papers.exhibits(paper), *papers.studies(paper))]
 SPECS = [found for found in EXHIBITS if found.spec.get("metrics")]
+KINDS = ({"at_most"}, {"factor"}, {"factor", "absolute"})
 
 
 @pytest.mark.parametrize("exhibit", SPECS, ids=lambda found: f"{found.paper}-{found.id}")
 def test_every_metric_of_every_spec_has_a_tolerance_of_a_known_kind(exhibit):
     for metric in exhibit.spec["metrics"]:
-        kinds = metric["tolerance"].keys()
-        assert kinds
-        assert kinds <= {"relative", "absolute", "spread"} or kinds in (
-            {"at_most"},
-            {"factor"},
-            {"factor", "absolute"},
-            {"clock"},
-        )
-        assert all(limit > 0 for limit in metric["tolerance"].values())
+        tolerance = metric["tolerance"]
+        if metric.get("unit") == "s" or tolerance == "shown":
+            assert tolerance == "shown"  # of seconds, always
+            continue
+        if metric.get("ratio_of") in {other["id"] for other in exhibit.spec["metrics"] if other.get("unit") == "s"}:
+            assert tolerance == {"factor": 10}  # under load, those of a few short runs were off by 5
+        assert tolerance.keys() <= {"relative", "absolute", "spread"} or tolerance.keys() in KINDS
+        assert tolerance and all(limit > 0 for limit in tolerance.values())
 
 
 def test_cells_are_told_apart_by_the_groups_that_the_spec_names(tmp_path, monkeypatch):
@@ -212,7 +215,7 @@ def test_cells_are_told_apart_by_the_groups_that_the_spec_names(tmp_path, monkey
     for name in ("found", "accepted"):
         write_frame(tmp_path / name / "decoder-inversion/table-s2b.csv", pd.DataFrame(rows))
         rows[2]["value"] = 20.0
-    (found,) = regression.compare(tmp_path / "found", tmp_path / "accepted")
+    (found,) = differences(tmp_path / "found", tmp_path / "accepted")
     assert str(found).startswith(
         "decoder-inversion/table-s2b latent precision=fp32 iterations=20 adam relative: accepted 20, found 10"
     )

@@ -4,12 +4,12 @@ import os
 import re
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pandas as pd
 import pytest
+from html_pages import Page
 from synthetic import HOSTILE, SPECS, cells, config, verdicts
 
 from deqbench import papers
@@ -17,35 +17,6 @@ from deqbench.errors import UserError
 from deqbench.records import write_frame, write_json
 from deqbench.report import ledger, site
 from deqbench.report.blocks import MINUS, TIMES, blocks, letter, number, printed_grid, read_cells
-
-VOID = {"meta", "link", "img", "br", "hr", "input"}
-
-
-class Page(HTMLParser):
-    """What a page holds: ids, links, tags, text, and whether every tag is closed in order."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.ids, self.links, self.tags, self.open, self.crossed = [], [], [], [], []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.tags.append((tag, found))
-        self.ids += [found["id"]] if "id" in found else []
-        self.links += [found[name] for name in ("href", "src") if name in found]
-        if tag not in VOID and tag not in ("line", "circle"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag in ("line", "circle"):
-            return
-        if not self.open or self.open.pop() != tag:
-            self.crossed.append(tag)
-
-    def handle_data(self, data):
-        self.words += data
 
 
 @pytest.fixture(scope="session")
@@ -172,7 +143,7 @@ def test_a_site_without_any_results_lists_everything_as_not_measured(run, tmp_pa
     for name in ("deqbench", "reports/templates", "reports/static"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).symlink_to(run.root / name)
-    index = site.build(config(), "config/tiny.yaml", tmp_path, find_trail=lambda exhibit, config: None)
+    index = site.build(config(), "config/tiny.yaml", tmp_path, find_trail=lambda exhibit: None)
     text = index.read_text()
     assert "0 of 29 measured" in text
     assert "none yet" in text

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 import yaml
 
-from deqbench import config, papers
+from deqbench import papers, scale
 from deqbench.errors import UserError
 from deqbench.report import tables
 
@@ -50,13 +50,13 @@ EXHIBIT = papers.Exhibit(
 )
 
 
-def scale() -> config.Config:
+def config() -> scale.Config:
     """Digits stand in for CIFAR10; tissue is taken for CelebA itself; plain belongs to no printed row."""
     values = yaml.safe_load(SMOKE.read_text(encoding="utf-8"))
     digits = values["datasets"]["digits"]
     about = {key: value for key, value in digits.items() if key != "stands_in_for"}
     values["datasets"] = {"plain": about, "tissue": {**about, "printed_as": "CelebA"}, "digits": digits}
-    return config.validate(values, "test")
+    return scale.validate(values, "test")
 
 
 def rows(method, metric, values, dataset="digits", T=10):
@@ -74,7 +74,7 @@ def records(dataset="digits", T=10):
 
 
 def cell(method, metric, found=None, dataset="digits"):
-    found = tables.cells(EXHIBIT, records(), scale()) if found is None else found
+    found = tables.cells(EXHIBIT, records(), config()) if found is None else found
     (place,) = found.index[(found[["method", "metric", "dataset"]] == (method, metric, dataset)).all(axis=1)]
     return found.loc[place]
 
@@ -120,7 +120,7 @@ def test_a_ratio_is_paired_by_image_and_averaged_geometrically():
     found = records().drop(index=records().query("metric == 'time_s' and image == 4 and method == 'ddim'").index)
     kept = np.arange(12) != 4
     ratios = TIMES["ddim"][kept] / TIMES["deq-ddim-paper"][kept]
-    ratio = cell("deq-ddim-paper", "ratio", tables.cells(EXHIBIT, found.sample(frac=1, random_state=1), scale()))
+    ratio = cell("deq-ddim-paper", "ratio", tables.cells(EXHIBIT, found.sample(frac=1, random_state=1), config()))
     assert interval(ratio) == pytest.approx(geometric(ratios))
     assert ratio["n"] == 11
 
@@ -128,9 +128,9 @@ def test_a_ratio_is_paired_by_image_and_averaged_geometrically():
 def test_a_ratio_without_pairs_says_why():
     assert cell("ddim", "ratio")["note"] == "the baseline itself"
     none = records().query("metric != 'time_s'")
-    assert cell("ddim", "ratio", tables.cells(EXHIBIT, none, scale()))["note"] == "not timed"
+    assert cell("ddim", "ratio", tables.cells(EXHIBIT, none, config()))["note"] == "not timed"
     one = records().query("metric != 'time_s' or image == 0")
-    assert cell("deq-ddim-paper", "ratio", tables.cells(EXHIBIT, one, scale()))["note"] == "one image only"
+    assert cell("deq-ddim-paper", "ratio", tables.cells(EXHIBIT, one, config()))["note"] == "one image only"
 
 
 def test_a_missing_cell_is_nan_with_the_reason_that_the_spec_gives():
@@ -150,7 +150,7 @@ def test_values_that_are_not_finite_make_a_cell_with_a_reason(bad, with_interval
         found = pd.concat([scored, row.drop(columns="image")])
     else:
         found.loc[(found["metric"] == "quality") & (found["image"] == 5), "value"] = bad
-    quality = cell("ddim", "quality", tables.cells(EXHIBIT, found, scale()))
+    quality = cell("ddim", "quality", tables.cells(EXHIBIT, found, config()))
     assert np.isnan(interval(quality)).all()
     assert quality["note"] == ("1 of 1 not finite" if with_interval else "1 of 12 not finite")
 
@@ -158,28 +158,28 @@ def test_values_that_are_not_finite_make_a_cell_with_a_reason(bad, with_interval
 def test_a_time_that_is_not_finite_leaves_a_ratio_with_a_reason():
     found = records()
     found.loc[(found["metric"] == "time_s") & (found["image"] == 2) & (found["method"] == "ddim"), "value"] = np.inf
-    ratio = cell("deq-ddim-paper", "ratio", tables.cells(EXHIBIT, found, scale()))
+    ratio = cell("deq-ddim-paper", "ratio", tables.cells(EXHIBIT, found, config()))
     assert np.isnan(ratio["value"])
     assert ratio["note"] == "1 of 12 not finite"
 
 
 def test_a_record_with_its_own_interval_is_kept_as_it_is():
     row = pd.DataFrame(rows("ddim", "quality", [3.5])).drop(columns="image").assign(low=3.0, high=4.5, n=40)
-    found = cell("ddim", "quality", tables.cells(EXHIBIT, row, scale()))
+    found = cell("ddim", "quality", tables.cells(EXHIBIT, row, config()))
     assert (*interval(found), found["n"]) == (3.5, 3.0, 4.5, 40)
 
 
 def test_a_record_s_own_note_stands_with_its_cell():
     row = pd.DataFrame(rows("ddim", "quality", [3.5])).drop(columns="image").assign(low=3.0, high=4.5, n=40)
     for written, read in (("2 of 40 images diverged", "2 of 40 images diverged"), (np.nan, "")):
-        assert cell("ddim", "quality", tables.cells(EXHIBIT, row.assign(note=written), scale()))["note"] == read
+        assert cell("ddim", "quality", tables.cells(EXHIBIT, row.assign(note=written), config()))["note"] == read
 
 
 def test_ratios_are_of_the_config_s_baseline():
-    values = scale().model_dump(by_alias=True)
+    values = config().model_dump(by_alias=True)
     values["papers"]["deq-ddim"] |= {"comparison": None}  # which must hold the baseline
     values["papers"]["deq-ddim"]["table-1"]["baseline"] = "deq-ddim-paper"
-    found = tables.cells(EXHIBIT, records(), config.validate(values, "test"))
+    found = tables.cells(EXHIBIT, records(), scale.validate(values, "test"))
     assert interval(cell("ddim", "ratio", found)) == pytest.approx(geometric(TIMES["deq-ddim-paper"] / TIMES["ddim"]))
     assert cell("ddim", "ratio", found)["printed"] == f"{2.91 / 20.16:.2f}"
     assert cell("deq-ddim-paper", "ratio", found)["note"] == "the baseline itself"
@@ -199,16 +199,16 @@ def test_the_printed_value_and_the_printed_ratio_come_from_the_papers_table():
     [("digits", "stand-in", "3.79", "CIFAR10"), ("tissue", "same", "2.92", ""), ("plain", "", "", "")],
 )
 def test_a_stand_in_is_told_from_the_papers_own_data(dataset, relation, printed, stands_in_for):
-    found = cell("deq-ddim-paper", "quality", tables.cells(EXHIBIT, records(dataset), scale()), dataset)
+    found = cell("deq-ddim-paper", "quality", tables.cells(EXHIBIT, records(dataset), config()), dataset)
     assert (found["relation"], found["printed"], found["stands_in_for"]) == (relation, printed, stands_in_for)
 
 
 def test_the_order_of_records_changes_nothing():
     every = pd.concat([records(name, T) for name in ("tissue", "digits", "plain") for T in (50, 10)], ignore_index=True)
-    found = tables.cells(EXHIBIT, every, scale())
+    found = tables.cells(EXHIBIT, every, config())
     for seed in range(3):
         pd.testing.assert_frame_equal(
-            tables.cells(EXHIBIT, every.sample(frac=1, random_state=seed), scale()), found, check_exact=True
+            tables.cells(EXHIBIT, every.sample(frac=1, random_state=seed), config()), found, check_exact=True
         )
     groups = found[["dataset", "T"]].drop_duplicates().to_numpy().tolist()
     assert groups == [[name, T] for name in ("plain", "tissue", "digits") for T in (10, 50)]  # as in the config
@@ -217,14 +217,14 @@ def test_the_order_of_records_changes_nothing():
 
 def test_a_method_unknown_to_the_config_comes_last():
     found = pd.concat([pd.DataFrame(rows("a-control", "quality", QUALITY)), records()])
-    assert list(tables.cells(EXHIBIT, found, scale())["method"].unique()) == ["ddim", "deq-ddim-paper", "a-control"]
+    assert list(tables.cells(EXHIBIT, found, config())["method"].unique()) == ["ddim", "deq-ddim-paper", "a-control"]
 
 
 def test_an_exhibit_without_metrics_or_records_is_refused_in_a_sentence():
     with pytest.raises(UserError, match="deq-ddim/table-3: expected a spec with metrics"):
-        tables.cells(replace(papers.exhibit("deq-ddim/table-3"), spec={}), records(), scale())
+        tables.cells(replace(papers.exhibit("deq-ddim/table-3"), spec={}), records(), config())
     with pytest.raises(UserError, match="expected records of table-1; found none"):
-        tables.cells(EXHIBIT, records().iloc[:0], scale())
+        tables.cells(EXHIBIT, records().iloc[:0], config())
 
 
 def stochastic(dataset="digits", eta=0.2, T=20):
@@ -238,7 +238,7 @@ def of_table(name, *parts):
     """The cells of a stochastic table with the metrics above, by eta, method and metric."""
     spec = papers.exhibit(f"deq-ddim/{name}").spec
     exhibit = replace(papers.exhibit(f"deq-ddim/{name}"), spec={**spec, "metrics": SPEC["metrics"]})
-    found = tables.cells(exhibit, pd.concat(parts), scale())
+    found = tables.cells(exhibit, pd.concat(parts), config())
     return found.set_index(["eta", "method", "metric"]).sort_index()
 
 
@@ -286,22 +286,22 @@ def test_a_ratio_to_the_baseline_is_the_other_way_round_and_zeros_leave_a_reason
     metric = {"id": "slower", "label": "slower", "ratio_to": "time_s"}
     exhibit = replace(EXHIBIT, spec={**SPEC, "metrics": [metric]})
     found = records()
-    slower = tables.cells(exhibit, found, scale()).set_index("method").loc["deq-ddim-paper"]
+    slower = tables.cells(exhibit, found, config()).set_index("method").loc["deq-ddim-paper"]
     assert interval(slower) == pytest.approx(geometric(TIMES["deq-ddim-paper"] / TIMES["ddim"]))
     found.loc[(found["method"] == "deq-ddim-paper") & (found["image"] < 2), "value"] = 0.0
-    none = tables.cells(exhibit, found, scale()).set_index("method").loc["deq-ddim-paper"]
+    none = tables.cells(exhibit, found, config()).set_index("method").loc["deq-ddim-paper"]
     assert np.isnan(none["value"]) and none["note"] == "exactly 0 for 2 of 12 images"
 
 
 def test_a_geometric_mean_stands_with_the_interval_of_the_logarithms():
     metric = {"id": "time_s", "label": "time", "statistic": "geometric mean"}
     exhibit = replace(EXHIBIT, spec={**SPEC, "metrics": [metric]})
-    found = tables.cells(exhibit, records(), scale()).set_index("method").loc["ddim"]
+    found = tables.cells(exhibit, records(), config()).set_index("method").loc["ddim"]
     assert interval(found) == pytest.approx(geometric(TIMES["ddim"]))
 
 
 def test_of_a_row_printed_several_times_the_one_with_the_group_s_iterations_is_shown():
-    demo = config.load(SMOKE.with_name("demo.yaml"))
+    demo = scale.load(SMOKE.with_name("demo.yaml"))
     rows = [
         {
             "dataset": "latent",

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deqbench import config
-from deqbench.config.sampling import LATENT, SAMPLED, SCORED, TRACED
+from deqbench import scale
 from tests.workflow.workspace import BIN, REPOSITORY, Workspace, planned, sentence
 
 DEMO = {"demo", "digits", "tissue"}
@@ -20,39 +19,28 @@ def workspace(tmp_path_factory) -> Workspace:
     return Workspace.make(tmp_path_factory.mktemp("scales"))
 
 
-def draws(paper: config.DeqDdim) -> int:
-    """How many jobs draw images: one a method and shard, or one for all methods where there are no shards."""
-    tables = paper.sections(*SCORED).values()
-    return sum(len(table.drawn(d)) * scores.shards for table in tables for d, scores in table.scores.items())
-
-
 def mentioned(ran: subprocess.CompletedProcess[str], words: set[str]) -> set[str]:
     return {word for word in words if word in ran.stdout}
 
 
 def test_without_a_config_file_the_demo_is_planned(workspace):
     ran = workspace.snakemake("--dry-run")
-    demo = config.load(REPOSITORY / "config/demo.yaml").papers.deq_ddim
     assert mentioned(ran, DEMO) == DEMO
+    expected = {step.rule: len(step.places) for step in scale.load(REPOSITORY / "config/demo.yaml").steps}
     jobs = planned(ran)
     assert jobs["reproduce"] == jobs["site"] == 1
-    tables = demo.sections(*SCORED).values()
-    assert len(tables) == 3
-    assert jobs["sampling_times"] == sum(bool(table.times) for table in tables)
-    assert jobs["sampling_scores"] == sum(len(table.scores) for table in tables)
-    assert jobs["sampling_images"] == draws(demo)
-    shown = [figure for name in (TRACED, LATENT, SAMPLED) for figure in demo.sections(*name).values()]
-    kinds = ("sampling_traces", "sampling_latents", "sampling_samples")
-    assert sum(jobs[kind] for kind in kinds) == sum(len(figure.datasets) for figure in shown)
+    assert {rule: jobs.get(rule) for rule in expected} == expected
 
 
 def test_of_the_demo_nothing_survives_in_the_papers_scale(workspace):
     ran = workspace.snakemake("--dry-run", "--configfile", "config/paper.yaml")
-    paper = config.load(REPOSITORY / "config/paper.yaml").papers.deq_ddim
+    config, jobs = scale.load(REPOSITORY / "config/paper.yaml"), planned(ran)
     assert mentioned(ran, DEMO) == set()
-    assert planned(ran)["sampling_images"] == draws(paper)
-    assert all(paper.experiment(name).scores[dataset].T == [20, 50] for name, dataset in STOCHASTIC.items())
-    assert planned(ran)["checkpoint"] == 4
+    draws = {step.rule: len(step.places) for step in config.steps if step.stage.name == "draw"}
+    assert {rule: jobs[rule] for rule in draws} == draws
+    tables = {name: config.papers.of("deq-ddim").experiment(name) for name in STOCHASTIC}
+    assert all(table.scores[STOCHASTIC[name]].T == [20, 50] for name, table in tables.items())
+    assert jobs["checkpoint"] == 4
 
 
 def test_of_the_demo_nothing_survives_in_the_smoke_scale(workspace):
@@ -78,7 +66,7 @@ def test_a_value_on_the_command_line_wins_over_the_demo(workspace):
     seeds = []
     for override in ([], ["--config", "seed=3"]):
         ran = workspace.snakemake("--dry-run", "--printshellcmds", target, *override)
-        (shown,) = {line for line in ran.stdout.splitlines() if "deqbench sampling latents" in line}
+        (shown,) = {line for line in ran.stdout.splitlines() if "run deq_ddim.latents.latents" in line}
         seeds.append('"seed":3,' in shown)
     assert seeds == [False, True]
 

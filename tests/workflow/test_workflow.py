@@ -13,22 +13,15 @@ import pandas as pd
 import psutil
 import pytest
 
-from deqbench import config, papers, provenance, workflow
-from deqbench.trail import trail
+from deqbench import papers, provenance, scale
+from deqbench.report.trail import trails
 from tests.command_line import run
 from tests.workflow.workspace import REPOSITORY, Workspace, planned
 
+CONFIG = scale.load(REPOSITORY / "config/smoke.yaml")
 # Timing claims all cores; here it shares them with other tests, whose threads it would only wait for.
-SMOKE = (
-    "--configfile",
-    "config/smoke.yaml",
-    "--set-threads",
-    "sampling_times=1",
-    "comparison_times=1",
-    "inversion_times=1",
-    "decoder_times=1",
-    "latents_time=1",
-)
+ALONE = sorted({step.rule for step in CONFIG.steps if step.alone})
+SMOKE = ("--configfile", "config/smoke.yaml", "--set-threads", *(f"{rule}=1" for rule in ALONE))
 TIMES = ["time_s", "time_ratio"]
 TABLES = {
     "deq-ddim": ("table-1", "table-2", "figure-1", "figure-11"),
@@ -39,7 +32,7 @@ DRAWN = {
     "decoder-inversion": ("figure-3", "figure-2", "figure-s1", "figure-s3"),
 }
 SETTLED = ("decoder-inversion/figure-2", "decoder-inversion/watermark-guidance")  # that hang on no clock
-FIRST = re.compile(r"^Finished jobid: \d+ \(Rule: (sampling|inversion|comparison|studies)_\w+\)$", re.MULTILINE)
+FIRST = re.compile(r"^Finished jobid: \d+ \(Rule: deq_ddim_\w+\)$", re.MULTILINE)
 PATIENCE_S = 600
 
 
@@ -67,30 +60,24 @@ def test_a_run_from_nothing_ends_with_pages_tables_figures_and_verdicts(made):
 
 
 @pytest.mark.parametrize("paper", TABLES)
-def test_an_exhibit_is_shown_if_the_records_that_its_spec_names_are_there(made, paper):
-    config_file = config.load(REPOSITORY / "config/smoke.yaml")
-    results, shown = made.root / "results/smoke", 0
+def test_an_exhibit_is_shown_if_this_scale_makes_its_records(made, paper):
+    results, shown, find = made.root / "results/smoke", set(), trails(CONFIG, made.root)
     for exhibit in (*papers.exhibits(paper), *papers.studies(paper)):
-        if trail(exhibit, config_file, root=made.root):
-            found = any(any(results.glob(pattern)) for pattern in exhibit.spec["records"])
-            drawn = (results / f"figures/{paper}/{exhibit.id}/figure.json").exists()
-            there = drawn or (results / f"tables/{paper}/{exhibit.id}.csv").exists()
-            assert found == there, exhibit.id
-            shown += there
-    assert shown >= len({*TABLES[paper], *DRAWN[paper]})
+        behind = find(exhibit)
+        drawn = (results / f"figures/{paper}/{exhibit.id}/figure.json").exists()
+        there = drawn or (results / f"tables/{paper}/{exhibit.id}.csv").exists()
+        assert bool(behind and behind.rules) == bool(behind and behind.records) == there, exhibit.id
+        shown |= {exhibit.id} if there else set()
+    assert shown >= {*TABLES[paper], *DRAWN[paper]}
 
 
-def test_every_result_says_what_code_made_it(made):
-    smoke = made.root / "results/smoke"
-    results = [path for path in smoke.glob("deq-ddim/**/*") if path.suffix in (".safetensors", ".parquet")]
-    results += [*smoke.glob("datasets/*.safetensors"), *smoke.glob("statistics/*.safetensors")]
-    results += [*smoke.glob("deq-ddim/table-1/**/*.csv"), smoke / "checkpoints/digits"]
-    assert len(results) >= 12
-    for path in results:
-        facts = json.loads(provenance.sidecar(path).read_text(encoding="utf-8"))
-        command = facts["command"].split()[1]
-        assert facts["code_digest"] == provenance.code_digest(f"deqbench.commands.{command}"), path
-        assert facts["settings_digest"]
+def test_every_result_says_what_code_and_which_job_made_it(made):
+    for step in CONFIG.steps:
+        for path in step.made:
+            facts = json.loads(provenance.sidecar(made.root / path.removesuffix("/")).read_text(encoding="utf-8"))
+            assert facts["code_digest"] == provenance.code_digest(facts["module"]) == step.code, path
+            assert path.removesuffix("/") in facts["outputs"]
+            assert facts["command"] == f"deqbench run {step.id}"
 
 
 def test_a_second_run_does_nothing(made):
@@ -108,39 +95,35 @@ def test_its_tables_can_be_accepted_and_then_agree_with_the_reference(made, monk
     tables = len(list((made.root / "results/smoke/tables").rglob("*.csv")))
     assert (accepted.code, accepted.out.strip()) == (0, f"accepted {tables} tables into results/reference/smoke")
     checked = run("regression", "check", "--scale", "smoke")
-    assert (checked.code, checked.out.strip()) == (0, "every cell agrees with results/reference/smoke")
+    assert checked.code == 0
+    assert re.match(r"every cell agrees with results/reference/smoke \(\d+ cells compared; \d+ that ", checked.out)
 
 
 @pytest.mark.parametrize(
-    ("experiment", "change", "rules"),
+    ("experiment", "change", "stages"),
     [
-        ("figure-2", {"rounds": 6}, {"sampling_latents": 1, "figure": 1}),
-        ("figure-1", {"rounds": 9}, {"sampling_traces": 1, "figure": 1}),
-        ("table-1", {"times": {"digits": {"repeats": 3}}}, {"sampling_times": 1}),
-        ("table-2", {"eta": {"digits": [1, 0.5]}}, {"sampling_images": 1, "sampling_scores": 1, "sampling_times": 1}),
-        ("figure-11", {"eta": [0.5]}, {"sampling_traces": 1, "figure": 1}),
-        ("figure-12", {"eta": [0.5]}, {"sampling_samples": 1, "figure": 1}),
-        ("figure-18", {"rounds": 6}, {"sampling_latents": 1, "figure": 1}),
-        (
-            "comparison",
-            {"problems": {"digits": {"images": {10: 3}}}},
-            {"comparison_measure": 1, "comparison_times": 1, "comparison_figure": 1},
-        ),
+        ("figure-2", {"rounds": 6}, {"latents": 1}),
+        ("figure-1", {"rounds": 9}, {"trace": 1}),
+        ("table-1", {"times": {"digits": {"repeats": 3}}}, {"time": 1}),
+        ("figure-11", {"eta": [0.5]}, {"trace": 1}),
+        ("figure-12", {"eta": [0.5]}, {"samples": 1}),
+        ("comparison", {"problems": {"digits": {"images": {10: 3}}}}, {"measure": 1, "time": 1}),
     ],
 )
-def test_a_change_of_one_experiment_plans_that_experiment_and_the_report(made, experiment, change, rules):
+def test_a_change_of_one_experiment_plans_that_experiment_and_the_report(made, experiment, change, stages):
     override = json.dumps({"deq-ddim": {experiment: change}})
     jobs = planned(made.snakemake(*SMOKE, "--dry-run", "--config", f"papers={override}"))
-    tabled = ("table", "claims", "decoder_table", "decoder_claims", "comparison_table")
-    report = dict.fromkeys(("effective_config", *tabled, "site", "reproduce"), 1)
-    assert jobs == report | rules
+    tabled = [f"{paper}_{kind}" for paper in ("deq_ddim", "decoder_inversion") for kind in ("tables", "claims")]
+    expected = dict.fromkeys(("effective_config", *tabled, "site", "reproduce"), 1)
+    expected |= {f"deq_ddim_{experiment}_{stage}".replace("-", "_"): jobs for stage, jobs in stages.items()}
+    assert {rule: count for rule, count in jobs.items() if rule != "deq_ddim_figures"} == expected
 
 
 def test_a_job_that_fails_shows_its_one_sentence(made, tmp_path):
     broken = Workspace(shutil.copytree(made.root, tmp_path / "broken"))
     weights = broken.root / "results/smoke/checkpoints/digits/diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100_000])
-    target = "results/smoke/deq-ddim/table-1/digits/every-method/0.safetensors"
+    target = "results/smoke/deq-ddim/table-1/digits/ddim/0.safetensors"
     ran = broken.snakemake(*SMOKE, "--force", target)
     assert ran.returncode == 1
     found = [line for line in ran.stdout.splitlines() if line.strip().startswith("deqbench: ")]
@@ -195,73 +178,3 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_in_the_same_tables(made,
         times = mine["metric"].isin(TIMES)
         pd.testing.assert_frame_equal(mine[~times], theirs[~times], check_exact=True)
         pd.testing.assert_frame_equal(mine[["method", "metric", "n"]], theirs[["method", "metric", "n"]])
-
-
-def locked(folder, *owners):
-    """A folder with snakemake's lock and then the records of who holds it."""
-    lock = folder / workflow.LOCKS / "0.input.lock"
-    lock.parent.mkdir(parents=True)
-    lock.write_text("results/smoke/config.json\n")
-    os.utime(lock, (1_000_000, 1_000_000))
-    for owner in owners:
-        path = folder / workflow.OWNERS / f"{owner['pid']}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(owner))
-    return lock
-
-
-def owner(pid=None, **changes):
-    process = psutil.Process(pid)
-    found = {"host": workflow.platform.node(), "pid": process.pid, "created": process.create_time()}
-    return found | changes
-
-
-def test_without_a_lock_release_does_nothing(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert run("workflow", "release").code == 0
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_lock_whose_owner_lives_is_not_released(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    dead = owner(created=1.0) | {"pid": 2**22 + 1}
-    lock = locked(tmp_path, owner(), dead)
-    assert run("workflow", "release").sentence.endswith(f"found process {os.getpid()} at work")
-    assert lock.exists()
-
-
-@pytest.mark.parametrize("records", ["none", "older than the lock"])
-def test_a_lock_whose_owner_is_unknown_is_not_released(tmp_path, monkeypatch, records):
-    monkeypatch.chdir(tmp_path)
-    lock = locked(tmp_path, *([] if records == "none" else [owner(created=1.0)]))
-    for path in (tmp_path / workflow.OWNERS).glob("*"):
-        os.utime(path, (999_999, 999_999))
-    assert "expected a lock whose owner is known; found one without" in run("workflow", "release").sentence
-    assert lock.exists()
-
-
-def test_a_lock_of_another_machine_is_not_released(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    lock = locked(tmp_path, owner(host="elsewhere"))
-    assert "expected a lock of this machine; found one of process" in run("workflow", "release").sentence
-    assert lock.exists()
-
-
-def test_a_lock_is_orphaned_by_a_dead_process_and_by_one_whose_number_was_given_to_another(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    locked(tmp_path, owner(created=1.0), owner(created=1.0) | {"pid": 2**22 + 1})
-    assert workflow.lock_is_orphaned()
-
-
-def test_a_record_of_an_earlier_run_elsewhere_does_not_hold_a_lock(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    locked(tmp_path, owner(host="elsewhere"), owner(created=1.0) | {"pid": 2**22 + 1})
-    os.utime(tmp_path / workflow.OWNERS / f"{os.getpid()}.json", (999_999, 999_999))
-    assert workflow.lock_is_orphaned()
-
-
-def test_a_run_writes_down_itself_as_the_owner_of_its_lock(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    workflow.claim_lock()
-    (path,) = (tmp_path / workflow.OWNERS).iterdir()
-    assert json.loads(path.read_text(encoding="utf-8")) == owner()

@@ -4,11 +4,10 @@ With z = h~(z; x_T) and g = dL/dz, the adjoint solves v = g + J^T v, J = dh~/dz,
 Source: DEQ-DDIM, eq. 15, and eq. 19 with the transposed Jacobian J_g^T = J^T - I where it prints the inverse.
 """
 
+from functools import cached_property
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from scipy.sparse.linalg import LinearOperator, gmres
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
@@ -16,6 +15,7 @@ from deqbench.diffusion.gradients import Pulled, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import carried, leaf_and_first, solved
 from deqbench.diffusion.gradients.jacobian import Linearised
 from deqbench.solvers import solve
+from deqbench.solvers.linear import Affine, gmres
 
 ADJOINTS = ("back-substitution", "gmres", "broyden", "neumann")
 
@@ -94,57 +94,37 @@ class _Adjoint:
 
     def iterated(self, solver: str, tol: float, max_iter: int) -> Tensor:
         """v by a solver of fixed points, images together."""
-        everyone = _Restricted(self, torch.arange(len(self.z)))
-        found = solve(everyone, self.g, solver=solver, tol=tol, max_iter=max_iter)
-        self.residual = torch.stack([trace[-1] for trace in found.relative])
-        return found.z
+        everyone = Affine(_Transposed(self, torch.arange(len(self.z))), self.g)
+        solution = solve(everyone, self.g, solver=solver, tol=tol, max_iter=max_iter)
+        self.residual = torch.stack([trace[-1] for trace in solution.relative])
+        return solution.z
 
     def gmres(self, tol: float, max_iter: int) -> Tensor:
-        """v by GMRES without restarts, image by image: a Krylov space of several would depend on the batch."""
+        """v by GMRES, image by image: an image's network evaluations, and so its Krylov space, depend on the batch."""
         v = torch.full_like(self.g, float("nan"))
-        for i in range(len(self.z)):
-            if not (self.g[i].isfinite().all() and self.z[i].isfinite().all()):
-                continue
-            one = _Restricted(self, torch.tensor([i]))
-            b = self.g[i].flatten().double().cpu().numpy()
-
-            def product(x: np.ndarray, one: _Restricted = one, i: int = i) -> np.ndarray:
-                w = torch.from_numpy(x.reshape(self.g[i : i + 1].shape)).to(self.g)
-                return x.reshape(-1) - one.transposed(w).flatten().double().cpu().numpy()
-
-            norms = [float(b.any())]
-            operator = LinearOperator((b.size, b.size), matvec=product, dtype=np.float64)
-            x, _ = gmres(
-                operator,
-                b,
-                rtol=tol,
-                restart=max_iter,
-                maxiter=1,
-                callback=norms.append,
-                callback_type="pr_norm",
-            )
-            v[i] = torch.from_numpy(x).view(self.g[i].shape).to(self.g)
-            self.residual[i] = float(norms[-1])
+        for i in torch.arange(len(self.z)).split(1):
+            if self.z[i].isfinite().all():
+                v[i], _, self.residual[i] = gmres(_Transposed(self, i), self.g[i], tol, max_iter)
         return v
 
 
-class _Restricted:
-    """v -> g + J^T v of some images; as images leave a solve, the rest evaluate their states again."""
+class _Transposed:
+    """v -> J^T v of some images; as images leave a solve, the rest evaluate their states again."""
 
     def __init__(self, system: _Adjoint, images: Tensor) -> None:
         self.system, self.images = system, images.cpu()  # counts are kept there
-        self.map = Linearised(system.chain.select(images), system.z[images])
-        self.g = system.g[images]
-        system.evaluations[self.images] += self.map.evaluations
 
-    def select(self, indices: Tensor) -> "_Restricted":
+    def select(self, indices: Tensor) -> "_Transposed":
         """Those of the original batch."""
-        return _Restricted(self.system, indices)
+        return _Transposed(self.system, indices)
 
-    def transposed(self, v: Tensor) -> Tensor:
-        """J^T v."""
-        self.system.products[self.images] += 1
-        return self.map.transposed(v)
+    @cached_property
+    def map(self) -> Linearised:
+        """The joint map there, evaluated when the first product asks for it."""
+        made = Linearised(self.system.chain.select(self.images), self.system.z[self.images])
+        self.system.evaluations[self.images] += made.evaluations
+        return made
 
     def __call__(self, v: Tensor) -> Tensor:
-        return self.g + self.transposed(v)
+        self.system.products[self.images] += 1
+        return self.map.transposed(v)

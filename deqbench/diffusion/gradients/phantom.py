@@ -12,6 +12,7 @@ from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import Pulled, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import carried, leaf_and_first, solved
 from deqbench.diffusion.gradients.jacobian import Linearised
+from deqbench.solvers.implicit import check_damping
 
 
 def gradient(
@@ -37,10 +38,7 @@ def gradient(
 
     ValueError: fewer than one step, or tau outside (0, 1].
     """
-    if steps < 1:
-        raise ValueError(f"steps: expected at least 1; found {steps}")
-    if not 0 < tau <= 1:
-        raise ValueError(f"tau: expected a number in (0, 1]; found {tau}")
+    check_damping(steps, tau)
     x_T, first = leaf_and_first(chain)
     settings = {"solver": solver, "tol": tol, "max_iter": max_iter, "start": start, **solver_options}
     found = solved(chain, forward, states, first=first.detach(), whole=steps > 1, **settings)

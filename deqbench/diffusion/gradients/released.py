@@ -12,6 +12,7 @@ from torch import Tensor
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import Pulled, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import solved
+from deqbench.solvers.implicit import check_damping
 
 
 def gradient(
@@ -33,8 +34,7 @@ def gradient(
     the preset inversion-released; its solves all start at the first x_T: start "first" and a descent with warm_start.
     ValueError: tau outside (0, 1].
     """
-    if not 0 < tau <= 1:
-        raise ValueError(f"tau: expected a number in (0, 1]; found {tau}")
+    check_damping(1, tau)
     settings = {"solver": solver, "tol": tol, "max_iter": max_iter, "start": start, **solver_options}
     found = solved(chain, forward, states, whole=False, **settings)
     x0 = found.damped(tau)[:, -1]

@@ -1,0 +1,1 @@
+"""The images that are inverted, with the latents that made them."""

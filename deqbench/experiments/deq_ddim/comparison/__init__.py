@@ -1,0 +1,1 @@
+"""All samplers on the same chains."""

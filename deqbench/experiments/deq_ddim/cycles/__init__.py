@@ -1,0 +1,1 @@
+"""Long joint solves, which settle or go round."""

@@ -1,0 +1,70 @@
+"""Long joint solves: how they end."""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+
+from deqbench.data import checkpoints
+from deqbench.data.checkpoints import Network
+from deqbench.diffusion.chain import EpsModel
+from deqbench.diffusion.sampled import Round
+from deqbench.diffusion.samplers import sample
+from deqbench.experiments.deq_ddim.chains import chain, predictor
+from deqbench.experiments.deq_ddim.cycles.job import SolveJob
+from deqbench.experiments.deq_ddim.shared import Method
+from deqbench.experiments.files import Files, OnStep
+from deqbench.metrics.errors import relative_error
+
+SETTLED = 1e-5  # a relative residual below it is rounding in float32
+Row = dict[str, Any]
+
+
+def solve(job: SolveJob, files: Files, on_step: OnStep) -> dict[str, Any]:
+    """How joint solves of many rounds end, by T, image and method."""
+    return {"records": cycles(checkpoints.load(files.one("weights")), job, on_step)}
+
+
+@torch.inference_mode()
+def cycles(network: Network, job: SolveJob, on_step: OnStep) -> Iterator[Row]:
+    """Rows T, image, method, metric, value: how a joint solve of many rounds ends.
+
+    residual_trend: median residual of the last quarter of the rounds over that of the quarter before. cycling: 1 where
+    that is above 0.5 and the relative residual above what rounding leaves; then the solve goes round without settling.
+    """
+    eps = predictor(network, job.device, job.max_batch)
+    plan = list(product(job.cycles.runs.items(), job.methods.items()))
+    for done, ((T, images), (name, method)) in enumerate(plan, start=1):
+        for image in range(images):
+            for metric, value in _cycle(network, job, eps, method, T, image).items():
+                yield {"T": T, "image": image, "method": name, "metric": metric, "value": value, "unit": ""}
+        on_step(done, len(plan))
+
+
+def _cycle(network: Network, job: SolveJob, eps: EpsModel, method: Method, T: int, image: int) -> dict[str, float]:
+    made = chain(network, eps, method, job.grid, T, job.seed, [image])
+    exact = sample("sequential", made, {}).x0
+    told: list[tuple[float, float, float]] = []
+
+    def on_round(found: Round) -> None:
+        if found.absolute is None or found.relative is None:
+            raise AssertionError("a joint solve tells its residuals")
+        error = float(relative_error(found.x0, exact)[0])
+        told.append((float(found.absolute[0]), float(found.relative[0]), error))
+
+    options = {**method.options, "tol": 0.0, "max_iter": job.cycles.rounds}
+    sample(method.sampler, made, options, on_round)
+    residual, relative, error = (np.array(column) for column in zip(*told, strict=True))
+    quarter = max(len(residual) // 4, 1)
+    last, before = np.median(residual[-quarter:]), np.median(residual[-2 * quarter : -quarter])
+    trend = float(last / before) if before > 0 else 0.0
+    return {
+        "rounds": float(len(residual)),
+        "residual_first": float(residual[0]),
+        "residual_last": float(last),
+        "residual_trend": trend,
+        "cycling": float(trend > 0.5 and np.median(relative[-quarter:]) > SETTLED),
+        "x0_error_last": float(error[-1]),
+    }

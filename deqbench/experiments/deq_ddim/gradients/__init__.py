@@ -1,0 +1,1 @@
+"""Gradients of the inversion loss beside the exact one."""

@@ -1,0 +1,1 @@
+"""Bytes of gradients and inverters by T."""

@@ -1,0 +1,35 @@
+"""Gradients of the inversion loss and their settings, as parts of the config."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from deqbench.config import methods
+from deqbench.config.strict import Name, Strict
+
+
+class Variant(Strict):
+    """A gradient of the inversion loss and its settings."""
+
+    gradient: Name = Field(description="a module of deqbench.diffusion.gradients")
+    options: dict[str, Any] = Field({}, description="settings of the gradient")
+    double: bool = Field(False, description="taken in float64")
+
+
+def variant(gradient: str, double: bool = False, **options: Any) -> Variant:
+    return Variant(gradient=gradient, options=options, double=double)
+
+
+def _fitting(variants: dict[str, Variant]) -> dict[str, Variant]:
+    known = methods.modules("diffusion/gradients")
+    for name, variant in variants.items():
+        if variant.gradient not in known:
+            raise ValueError(f"{name}: expected a gradient of {', '.join(known)}; found '{variant.gradient}'")
+        if wrong := methods.wrong_option("diffusion/gradients", variant.gradient, variant.options):
+            raise ValueError(f"{name}: {wrong}")
+    return variants
+
+
+Variants = Annotated[
+    dict[Name, Variant], Field(min_length=1, description="gradients by name"), AfterValidator(_fitting)
+]

@@ -1,0 +1,1 @@
+"""Times by the number of workers that share each round."""

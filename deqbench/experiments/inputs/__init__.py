@@ -1,0 +1,1 @@
+"""Experiments' inputs, shared by all papers: data sets, networks and features."""
