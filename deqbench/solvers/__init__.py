@@ -12,9 +12,10 @@ A method is one file in this folder: `solve(f, z0, solver="halfway", share=0.4)`
 
     SOLVER = Halfway
 
-A method with a past returns a fresh history from `start`: see `Method` and `History` in solve.py, and anderson.py.
+A method with a past returns a fresh history from `start`: see `Solver` and `History` in solve.py, and anderson.py.
 """
 
-from deqbench.solvers.solve import FAMILY, FixedPoint, History, Method, Stop, solve, solvers
+from deqbench.solvers.rounds import Stop
+from deqbench.solvers.solve import FAMILY, FixedPoint, History, Solver, iterate, solve, solvers
 
-__all__ = ["FAMILY", "FixedPoint", "History", "Method", "Stop", "solve", "solvers"]
+__all__ = ["FAMILY", "FixedPoint", "History", "Solver", "Stop", "iterate", "solve", "solvers"]

@@ -72,8 +72,8 @@ def test_an_image_in_a_batch_is_inverted_as_if_it_were_alone(name):
     for i in range(len(target)):
         alone = invert(name, chain.select(torch.tensor([i])), target[i : i + 1], SHORT.get(name, {}))
         assert relative(together.x_T[i : i + 1], alone.x_T) < 1e-6
-        counts = (together.steps[i], together.nfe[i], together.vjps[i], together.stopped[i])
-        assert counts == (alone.steps[0], alone.nfe[0], alone.vjps[0], alone.stopped[0])
+        counts = (together.rounds[i], together.nfe[i], together.vjps[i], together.stopped[i])
+        assert counts == (alone.rounds[0], alone.nfe[0], alone.vjps[0], alone.stopped[0])
 
 
 @pytest.mark.parametrize("name", inverters())
@@ -223,7 +223,7 @@ def test_sweeps_go_on_where_the_check_fails(monkeypatch):
     monkeypatch.setattr("deqbench.diffusion.inverters.sweeps.reconstruct", refused_once)
     found = invert("sweeps", chain, target, {"tol": 1e-4})
     assert set(found.stopped) == {"converged"}
-    assert (found.steps > once.steps).any()
+    assert (found.rounds > once.rounds).any()
 
 
 @pytest.mark.parametrize("first", ["target", "noised", "encoding", "trajectory"])
@@ -266,7 +266,7 @@ def test_a_window_leaves_an_image_in_a_batch_as_if_it_were_alone():
     for i in range(len(target)):
         alone = invert("sweeps", chain.select(torch.tensor([i])), target[i : i + 1], options)
         assert relative(together.x_T[i : i + 1], alone.x_T) < 1e-6
-        assert (together.steps[i], together.nfe[i]) == (alone.steps[0], alone.nfe[0])
+        assert (together.rounds[i], together.nfe[i]) == (alone.rounds[0], alone.nfe[0])
 
 
 def test_a_window_that_has_not_reached_the_start_tells_what_the_last_noise_predicts():
@@ -286,7 +286,7 @@ def test_a_step_that_nothing_settles_is_given_up():
     chain, target, *_ = case(12, images=2)
     found = invert("sweeps", chain, target, {"tol": 0.0, "window": 4, "patience": 3, "max_iter": 500})
     assert found.stopped == ("max_iter", "max_iter")
-    assert found.steps.tolist() == [3 * 12] * 2
+    assert found.rounds.tolist() == [3 * 12] * 2
 
 
 def test_sweeps_keep_the_given_start_where_nothing_is_better():

@@ -88,7 +88,7 @@ def test_time_and_callbacks_end_it():
     pipe, _ = pair()
     images = torch.zeros(1, 3, 8, 8)
     found = pipe.invert(images, STEPS, max_seconds=0.0)
-    assert found.stopped == ("out of time",)
+    assert found.stopped == ("max_seconds",)
 
     def stop(pipe, update, tensors):
         pipe._interrupt = update == 2

@@ -1,5 +1,6 @@
 """Ours: secant sweeps. Every other round evaluates nodes only, more of them where the chain turns."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import gcd
 from typing import Annotated
@@ -13,7 +14,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from deqbench.bounds import MOST, Count, NonNegative, Positive
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Round, Sampled, sampled, telling
+from deqbench.diffusion.sampled import Round, of_system
 from deqbench.solvers.secant import Slopes, secant_sweeps
 
 LEAST = 0.05  # of a slope: sweeps divide by products of them
@@ -35,8 +36,7 @@ def sample(
     settle_tol: NonNegative | None = None,
     max_rounds: Count | None = None,
     data_variance: NonNegative = 0.2,
-    on_round: OnRound | None = None,
-) -> Sampled:
+) -> Iterator[Round]:
     """The chain to a predicted relative error of `tol` of x_0; 0 runs to the sequential result.
 
     nodes, gap, coarse_tol, settle_tol: see secant_sweeps; chains of hardly more than `nodes` steps evaluate all that
@@ -44,12 +44,7 @@ def sample(
     data_variance: of a pixel, for the start and the slopes of the first round only.
     """
     turn = _Turn.of(chain.x_T)
-
-    def tell(reached: Round) -> None:
-        if on_round is not None:
-            on_round(replace(reached, x0=turn.back(reached.x0)))
-
-    found = secant_sweeps(
+    swept = secant_sweeps(
         turn.chain(chain),
         replace(slopes(chain, data_variance), apart=None if turn.block == 1 else 1),
         tol=tol,
@@ -58,9 +53,8 @@ def sample(
         coarse_tol=coarse_tol,
         settle_tol=settle_tol,
         max_rounds=max_rounds,
-        on_round=telling(tell if on_round else None),
     )
-    return sampled(replace(found, states=turn.back(found.states)))
+    return of_system(swept, back=turn.back)
 
 
 @dataclass(frozen=True)
