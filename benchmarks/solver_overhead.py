@@ -31,6 +31,7 @@ from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.samplers.secant import slopes
 from deqbench.diffusion.schedule import Schedule
 from deqbench.solvers import solve
+from deqbench.solvers.rounds import Run
 from deqbench.solvers.secant import secant_sweeps
 
 M = 5
@@ -95,7 +96,7 @@ def measure_secant(T: int, rounds: int, local: bool) -> tuple[np.ndarray, np.nda
         schedule = Schedule(alpha_bar, 1.0)
         chain = DDIMChain.make(lambda x, t: stored(x)[-len(x) :], schedule, "uniform-released", T, x_T)
         known = replace(slopes(chain, 0.2), **({"apart": 1} if local else {"place": None}))
-        secant_sweeps(chain, known, tol=1e-30, nodes=T, max_rounds=min(10, T))
+        Run(secant_sweeps(chain, known, tol=1e-30, nodes=T, max_rounds=min(10, T)), 1).to_end()
         floors += stored.floors[3 : len(stored.rounds)]
         steps += stored.rounds[3:]
     return np.array(floors), np.array(steps)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec, decibel, nmse
-from deqbench.decoder_inversion.inverters import Step, invert
+from deqbench.decoder_inversion.inverters import Iterate, invert
+from deqbench.solvers.rounds import Outcome, Stop
 
-Stop = Literal["converged", "plateau", "max_iter", "max_seconds", "diverged"]
 Keep = Literal["last", "best"]
 
 
-@dataclass(frozen=True)
-class Inverted:
+@dataclass(frozen=True, kw_only=True)
+class DecoderInversion(Outcome):
     """The latents of B images after n iterations, and what they took."""
 
     z: Tensor  # (B, c, h, w); frames alike
@@ -25,7 +25,6 @@ class Inverted:
     nmse: Tensor  # (n + 1, B) float64, against the true latents; NaN where they were not given
     seconds: Tensor  # (n + 1,) float64, since the start, until this iterate was at hand
     iterations: Tensor  # (B,) int64, the iterate that z is
-    stopped: tuple[Stop, ...]  # B words
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def run(
     every: int | None = 1,
     plateau: Plateau | None = None,
     on_progress: Callable[[int], object] | None = None,
-) -> Inverted:
+) -> DecoderInversion:
     """Inverts images x (B, 3, H, W), or frames, by the named inverter from `start` (None: E(x)).
 
     tol: an image stops once its relative residual is at most this (0: never). keep "best": z is the iterate of the
@@ -80,13 +79,13 @@ def run(
     if plateau is not None and z_true is None:
         raise ValueError("plateau: expected the true latents too; found none")
     watch = Watch(codec, reference or codec, x, z_true, tol, max_seconds, keep, every, plateau, iterations, on_progress)
-    last = invert(name, codec, x, start, options, iterations=iterations, on_step=watch)
+    last = invert(name, codec, x, start, options, iterations=iterations, on_iterate=watch)
     return watch.result(last)
 
 
 @dataclass
 class Watch:
-    """The `on_step` that keeps the trace and decides when to stop."""
+    """The `on_iterate` that keeps the trace and decides when to stop."""
 
     codec: Codec
     reference: Codec
@@ -101,7 +100,7 @@ class Watch:
     on_progress: Callable[[int], object] | None
     traces: dict[str, list[Tensor]] = field(default_factory=lambda: {"residuals": [], "losses": [], "nmse": []})
     seconds: list[float] = field(default_factory=list)
-    word: Stop = "max_iter"
+    ended: Stop = Stop.MAX_ITER
 
     def __post_init__(self) -> None:
         count, self.device = len(self.x), self.x.device
@@ -123,7 +122,7 @@ class Watch:
         return time.perf_counter()
 
     @torch.no_grad()
-    def __call__(self, step: Step) -> bool:
+    def __call__(self, step: Iterate) -> bool:
         """Takes the step down; True where the run is over."""
         arrived = self._now()
         residual = self._residual(step)
@@ -138,14 +137,14 @@ class Watch:
         self.paused += self._now() - arrived
         return over
 
-    def _residual(self, step: Step) -> Tensor:
+    def _residual(self, step: Iterate) -> Tensor:
         if step.residual is not None and self.exact:
             return step.residual.double().cpu() / self.code.double().flatten(1).norm(dim=1).cpu()
         if self.every is None or (step.number % self.every and step.number != self.iterations):
             return torch.full((len(self.x),), float("nan"), dtype=torch.float64)
         return relative_residual(self.reference, step.z, self.code).cpu()
 
-    def _keep(self, step: Step, residual: Tensor) -> None:
+    def _keep(self, step: Iterate, residual: Tensor) -> None:
         """The best iterate of each image, and which ones have met the tolerance: those stay as they are."""
         if not len(self.best):
             self.best = step.z.clone()
@@ -154,7 +153,7 @@ class Watch:
         self.least = torch.where(better, residual, self.least)
         self.converged |= residual <= self.tol if self.tol > 0 else torch.zeros_like(self.converged)
 
-    def _trace(self, step: Step, residual: Tensor) -> None:
+    def _trace(self, step: Iterate, residual: Tensor) -> None:
         nothing = torch.full((len(self.x),), float("nan"), dtype=torch.float64)
         self.traces["residuals"].append(residual)
         self.traces["losses"].append(nothing if step.loss is None else step.loss.double().cpu())
@@ -162,14 +161,14 @@ class Watch:
         self.finite = step.z.flatten(1).isfinite().all(1).cpu()
         self.reached = step.number
 
-    def _over(self, step: Step) -> bool:
+    def _over(self, step: Iterate) -> bool:
         if not (self.finite & ~self.converged).any():
             return True
         if self.max_seconds is not None and self.seconds[-1] >= self.max_seconds and step.number < self.iterations:
-            self.word = "max_seconds"
+            self.ended = Stop.MAX_SECONDS
             return True
         if self.plateau is not None and step.number < self.iterations and self._settled(step.number, self.plateau):
-            self.word = "plateau"
+            self.ended = Stop.PLATEAU
             return True
         return False
 
@@ -179,15 +178,19 @@ class Watch:
         before, now = (decibel(self.traces["nmse"][k]).mean() for k in (number - plateau.within, number))
         return bool(before - now < plateau.drop)
 
-    def result(self, last: Tensor) -> Inverted:
-        """What the run has found."""
+    def result(self, last: Tensor) -> DecoderInversion:
+        """What the run has come to."""
         z = self.best if self.needed else last
         at = self.at if self.needed else torch.full_like(self.at, self.reached)
-        words: list[Stop] = [
-            "converged" if met else "diverged" if not finite else self.word
+        reasons = [
+            Stop.CONVERGED if met else Stop.DIVERGED if not finite else self.ended
             for met, finite in zip(self.converged.tolist(), self.finite.tolist(), strict=True)
         ]
         traces = {name: torch.stack(rows) for name, rows in self.traces.items()}
-        return Inverted(
-            z=z, seconds=torch.tensor(self.seconds, dtype=torch.float64), iterations=at, stopped=tuple(words), **traces
+        return DecoderInversion(
+            z=z,
+            seconds=torch.tensor(self.seconds, dtype=torch.float64),
+            iterations=at,
+            stopped=tuple(reasons),
+            **traces,
         )

@@ -15,9 +15,10 @@ from deqbench.decoder_inversion import at_once
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.frames import frames_that_fit
 from deqbench.decoder_inversion.inverters import inverters
-from deqbench.decoder_inversion.inverting import Stop, run
+from deqbench.decoder_inversion.inverting import run
 from deqbench.errors import UserError, unknown
 from deqbench.measure.progress import steps_bar
+from deqbench.solvers.rounds import Stop
 
 Bits = Literal[32, 16, "bf16"]
 PRECISIONS: dict[Any, Any] = {32: "fp32", 16: "fp16", "bf16": "bf16"}
@@ -32,7 +33,7 @@ class DecoderInversionResult:
     residuals: Tensor  # (n + 1, B) float64, ||E(D(z)) - E(x)|| / ||E(x)|| by iteration; NaN where not looked at
     seconds: Tensor  # (n + 1,) float64, since the start, until each iterate was at hand
     iterations: Tensor  # (B,) int64, the iterate returned
-    stop: tuple[Stop, ...]  # B words: converged, max_iter, max_seconds, diverged
+    stop: tuple[Stop, ...]  # B reasons: converged, max_iter, max_seconds, diverged
 
 
 def invert_decoder(

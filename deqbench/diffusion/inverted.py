@@ -1,39 +1,69 @@
-"""What an inverter returns, and what it tells as it goes."""
+"""What an inverter yields, and what comes of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
+from deqbench.solvers import rounds
+from deqbench.solvers.rounds import Outcome, Run
 
 Start = Literal["noise", "encoding", "zeros"]
 
 
-@dataclass(frozen=True)
-class Step:
-    """Where an inversion stands, lent to `on_step`: copy what you keep, change nothing."""
+@dataclass(frozen=True, kw_only=True)
+class Update(rounds.Round):
+    """Where an inversion of B images stands, lent to who looks on: copy what you keep, change nothing.
 
-    number: int  # updates so far: epochs, or rounds; 0 is the start
+    `calls` are updates: epochs, or rounds. The first one yielded is the start.
+    """
+
     x_T: Tensor  # (B, *dims)
+    nfe: Any = 0  # (b,) int64, network evaluations since the last one yielded
+    vjps: Any = 0  # (b,) int64, vector-Jacobian products of the network alike
     loss: Tensor | None = None  # (B,) float64, at x_T as the method's own forward solve sees it, where it has one
     walked: bool = False  # whether that is the sequential chain's own
 
 
-OnStep = Callable[[Step], None]
+OnUpdate = Callable[[Update], object]  # True, or a Stop, ends the run
 
 
-@dataclass(frozen=True)
-class Inverted:
+@dataclass(frozen=True, kw_only=True)
+class Inversion(Outcome):
     """The latents of B images, and what they took."""
 
     x_T: Tensor  # (B, *dims)
-    steps: Tensor  # (B,) int64, updates
+    rounds: Tensor  # (B,) int64, updates
     nfe: Tensor  # (B,) int64, network evaluations
     vjps: Tensor  # (B,) int64, vector-Jacobian products of the network
-    stopped: tuple[str, ...]  # B words: converged, max_iter, diverged
+
+
+def inverted(
+    chain: DDIMChain,
+    target: Tensor,
+    made: Iterable[Update],
+    on_update: OnUpdate | None = None,
+    max_seconds: float | None = None,
+) -> Inversion:
+    """The latents of an inverter's updates, all of them or until on_update or the time ends them.
+
+    Each image's are those of the least loss told; the last ones told where the method tells no loss.
+    """
+    run = Run(made, len(target), on_round=on_update, max_seconds=max_seconds, from_start=True)
+    x_T = chain.x_T.to(target).clone()
+    least = x_T.new_full((len(target),), float("inf"), dtype=torch.float64)
+    vjps = torch.zeros(len(target), dtype=torch.int64)
+    for update in run:
+        vjps[slice(None) if update.samples is None else update.samples.cpu()] += torch.as_tensor(update.vjps)
+        if update.loss is None:
+            x_T = update.x_T
+            continue
+        better = (update.loss < least) & ~torch.as_tensor(update.lost)
+        x_T[better], least = update.x_T[better], torch.where(better, update.loss, least)
+    return Inversion(x_T=x_T, rounds=run.rounds, nfe=run.nfe, vjps=vjps, stopped=run.stopped())
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from deqbench.diffusion.network import NoisePredictor, Prediction
 from deqbench.diffusion.parallel import DistributedPredictor
 from deqbench.diffusion.pipeline_invert import invert_images
 from deqbench.diffusion.sampled import Round, Sampled
-from deqbench.diffusion.samplers import sample
+from deqbench.diffusion.samplers import FAMILY, sample
 from deqbench.diffusion.schedule import Schedule
 from deqbench.errors import UserError, unknown
 
@@ -201,38 +201,19 @@ class DEQDDIMPipeline(DiffusionPipeline):
 
     def _solve(self, chain: DDIMChain, sampler: str, options: dict[str, Any], callback: OnStepEnd | None) -> Sampled:
         """What the sampler makes of the chain, or what it had reached when it was interrupted."""
+        if self.scheduler.config.clip_sample or self.scheduler.config.thresholding:
+            FAMILY.method(sampler).refuse("clip_sample")
+        latents, last = chain.x_T.clone(), int(chain.timesteps[-1])
         with self.progress_bar(total=chain.steps) as bar:
-            watch = _Watch(self, chain, bar, callback)
-            try:
-                return sample(sampler, chain, options, on_round=watch)
-            except _Interrupted:
-                return Sampled(watch.x0, None, watch.rounds, watch.nfe, ("interrupted",) * len(watch.x0))
 
+            def tell(reached: Round) -> bool:
+                latents[reached.samples.to(latents.device)] = reached.x0
+                bar.update()
+                if callback is not None:
+                    callback(self, reached.number - 1, last, {"latents": latents})
+                return self.interrupt
 
-class _Interrupted(Exception):
-    """Ends a sampler after a round."""
-
-
-class _Watch:
-    """Tells of each round, and remembers what it reached: B images, also those that had no part in it."""
-
-    def __init__(self, pipe: DEQDDIMPipeline, chain: DDIMChain, bar: Any, callback: OnStepEnd | None) -> None:
-        self.pipe, self.bar, self.callback = pipe, bar, callback
-        self.last = int(chain.timesteps[-1])
-        self.x0 = chain.x_T.clone()
-        self.rounds = torch.zeros(len(self.x0), dtype=torch.int64)
-        self.nfe = torch.zeros_like(self.rounds)
-
-    def __call__(self, reached: Round) -> None:
-        samples = reached.samples.cpu()
-        self.x0[samples.to(self.x0.device)] = reached.x0
-        self.rounds[samples] = reached.number
-        self.nfe[samples] += reached.nfe.cpu()
-        self.bar.update()
-        if self.callback is not None:
-            self.callback(self.pipe, reached.number - 1, self.last, {"latents": self.x0})
-        if self.pipe.interrupt:
-            raise _Interrupted
+            return sample(sampler, chain, options, tell)
 
 
 def _bound(config: Any) -> Callable[[Tensor], Tensor]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -14,8 +12,8 @@ from diffusers.utils import BaseOutput
 from torch import Tensor
 
 from deqbench.diffusion.gradients import loss
-from deqbench.diffusion.inverted import Inverted, Step, encode, reconstruct
-from deqbench.diffusion.inverters import REGISTRY, invert
+from deqbench.diffusion.inverted import Inversion, Update, encode, reconstruct
+from deqbench.diffusion.inverters import FAMILY, invert
 from deqbench.diffusion.network import NoisePredictor
 from deqbench.errors import UserError, unknown
 
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from deqbench.diffusion.pipeline import DEQDDIMPipeline
 
 Start = Literal["noise", "encoding"]
-OnUpdate = Callable[["DEQDDIMPipeline", int, dict[str, Tensor]], object]
+OnUpdateEnd = Callable[["DEQDDIMPipeline", int, dict[str, Tensor]], object]
 LIMITS = ("threshold", "tol")  # what inverters call the loss at which they stop
 LENGTHS = ("epochs", "max_iter")  # and the most updates they make
 
@@ -40,7 +38,7 @@ class DEQDDIMInversionOutput(BaseOutput):
     steps: Sequence[int]  # B numbers of updates: epochs of descents, rounds of solvers
     nfe: Sequence[int]  # B numbers of network evaluations
     vjps: Sequence[int]  # B numbers of vector-Jacobian products of the network
-    stopped: Sequence[str]  # B words: converged, max_iter, diverged, interrupted, out of time
+    stopped: Sequence[str]  # B words: converged, max_iter, diverged, interrupted, max_seconds
 
 
 @torch.no_grad()
@@ -58,7 +56,7 @@ def invert_images(
     threshold: float | None = None,
     max_seconds: float | None = None,
     max_batch: int = 256,
-    callback_on_update_end: OnUpdate | None = None,
+    callback_on_update_end: OnUpdateEnd | None = None,
 ) -> DEQDDIMInversionOutput:
     """Latents x_T from which this pipeline draws `images`: `pipe(latents=found.latents, ...)` gives them again.
 
@@ -97,7 +95,7 @@ def invert_images(
         losses=loss(x0, target),
         reconstructions=x0,
         noise=chain.noise,
-        steps=found.steps.tolist(),
+        steps=found.rounds.tolist(),
         nfe=(found.nfe + before).tolist(),
         vjps=found.vjps.tolist(),
         stopped=found.stopped,
@@ -106,7 +104,7 @@ def invert_images(
 
 def _options(name: str, gradient: str | None, threshold: float | None, options: dict[str, Any]) -> dict[str, Any]:
     """The inverter's own settings. UserError: unknown inverter, or a threshold that it does not know."""
-    known = inspect.signature(REGISTRY.named(name)).parameters
+    known = FAMILY.method(name).card.options
     given: dict[str, Any] = {} if gradient is None else {"gradient": gradient}
     if threshold is not None:
         limit = None if "solver" in known else next((limit for limit in LIMITS if limit in known), None)
@@ -154,10 +152,6 @@ def _chain(pipe: DEQDDIMPipeline, target: Tensor, steps: int, generator: Any, et
     return pipe._chain(predictor, tau, x_T, noise, eta, False)[0]
 
 
-class _Ended(Exception):
-    """Ends an inverter after an update."""
-
-
 def _run(
     pipe: DEQDDIMPipeline,
     name: str,
@@ -165,41 +159,17 @@ def _run(
     target: Tensor,
     options: dict[str, Any],
     max_seconds: float | None,
-    callback: OnUpdate | None,
-) -> Inverted:
-    """What the inverter finds. Where it is ended: each image's latents of the least loss told, the last ones told by
-    methods that tell no loss; their nfe is the batch's average, and their vjps, which nobody told, are 0.
-    """
-    known = inspect.signature(REGISTRY.named(name)).parameters
-    length = next((options.get(key, known[key].default) for key in LENGTHS if key in known), chain.steps)
-    started, last, word = time.monotonic(), Step(0, chain.x_T), ""
-    best, least = chain.x_T.clone(), chain.x_T.new_full((len(target),), float("inf"), dtype=torch.float64)
-    predictor: Any = chain.eps_model
-    evaluations = predictor.evaluations
-
+    callback: OnUpdateEnd | None,
+) -> Inversion:
+    """What the inverter makes of it, or what it had reached when it was ended."""
+    known = FAMILY.method(name).card.options
+    length = next((options.get(key, known[key]["default"]) for key in LENGTHS if key in known), chain.steps)
     with pipe.progress_bar(total=length) as bar:
 
-        def tell(step: Step) -> None:
-            nonlocal last, word
-            last = Step(step.number, step.x_T.clone())
-            better = torch.ones_like(least, dtype=torch.bool) if step.loss is None else step.loss < least
-            best[better] = last.x_T[better]
-            if step.loss is not None:
-                least[better] = step.loss[better]
-            bar.update(step.number - bar.n)
-            if step.number and callback is not None:
-                callback(pipe, step.number - 1, {"latents": last.x_T})
-            if pipe.interrupt:
-                word = "interrupted"
-            elif max_seconds is not None and time.monotonic() - started > max_seconds:
-                word = "out of time"
-            if word:
-                raise _Ended
+        def tell(update: Update) -> bool:
+            bar.update(update.number - bar.n)
+            if update.number and callback is not None:
+                callback(pipe, update.number - 1, {"latents": update.x_T})
+            return pipe.interrupt
 
-        try:
-            return invert(name, chain, target, options, tell)
-        except _Ended:
-            B = len(target)
-            spent = (predictor.evaluations - evaluations) // max(B, 1)  # of an image, on average
-            counts = torch.full((B,), last.number), torch.full((B,), spent), torch.zeros(B, dtype=torch.int64)
-            return Inverted(best, *counts, (word,) * B)
+        return invert(name, chain, target, options, tell, max_seconds)

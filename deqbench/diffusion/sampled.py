@@ -1,52 +1,74 @@
-"""What a sampler returns, and what it tells after each round."""
+"""What a sampler yields, and what comes of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
-from deqbench.solvers.triangular import Swept
+from deqbench.diffusion.chain import DDIMChain
+from deqbench.solvers import rounds
+from deqbench.solvers.rounds import Outcome, Run
+from deqbench.solvers.triangular import SystemRound
 
 
-@dataclass(frozen=True)
-class Sampled:
-    """B images, and what they took."""
+@dataclass(frozen=True, kw_only=True)
+class Round(rounds.Round):
+    """One round of a sampler, lent to who looks on: copy what you keep, change nothing.
 
-    x0: Tensor  # (B, *dims)
-    states: Tensor | None  # (B, N, *dims) the states after each step; None where they were not kept
-    rounds: Tensor  # (B,) int64, batched network calls, at most one sample per image and timestep in each
-    nfe: Tensor  # (B,) int64, network evaluations
-    stopped: tuple[str, ...]  # B words: converged, max_iter, diverged
+    `calls` are batched network calls, with at most one sample an image and timestep in each; nfe network evaluations.
+    """
 
-
-@dataclass(frozen=True)
-class Round:
-    """What one round reached, lent to `on_round`: copy what you keep, change nothing."""
-
-    number: int  # rounds so far, from 1
-    samples: Tensor  # (b,) int64, the images that took part
-    x0: Tensor  # (b, *dims) what each would return if it stopped here
-    nfe: Tensor  # (b,) int64, network evaluations of this round
+    x0: Tensor  # (b, *dims) what each image that took part would be if it stopped here
+    states: Callable[[], Tensor] | None = None  # -> (B, N, *dims), those after each step so far, where they are kept
     absolute: Tensor | None = None  # (b,) float64, ||f(z) - z||_2 over the whole chain, where the method has it
     relative: Tensor | None = None  # (b,) float64, ||f(z) - z||_2 / ||f(z)||_2
 
 
-OnRound = Callable[[Round], None]
+OnRound = Callable[[Round], object]  # True, or a Stop, ends the run
 
 
-def telling(on_round: OnRound | None, calls: int = 1) -> Callable[[int, Tensor, Tensor, Tensor], None] | None:
-    """What sweeps of a triangular system call after each of theirs, which took `calls` network calls; None for None."""
-    if on_round is None:
-        return None
+@dataclass(frozen=True, kw_only=True)
+class Sampled(Outcome):
+    """B images, and what they took."""
 
-    def tell(number: int, samples: Tensor, states: Tensor, evaluations: Tensor) -> None:
-        on_round(Round(calls * number, samples, states[samples, -1], calls * evaluations))
+    x0: Tensor  # (B, *dims)
+    states: Tensor | None = None  # (B, N, *dims) the states after each step; None where they were not kept
+    rounds: Tensor  # (B,) int64, batched network calls
+    nfe: Tensor  # (B,) int64, network evaluations
 
-    return tell
+
+def sampled(chain: DDIMChain, made: Iterable[Round], on_round: OnRound | None = None) -> Sampled:
+    """The images of a sampler's rounds, all of them or until on_round ends them."""
+    run = Run(made, len(chain.x_T), on_round=on_round)
+    x0 = chain.x_T
+    for reached in run:
+        if reached.states is None:
+            whole = len(reached.x0) == len(x0)
+            x0 = reached.x0 if whole else x0.index_copy(0, reached.samples.to(x0.device), reached.x0)
+    states = run.last.states() if run.last and run.last.states else None
+    x0 = x0 if states is None else states[:, -1]
+    finite = (x0 if states is None else states).flatten(1).isfinite().all(1)
+    return Sampled(x0=x0, states=states, rounds=run.rounds, nfe=run.nfe, stopped=run.stopped(finite))
 
 
-def sampled(found: Swept, calls: int = 1) -> Sampled:
-    """What sweeps of `calls` network calls each have found, as a sampler returns it."""
-    ends = zip(found.finite, found.converged, strict=True)
-    stopped = tuple("diverged" if not ok else "converged" if done else "max_iter" for ok, done in ends)
-    return Sampled(found.states[:, -1], found.states, calls * found.rounds, calls * found.evaluations, stopped)
+def of_system(
+    swept: Iterable[SystemRound], calls: int = 1, back: Callable[[Tensor], Tensor] = lambda states: states
+) -> Iterator[Round]:
+    """The rounds of a sampler that sweeps a triangular system, `calls` network calls a sweep.
+
+    back: from the system's states (..., *dims) to the chain's.
+    """
+    for r in swept:
+        yield Round(
+            samples=r.samples,
+            settled=r.settled,
+            nfe=calls * r.nfe,
+            calls=calls,
+            x0=back(r.reached),
+            states=partial(_turned, r.states, back),
+        )
+
+
+def _turned(states: Callable[[], Tensor], back: Callable[[Tensor], Tensor]) -> Tensor:
+    return back(states())

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from deqbench.solvers.implicit import Derivative, Equilibrium, fixed_point
-from deqbench.solvers.solve import Method
+from deqbench.solvers.solve import Solver
 
 
 class DEQ(nn.Module):
@@ -25,12 +25,12 @@ class DEQ(nn.Module):
         cell: nn.Module,
         *,
         dims: tuple[int, ...] | None = None,
-        solver: str | Method = "anderson",
+        solver: str | Solver = "anderson",
         tol: float = 1e-6,
         max_iter: int = 100,
         derivative: Derivative = "exact",
         order: int = 2,
-        adjoint: str | Method = "anderson",
+        adjoint: str | Solver = "anderson",
         adjoint_tol: float | None = None,
         adjoint_max_iter: int | None = None,
         steps: int = 1,

@@ -22,7 +22,7 @@ from torch import Tensor
 from deqbench.errors import did_you_mean
 from deqbench.solvers.picard import Picard
 from deqbench.solvers.resolvent import LinearSolve, Resolvent, lengths, warn_of_short
-from deqbench.solvers.solve import FixedPoint, Method, solve, solvers
+from deqbench.solvers.solve import FixedPoint, Solver, solve, solvers
 
 Derivative = Literal["exact", "phantom", "unrolled"]
 
@@ -43,12 +43,12 @@ def fixed_point(
     f: Callable[..., Tensor],
     z0: Tensor,
     *inputs: Tensor,
-    solver: str | Method = "anderson",
+    solver: str | Solver = "anderson",
     tol: float = 1e-6,
     max_iter: int = 100,
     derivative: Derivative = "exact",
     order: int = 2,
-    adjoint: str | Method = "anderson",
+    adjoint: str | Solver = "anderson",
     adjoint_tol: float | None = None,
     adjoint_max_iter: int | None = None,
     steps: int = 1,
@@ -77,7 +77,7 @@ def fixed_point(
     """
     _check(derivative, order, adjoint, steps, tau)
     map_ = f if not inputs else lambda z: f(z, *inputs)
-    method: str | Method = Picard(damping=tau) if derivative == "unrolled" else solver
+    method: str | Solver = Picard(damping=tau) if derivative == "unrolled" else solver
     found = solve(map_, z0.detach(), solver=method, tol=tol, max_iter=max_iter, on_round=on_round, **options)
     if tol > 0:
         last = torch.tensor([float(trace[-1]) for trace in found.relative], dtype=torch.float64)
@@ -178,7 +178,7 @@ class _Last(torch.autograd.Function):
         )
 
 
-def _check(derivative: str, order: int, adjoint: str | Method, steps: int, tau: float) -> None:
+def _check(derivative: str, order: int, adjoint: str | Solver, steps: int, tau: float) -> None:
     def one_of(name: str, value: str, known: Sequence[str]) -> None:
         if value not in known:
             hint = did_you_mean(value, known)

@@ -1,5 +1,9 @@
 """Which steps of a chain stand for the others, and what lies between them."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,6 +19,86 @@ def spread(turns: np.ndarray, nodes: int) -> np.ndarray:
     below = np.concatenate([[0.0], density.cumsum()])
     places = np.interp(np.linspace(0, below[-1], nodes), below, np.arange(count + 1))
     return np.unique(places.round().clip(0, count - 1).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """When secant sweeps evaluate a step, let it be, and stop. The last five are no options: EVIDENCE."""
+
+    tol: float
+    nodes: int
+    gap: float
+    coarse_tol: float
+    settle_tol: float
+    safety: float = 2.0  # of the predicted error
+    interpolated: float = (
+        0.1  # share of a state's moves since its step was last evaluated that interpolation gets wrong
+    )
+    stale: float = 0.03  # those moves that call for an evaluation
+    foreseen: float = 0.25  # predicted error of a state that makes its step worth an evaluation in a full round
+    nearly: float = 1.2  # unsettled steps to a node, so few that all are evaluated
+
+    def takes_all(self, steps: int, nodes: int | None = None) -> bool:
+        """Whether so few steps are left that all of them are evaluated."""
+        return steps <= self.nearly * (self.nodes if nodes is None else nodes)
+
+
+@dataclass
+class Forecast:
+    """What the rounds of one sample foretell of its N states, as shares of each state's length."""
+
+    drifts: np.ndarray  # (N,), how far the state before a step has moved since the step was evaluated
+    turns: np.ndarray  # (N,), a state's last change less its neighbour's, relative to the greatest change
+    moves: np.ndarray  # (N,), of the states after the steps in the last sweep; NaN before the first
+    errors: np.ndarray  # (N,), predicted of the states before the steps, rising
+    last: float = np.inf  # the error predicted of the last state
+    rounds: int = 0  # chosen so far
+    coarse: bool = False  # whether the last one took nodes only
+
+    @classmethod
+    def blank(cls, steps: int) -> Forecast:
+        """Before the first round."""
+        return cls(np.full(steps, np.inf), np.zeros(steps), np.full(steps, np.nan), np.full(steps, np.inf))
+
+    def choose(self, settled: int, settings: Settings) -> np.ndarray:
+        """The steps to evaluate in the next round, rising."""
+        self.rounds += 1
+        rest, turns = len(self.turns) - settled, self.turns[settled:]
+        nodes = max(settings.nodes, int(turns.sum() / settings.gap))
+        if settings.takes_all(rest, nodes):
+            self.coarse = False
+            return np.arange(settled, settled + rest)
+        picked = np.zeros(rest, dtype=bool)
+        picked[spread(turns, nodes)] = True
+        stale = settings.stale if self.last > settings.tol else settings.tol / settings.interpolated
+        near = self.last <= settings.coarse_tol and self._drift(settled) > stale
+        self.coarse = not (near or self.coarse)
+        if not self.coarse:
+            picked[: np.searchsorted(self.errors[settled:], settings.foreseen, "right")] = True
+        return settled + picked.nonzero()[0]
+
+    def moved(self, first: int, moves: np.ndarray, settings: Settings) -> None:
+        """Takes note of how far the states after the steps from `first` on moved in a sweep."""
+        self.drifts[first + 1 :] += moves[:-1]
+        before = np.where(np.isnan(self.moves[first:]), moves, self.moves[first:])
+        errors = settings.safety * moves * np.minimum(1.0, moves / before.clip(1e-300))
+        self.errors[first] = 0.0
+        self.errors[first + 1 :] = np.maximum.accumulate(errors)[:-1]
+        self.moves[first:], self.last = moves, float(errors[-1])
+
+    def still(self, first: int, settings: Settings) -> int:
+        """How many states in a row after step `first` no longer move, nor the states that they were swept from."""
+        limit = settings.settle_tol
+        still = (self.moves[first:] <= limit) & (self.drifts[first:] <= limit / settings.interpolated)
+        return int(still.cumprod().sum())
+
+    def over(self, settled: int, settings: Settings) -> bool:
+        """Whether the last state is predicted to be right, or is lost."""
+        close = self.last <= settings.tol and settings.interpolated * self._drift(settled) <= settings.tol
+        return not np.isfinite(self.moves[-1]) or (settings.tol > 0 and close)
+
+    def _drift(self, settled: int) -> float:
+        return float(self.drifts[settled:].max(initial=0.0))
 
 
 class Between:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deqbench.solvers.linear import Affine, Jacobian, gmres
-from deqbench.solvers.solve import Method, solve
+from deqbench.solvers.solve import Solver, solve
 
 
 class NotConverged(UserWarning):
@@ -38,7 +38,7 @@ class Resolvent:
         f: Callable[[Tensor], Tensor],
         z: Tensor,
         *,
-        adjoint: str | Method = "anderson",
+        adjoint: str | Solver = "anderson",
         tol: float = 1e-6,
         max_iter: int = 100,
     ) -> None:

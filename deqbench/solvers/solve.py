@@ -1,19 +1,19 @@
-"""The loop, the stop test, the counts and the traces of every fixed-point solver, and the registry of methods."""
+"""The iteration, the stop test and the traces of every fixed-point solver, and the family of solvers."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from inspect import signature
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deqbench.errors import did_you_mean
+from deqbench.errors import UserError, did_you_mean
+from deqbench.registry import Family
+from deqbench.solvers.rounds import Outcome, Round, Run
 
-Stop = Literal["converged", "max_iter", "diverged"]
 TINY = np.finfo(np.float64).tiny
 LONGEST_BLOCK = 512  # values to add up in float32 before going on in float64
 
@@ -35,7 +35,7 @@ class History(Protocol):
 
 
 @runtime_checkable
-class Method(Protocol):
+class Solver(Protocol):
     """A method's settings: unchanging, and shared by all runs."""
 
     def start(self, z0: Tensor) -> History:
@@ -43,28 +43,12 @@ class Method(Protocol):
         ...
 
 
-_METHODS: dict[str, Callable[..., Method]] = {}
+FAMILY = Family("solver", "SOLVER", "solvers")
+solvers = FAMILY.names
 
 
-def register(name: str) -> Callable[[type], type]:
-    """A class decorator that makes a method known by name. ValueError: the name is taken."""
-
-    def add(method: type) -> type:
-        if name in _METHODS:
-            raise ValueError(f"solver {name!r} is registered already, by {_METHODS[name]!r}")
-        _METHODS[name] = method
-        return method
-
-    return add
-
-
-def solvers() -> tuple[str, ...]:
-    """The names of all registered methods, sorted."""
-    return tuple(sorted(_METHODS))
-
-
-@dataclass(frozen=True)
-class FixedPoint:
+@dataclass(frozen=True, kw_only=True)
+class FixedPoint(Outcome):
     """A solved, or given up, z = f(z): B independent samples, sample i after K_i rounds of one evaluation each."""
 
     z: Tensor  # (B, *dims) the latest evaluation f(state); the last residual is the length of that last step
@@ -73,20 +57,39 @@ class FixedPoint:
     relative: tuple[Tensor, ...]  # B traces (K_i,) float64, ||f(z) - z||_2 / ||f(z)||_2
     rounds: Tensor  # (B,) int64, K_i
     evaluations: int  # samples passed through f, all rounds together
-    stopped: tuple[Stop, ...]  # why each sample stopped
-
-    @property
-    def converged(self) -> Tensor:
-        """(B,) bool, which samples met the tolerance."""
-        return torch.tensor([reason == "converged" for reason in self.stopped], device=self.z.device)
 
 
-@torch.no_grad()
+@dataclass
+class Active:
+    """Where a solve stands: the samples still active, and what the others ended with."""
+
+    samples: Tensor  # (b,) int64
+    state: Tensor  # (b, *dims)
+    fz: Tensor  # (b, *dims), f(state)
+    left: tuple[Tensor, Tensor]  # (B, *dims) each, fz and state of the samples that are active no longer
+
+    def leave(self, gone: Tensor | slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """What has been left, with those of the active samples: fz and state (B, *dims)."""
+        for kept, now in zip(self.left, (self.fz, self.state), strict=True):
+            kept[self.samples[gone]] = now[gone]
+        return self.left
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Round):
+    """One round of a solver: f at the states of the samples that are still active."""
+
+    active: Active  # as this round has left it, until the next one
+    absolute: Tensor  # (b,) float64, ||f(z) - z||_2
+    relative: Tensor  # (b,) float64, ||f(z) - z||_2 / ||f(z)||_2
+    evaluations: int  # samples passed through f so far
+
+
 def solve(
     f: Callable[[Tensor], Tensor],
     z0: Tensor,
     *,
-    solver: str | Method = "picard",
+    solver: str | Solver = "picard",
     tol: float = 1e-3,
     max_iter: int = 100,
     stop: Literal["sample", "batch"] = "sample",
@@ -106,36 +109,78 @@ def solve(
 
     options are the method's own settings. After each round on_round gets the keywords k (rounds so far, from 1), state
     and fz, (b, *dims), indices, (b,) int64, the samples of the original batch still active, and their absolute and
-    relative residuals, (b,) float64. They are lent: copy what you keep, change nothing.
+    relative residuals, (b,) float64. They are lent: copy what you keep, change nothing. True from it ends the solve.
 
     Raises ValueError for values out of range or an unknown solver, TypeError for an unknown option.
     """
+
+    def tell(r: Evaluation) -> object:
+        about = {"state": r.active.state, "fz": r.active.fz, "absolute": r.absolute, "relative": r.relative}
+        return on_round and on_round(k=r.number, indices=r.samples, **about)
+
+    rounds = iterate(f, z0, solver=solver, tol=tol, max_iter=max_iter, stop=stop, **options)
+    run = Run(rounds, len(z0), on_round=tell if on_round else None)
+    traces: list[list[list[float]]] = [[] for _ in z0]
+    for r in run:
+        for i, *row in zip(r.samples.tolist(), r.absolute.tolist(), r.relative.tolist(), strict=True):
+            traces[i].append(row)
+    z, state = run.last.active.leave() if run.last else (torch.empty_like(z0), torch.empty_like(z0))
+    made = [torch.tensor(rows, dtype=torch.float64).reshape(-1, 2) for rows in traces]
+    return FixedPoint(
+        z=z,
+        state=state,
+        absolute=tuple(trace[:, 0] for trace in made),
+        relative=tuple(trace[:, 1] for trace in made),
+        rounds=run.rounds.to(z.device),
+        evaluations=run.last.evaluations if run.last else 0,
+        stopped=run.stopped(),
+    )
+
+
+@torch.no_grad()
+def iterate(
+    f: Callable[[Tensor], Tensor],
+    z0: Tensor,
+    *,
+    solver: str | Solver = "picard",
+    tol: float = 1e-3,
+    max_iter: int = 100,
+    stop: Literal["sample", "batch"] = "sample",
+    **options: Any,
+) -> Iterator[Evaluation]:
+    """The rounds of `solve`, for methods that are built on one; its arguments."""
     _check(z0, tol, max_iter, stop)
-    history = _method(solver, options).start(z0)
-    record, evaluate = _Record(z0), _Evaluator(f, z0)
-    state, spare, active = z0, torch.empty_like(z0), torch.arange(len(z0), device=z0.device)
+    history = _made(solver, options).start(z0)
+    evaluate, spare = _Evaluator(f, z0), torch.empty_like(z0)
+    left, everyone = (torch.empty_like(z0), torch.empty_like(z0)), torch.arange(len(z0), device=z0.device)
+    active = Active(everyone, z0, z0, left)
     for k in range(1, max_iter + 1 if len(z0) else 1):
-        fz = evaluate(state, active)
-        residual = torch.sub(fz, state, out=spare)
-        absolute, length = norms(residual, fz)
+        active.fz = evaluate(active.state, active.samples)
+        residual = torch.sub(active.fz, active.state, out=spare)
+        absolute, length = norms(residual, active.fz)
         relative = _ratio(absolute, length)
-        record.add_round(absolute, relative)
-        if on_round is not None:
-            traced = {"absolute": torch.from_numpy(absolute), "relative": torch.from_numpy(relative)}
-            on_round(k=k, state=state, fz=fz, indices=active, **traced)
         finite = np.isfinite(absolute + length)
-        met = finite & ((relative if stop == "sample" else _pooled(absolute, length, finite)) <= tol)
-        going = finite & ~met & (k < max_iter)
+        settled = finite & ((relative if stop == "sample" else _pooled(absolute, length, finite)) <= tol)
+        yield Evaluation(
+            samples=active.samples,
+            settled=settled,
+            lost=~finite,
+            active=active,
+            absolute=torch.from_numpy(absolute),
+            relative=torch.from_numpy(relative),
+            evaluations=evaluate.evaluations,
+        )
+        going = finite & ~settled
+        if k == max_iter or not going.any():
+            return
         if not going.all():
-            record.settle(going, met, finite, state, fz)
-            if not going.any():
-                break
-            keep = torch.from_numpy(going.nonzero()[0]).to(active.device)
-            active, state, fz, residual = active[keep], state[keep], fz[keep], residual[keep]
+            active.leave(torch.from_numpy(~going).to(z0.device))
+            keep = torch.from_numpy(going.nonzero()[0]).to(z0.device)
+            residual = residual[keep]
+            active = Active(active.samples[keep], active.state[keep], active.fz[keep], left)
             spare = torch.empty_like(residual)
             history.select(keep)
-        state = history.step(state, fz, residual)
-    return record.result(evaluate.evaluations)
+        active.state = history.step(active.state, active.fz, residual)
 
 
 def norms(*states: Tensor) -> np.ndarray:
@@ -186,22 +231,16 @@ def _check(z0: Tensor, tol: float, max_iter: int, stop: str) -> None:
         )
 
 
-def _method(solver: str | Method, options: dict[str, Any]) -> Method:
+def _made(solver: str | Solver, options: dict[str, Any]) -> Solver:
     """The method by that name with these options, or the method itself."""
     if not isinstance(solver, str):
         if options:
             raise TypeError(f"options {', '.join(options)}: give them to the solver's own constructor")
         return solver
-    if solver not in _METHODS:
-        raise ValueError(
-            f"solver: expected one of {', '.join(solvers())}; found {solver!r}{did_you_mean(solver, solvers())}"
-        )
-    known = list(signature(_METHODS[solver]).parameters)
-    for name in options:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise TypeError(f"solver {solver!r}: unknown option {name!r}{hint}; known: {', '.join(known) or 'none'}")
-    return _METHODS[solver](**options)
+    try:
+        return FAMILY.call(solver, options)
+    except UserError as error:
+        raise ValueError(str(error)) from error
 
 
 class _Evaluator:
@@ -229,37 +268,3 @@ class _Evaluator:
                 f"f: expected {state.dtype} {tuple(state.shape)} like its argument, found {fz.dtype} {tuple(fz.shape)}"
             )
         return fz.detach()
-
-
-class _Record:
-    """The result in the making: samples are numbered as in the original batch."""
-
-    def __init__(self, z0: Tensor) -> None:
-        self.z, self.state = torch.empty_like(z0), torch.empty_like(z0)
-        self.active = np.arange(len(z0))
-        self.stopped: list[Stop] = ["max_iter"] * len(z0)
-        self.traces: list[list[tuple[float, float]]] = [[] for _ in self.stopped]
-
-    def add_round(self, absolute: np.ndarray, relative: np.ndarray) -> None:
-        for i, row in zip(self.active, zip(absolute.tolist(), relative.tolist(), strict=True), strict=True):
-            self.traces[i].append(row)
-
-    def settle(self, going: np.ndarray, met: np.ndarray, finite: np.ndarray, state: Tensor, fz: Tensor) -> None:
-        """Take down what the samples that go on no longer end with, and why."""
-        places, settled = (torch.from_numpy(i).to(fz.device) for i in (self.active[~going], (~going).nonzero()[0]))
-        self.z[places], self.state[places] = fz[settled], state[settled]
-        for i in settled.tolist():
-            self.stopped[self.active[i]] = "converged" if met[i] else "max_iter" if finite[i] else "diverged"
-        self.active = self.active[going]
-
-    def result(self, evaluations: int) -> FixedPoint:
-        traces = [torch.tensor(rows, dtype=torch.float64).reshape(-1, 2) for rows in self.traces]
-        return FixedPoint(
-            z=self.z,
-            state=self.state,
-            absolute=tuple(trace[:, 0] for trace in traces),
-            relative=tuple(trace[:, 1] for trace in traces),
-            rounds=torch.tensor([len(trace) for trace in traces], dtype=torch.int64, device=self.z.device),
-            evaluations=evaluations,
-            stopped=tuple(self.stopped),
-        )

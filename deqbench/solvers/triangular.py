@@ -5,12 +5,15 @@ x'_{j+1} = l_j x'_j + Phi_j(x_j) - l_j x_j: the solution is the same whichever l
 not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from deqbench.solvers.rounds import Round
 
 
 class TriangularSystem(Protocol):
@@ -41,27 +44,22 @@ class TriangularSystem(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Swept:
-    """The states of a triangular system after windowed sweeps."""
+@dataclass(frozen=True, kw_only=True)
+class SystemRound(Round):
+    """One sweep of a triangular system."""
 
-    states: Tensor  # (B, N, *dims)
-    rounds: Tensor  # (B,) int64, sweeps each sample took part in
-    evaluations: Tensor  # (B,) int64, steps evaluated for each sample
-    finite: Tensor  # (B,) bool
-    converged: Tensor  # (B,) bool, to the tolerance asked for
+    reached: Tensor  # (b, *dims), the last state of those that took part
+    states: Callable[[], Tensor]  # -> (B, N, *dims), all states so far
 
 
-def sweep(
+def sweeps(
     system: TriangularSystem,
     *,
     window: int,
     tol: float,
     split: Tensor | None = None,
-    max_rounds: int | None = None,
     settle: Callable[[Tensor, Tensor, int], int] | None = None,
-    on_round: Callable[[int, Tensor, Tensor, Tensor], None] | None = None,
-) -> Swept:
+) -> Iterator[SystemRound]:
     """Solves x_{j+1} = Phi_j(x_j) by Picard sweeps on a window that slides past settled states, all started at x_0.
 
     A round evaluates one window of steps per sample in one batch and sweeps it from the last settled state. A state
@@ -69,37 +67,32 @@ def sweep(
     always does, since its input is settled, so at most N rounds run and no state is evaluated that can no longer
     change. tol 0: the sequential result.
 
-    split: (N,) the linear part treated exactly, None for the system's own. max_rounds stops earlier, with what is
-    reached then. settle(old, new, first): another stop test than tol's, of the states (M, *dims) after the steps
-    first..first+M-1 before and after the sweep: how many of them are settled, at least 1. on_round(number, samples
-    (b,), states (B, N, *dims), evaluations (b,)): called after each round with the samples that took part. ValueError:
-    window < 1 or tol < 0.
-    Source: ParaDiGMS, algorithm 1.
+    split: (N,) the linear part treated exactly, None for the system's own. settle(old, new, first): another stop test
+    than tol's, of the states (M, *dims) after the steps first..first+M-1 before and after the sweep: how many of them
+    are settled, at least 1. ValueError: window < 1 or tol < 0. Source: ParaDiGMS, algorithm 1.
     """
     if window < 1 or tol < 0:
         raise ValueError(f"expected window >= 1 and tol >= 0; found window {window} and tol {tol}")
     start, steps = system.start, system.steps
-    samples = len(start)
     states = torch.cat([start[:, None], start[:, None].expand(-1, steps, *start.shape[1:])], 1)  # (B, N + 1, *dims)
-    settled = [0] * samples  # states[b, : settled[b] + 1] are final
-    rounds = torch.zeros(samples, dtype=torch.int64)
-    evaluations = torch.zeros(samples, dtype=torch.int64)
-    active = list(range(samples))
-    while active and (max_rounds is None or int(rounds.max()) < max_rounds):
+    settled = [0] * len(start)  # states[b, : settled[b] + 1] are final
+    active = list(range(len(start)))
+    while active:
         spans = [(b, settled[b], min(settled[b] + window, steps)) for b in active]
         inputs = torch.cat([states[b, low:high] for b, low, high in spans])
         indices = torch.cat([torch.arange(low, high) for _, low, high in spans])
-        terms = system.step_terms(inputs, indices).split([high - low for _, low, high in spans])
+        counts = [high - low for _, low, high in spans]
+        terms = system.step_terms(inputs, indices).split(counts)
         for (b, low, high), part in zip(spans, terms, strict=True):
             settled[b] += _advance(system, states, part, (b, low, high), tol, split, settle)
-            rounds[b] += 1
-            evaluations[b] += high - low
-        if on_round:
-            counts = torch.tensor([high - low for _, low, high in spans])
-            on_round(int(rounds.max()), torch.tensor(active), states[:, 1:], counts)
+        yield SystemRound(
+            samples=torch.tensor(active),
+            settled=np.array([settled[b] == steps for b in active]),
+            nfe=torch.tensor(counts),
+            reached=states[active, -1],
+            states=lambda: states[:, 1:],
+        )
         active = [b for b in active if settled[b] < steps]
-    finite = states.flatten(1).isfinite().all(1)
-    return Swept(states[:, 1:], rounds, evaluations, finite, torch.tensor(settled) == steps)
 
 
 def _advance(

@@ -5,7 +5,8 @@ from diffusers import DDPMScheduler
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.schedule import Schedule, timesteps
 from deqbench.solvers import solve
-from deqbench.solvers.triangular import sweep
+from deqbench.solvers.rounds import Run
+from deqbench.solvers.triangular import sweeps
 from tests import oracles
 
 SHAPE = (2, 3, 6, 6)
@@ -146,10 +147,10 @@ def test_a_split_of_every_element_treats_its_linear_part_exactly():
 def test_windowed_sweeps_run_to_the_end_give_the_sequential_chain(window, split, eta):
     chain, *_ = make(40, eta=eta)
     linear = torch.ones(40, dtype=torch.float64) if split == "drift" else None
-    found = sweep(chain, window=window, tol=0.0, split=linear)
-    assert relative(found.states, torch.stack(list(chain.walk()), 1)) < 1e-12
+    run = Run(sweeps(chain, window=window, tol=0.0, split=linear), len(chain.x_T)).to_end()
+    assert relative(run.last.states(), torch.stack(list(chain.walk()), 1)) < 1e-12
     if window == 1:
-        assert found.rounds.tolist() == found.evaluations.tolist() == [40, 40]
+        assert run.rounds.tolist() == run.nfe.tolist() == [40, 40]
 
 
 def test_selected_chains_are_the_chains_themselves():

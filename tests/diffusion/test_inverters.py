@@ -72,8 +72,8 @@ def test_an_image_in_a_batch_is_inverted_as_if_it_were_alone(name):
     for i in range(len(target)):
         alone = invert(name, chain.select(torch.tensor([i])), target[i : i + 1], SHORT.get(name, {}))
         assert relative(together.x_T[i : i + 1], alone.x_T) < 1e-6
-        counts = (together.steps[i], together.nfe[i], together.vjps[i], together.stopped[i])
-        assert counts == (alone.steps[0], alone.nfe[0], alone.vjps[0], alone.stopped[0])
+        counts = (together.rounds[i], together.nfe[i], together.vjps[i], together.stopped[i])
+        assert counts == (alone.rounds[0], alone.nfe[0], alone.vjps[0], alone.stopped[0])
 
 
 @pytest.mark.parametrize("name", inverters())
@@ -89,21 +89,21 @@ def test_an_image_that_is_not_finite_diverges_by_itself(name):
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("encoding", {"tol": 1.0}, "unknown option 'tol'"),
-        ("backward-euler", {"max_iter": 0}, "max_iter: expected at least 1"),
+        ("encoding", {"tol": 1.0}, "tol: expected none; found an unknown option"),
+        ("backward-euler", {"max_iter": 0}, "max_iter: expected an integer in"),
         ("backward-euler", {"solver": "andersen"}, "did you mean 'anderson'"),
         ("joint-backward", {"first": "targets"}, "first: expected one of target, noised, encoding, trajectory"),
-        ("sweeps", {"max_iter": 0}, "max_iter: expected at least 1; found 0"),
-        ("sweeps", {"tol": -1.0}, "tol: expected a number of at least 0; found -1.0"),
+        ("sweeps", {"max_iter": 0}, "max_iter: expected an integer in .*; found 0"),
+        ("sweeps", {"tol": -1.0}, "tol: expected a number in .*; found -1.0"),
         ("sweeps", {"first": "nowhere"}, "first: expected one of"),
-        ("sweeps", {"window": 0}, "window: expected at least 1; found 0"),
-        ("sweeps", {"patience": 0}, "patience: expected at least 1; found 0"),
+        ("sweeps", {"window": 0}, "window: expected an integer in .* or null; found 0"),
+        ("sweeps", {"patience": 0}, "patience: expected an integer in .*; found 0"),
         (
             "sweeps",
             {"first": "trajectory", "window": 3},
             "first: expected one of target, noised, encoding; found 'traj",
         ),
-        ("lbfgs", {"epochs": 0}, "epochs: expected at least 1; found 0"),
+        ("lbfgs", {"epochs": 0}, "epochs: expected an integer in .*; found 0"),
     ],
 )
 def test_a_wrong_option_is_answered_by_a_sentence(name, options, sentence):
@@ -141,7 +141,7 @@ def test_states_a_call_bound_the_calls_and_leave_the_result(name, monkeypatch):
     parted = invert(name, chain, target, {**TIGHT[name], "at_once": 5})
     assert max(sizes) <= 5 < len(target) * chain.steps
     assert relative(parted.x_T, whole.x_T) < 1e-6
-    with pytest.raises((UserError, ValueError), match="at_once: expected at least 1; found 0"):
+    with pytest.raises(UserError, match=r"at_once: expected an integer in .* or null; found 0"):
         invert(name, chain, target, {"at_once": 0})
 
 
@@ -223,7 +223,7 @@ def test_sweeps_go_on_where_the_check_fails(monkeypatch):
     monkeypatch.setattr("deqbench.diffusion.inverters.sweeps.reconstruct", refused_once)
     found = invert("sweeps", chain, target, {"tol": 1e-4})
     assert set(found.stopped) == {"converged"}
-    assert (found.steps > once.steps).any()
+    assert (found.rounds > once.rounds).any()
 
 
 @pytest.mark.parametrize("first", ["target", "noised", "encoding", "trajectory"])
@@ -266,7 +266,7 @@ def test_a_window_leaves_an_image_in_a_batch_as_if_it_were_alone():
     for i in range(len(target)):
         alone = invert("sweeps", chain.select(torch.tensor([i])), target[i : i + 1], options)
         assert relative(together.x_T[i : i + 1], alone.x_T) < 1e-6
-        assert (together.steps[i], together.nfe[i]) == (alone.steps[0], alone.nfe[0])
+        assert (together.rounds[i], together.nfe[i]) == (alone.rounds[0], alone.nfe[0])
 
 
 def test_a_window_that_has_not_reached_the_start_tells_what_the_last_noise_predicts():
@@ -286,7 +286,7 @@ def test_a_step_that_nothing_settles_is_given_up():
     chain, target, *_ = case(12, images=2)
     found = invert("sweeps", chain, target, {"tol": 0.0, "window": 4, "patience": 3, "max_iter": 500})
     assert found.stopped == ("max_iter", "max_iter")
-    assert found.steps.tolist() == [3 * 12] * 2
+    assert found.rounds.tolist() == [3 * 12] * 2
 
 
 def test_sweeps_keep_the_given_start_where_nothing_is_better():

@@ -88,7 +88,7 @@ def test_time_and_callbacks_end_it():
     pipe, _ = pair()
     images = torch.zeros(1, 3, 8, 8)
     found = pipe.invert(images, STEPS, max_seconds=0.0)
-    assert found.stopped == ("out of time",)
+    assert found.stopped == ("max_seconds",)
 
     def stop(pipe, update, tensors):
         pipe._interrupt = update == 2
@@ -111,7 +111,7 @@ def test_time_and_callbacks_end_it():
         ),
         ({}, {"start": "zeros"}, "start: expected one of encoding, noise"),
         ({}, {"method": "sweep"}, "did you mean 'sweeps'"),
-        ({}, {"method": "encoding", "gradient": "backprop"}, "unknown option 'gradient'"),
+        ({}, {"method": "encoding", "gradient": "backprop"}, "gradient: expected none; found an unknown option"),
         ({}, {"method": "encoding", "threshold": 1.0}, "threshold: expected None for encoding"),
         ({}, {"images": torch.zeros(1, 1, 8, 8)}, "images: expected shape"),
         ({}, {"num_inference_steps": 0}, "num_inference_steps: expected"),

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from deqbench.solvers.nodes import Between
-from deqbench.solvers.secant import Slopes, _knots, _Path, secant_sweeps
-from deqbench.solvers.triangular import sweep
+from deqbench.solvers.nodes import Between, Settings
+from deqbench.solvers.rounds import Run, Stop
+from deqbench.solvers.secant import Path, Slopes, _knots, secant_sweeps
+from deqbench.solvers.triangular import sweeps
 
 
 @dataclass
@@ -54,6 +55,11 @@ class Oscillators:
         return Slopes(self.ratio, self.ratio - reach, self.ratio + reach, place)
 
 
+def solved(system, slopes, **options):
+    """A run of secant sweeps at its end."""
+    return Run(secant_sweeps(system, slopes, **options), len(system.start)).to_end()
+
+
 def error(found, exact):
     return ((found - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)).max().item()
 
@@ -61,10 +67,10 @@ def error(found, exact):
 @pytest.mark.parametrize("steps", [1, 2, 7, 40])
 def test_tolerance_0_ends_at_the_sequential_result_in_at_most_n_rounds(steps):
     system = Oscillators(steps)
-    found = secant_sweeps(system, system.slopes(), tol=0.0, nodes=4)
-    assert error(found.states, system.walk()) < 1e-13
+    found = solved(system, system.slopes(), tol=0.0, nodes=4)
+    assert error(found.last.states(), system.walk()) < 1e-13
     assert found.rounds.max() <= steps
-    assert found.converged.all()
+    assert set(found.stopped()) == {Stop.CONVERGED}
 
 
 @pytest.mark.parametrize("steps", [30, 300])
@@ -73,9 +79,9 @@ def test_the_last_state_is_within_a_few_tolerances(steps, nodes):
     """The tolerance is of the predicted error, and this system doubles what early states get wrong."""
     system = Oscillators(steps)
     for tol in (1e-2, 1e-3, 1e-4):
-        found = secant_sweeps(system, system.slopes(), tol=tol, nodes=nodes)
-        assert error(found.states[:, -1], system.walk()[:, -1]) < 3 * tol
-        assert found.converged.all() and found.finite.all()
+        found = solved(system, system.slopes(), tol=tol, nodes=nodes)
+        assert error(found.last.states()[:, -1], system.walk()[:, -1]) < 3 * tol
+        assert set(found.stopped()) == {Stop.CONVERGED} and found.last.states().isfinite().all()
 
 
 def test_a_linear_system_is_solved_once_each_slope_was_seen():
@@ -85,23 +91,15 @@ def test_a_linear_system_is_solved_once_each_slope_was_seen():
     exact = system.start
     for j in range(50):
         exact = system.ratio[j] * exact + system.scale[j] * (0.7 * exact + system.phase[j])
-    found = secant_sweeps(system, system.slopes(), tol=1e-12, nodes=50, max_rounds=2)
-    assert error(found.states[:, -1], exact) < 1e-12
+    found = solved(system, system.slopes(), tol=1e-12, nodes=50, max_rounds=2)
+    assert error(found.last.states()[:, -1], exact) < 1e-12
 
 
 def test_secants_need_fewer_rounds_than_plain_sweeps():
     system = Oscillators(200, frequency=2.0)
     exact = system.walk()[:, -1]
-    told = []
-    secant_sweeps(
-        system,
-        system.slopes(),
-        tol=1e-6,
-        nodes=200,
-        on_round=lambda k, b, states, n: told.append(states[:, -1].clone()),
-    )
-    plain = []
-    sweep(system, window=200, tol=1e-6, on_round=lambda k, b, states, n: plain.append(states[:, -1].clone()))
+    told = [r.states()[:, -1].clone() for r in secant_sweeps(system, system.slopes(), tol=1e-6, nodes=200)]
+    plain = [r.states()[:, -1].clone() for r in sweeps(system, window=200, tol=1e-6)]
 
     def reached(states):
         return next(k for k, x in enumerate(states, start=1) if error(x, exact) < 1e-3)
@@ -117,8 +115,8 @@ def test_slopes_of_single_elements_need_fewer_rounds_where_jacobians_are_diagona
     system = Oscillators(200, frequency=2.0)
     exact, rounds = system.walk(), {}
     for name, slopes in (("one", system.slopes()), ("each", system.slopes(place))):
-        found = secant_sweeps(system, slopes, tol=1e-10, nodes=200)
-        assert found.converged.all() and error(found.states, exact) < 1e-8
+        found = solved(system, slopes, tol=1e-10, nodes=200)
+        assert set(found.stopped()) == {Stop.CONVERGED} and error(found.last.states(), exact) < 1e-8
         rounds[name] = found.rounds.sum()
     assert rounds["each"] < rounds["one"]
 
@@ -127,8 +125,8 @@ def test_slopes_of_single_elements_need_fewer_rounds_where_jacobians_are_diagona
 def test_with_slopes_of_single_elements_tolerance_0_ends_at_the_sequential_result_too(steps):
     system = Oscillators(steps)
     place = torch.linspace(5, 0, steps, dtype=torch.float64)
-    found = secant_sweeps(system, system.slopes(place), tol=0.0, nodes=4)
-    assert error(found.states, system.walk()) < 1e-13
+    found = solved(system, system.slopes(place), tol=0.0, nodes=4)
+    assert error(found.last.states(), system.walk()) < 1e-13
     assert found.rounds.max() <= steps
 
 
@@ -136,8 +134,8 @@ def test_slopes_of_single_elements_go_with_rounds_of_few_steps():
     place = torch.linspace(40, 0, 500, dtype=torch.float64)
     place[:100] = math.inf
     system = Oscillators(500, frequency=3.0)
-    found = secant_sweeps(system, system.slopes(place), tol=1e-6, nodes=20)
-    assert found.converged.all() and error(found.states[:, -1], system.walk()[:, -1]) < 3e-6
+    found = solved(system, system.slopes(place), tol=1e-6, nodes=20)
+    assert set(found.stopped()) == {Stop.CONVERGED} and error(found.last.states()[:, -1], system.walk()[:, -1]) < 3e-6
     sizes = [len(steps) for steps in rounds_of(system.evaluated)]
     assert min(sizes[1:]) < 60 and len(sizes) > 4
 
@@ -148,58 +146,59 @@ def test_terms_are_expected_by_the_slopes_that_states_were_swept_with():
     place[:100] = math.inf
     system = Oscillators(300, frequency=3.0, samples=1)
     slopes = system.slopes(place)
-    path, leans = _Path(system, slopes, _knots(system, slopes, place), 0, 20), 0
+    settings = Settings(tol=1e-6, nodes=20, gap=0.03, coarse_tol=0.05, settle_tol=1e-7)
+    path, deviations = Path(system, slopes, _knots(system, slopes, place), 0, settings), 0
     for _ in range(6):
-        steps = path.choose(0.03, 0.05, 1e-6)
+        steps = path.choose()
         path.learn(steps, system.step_terms(path.inputs(steps), steps))
-        path.sweep(1e-6, 1e-7)
+        path.sweep()
         rest = slice(path.settled, None)
         ratio, scale = (part[rest].view(-1, 1, 1) for part in (system.ratio, system.scale))
-        swept = ratio * path.states[:-1] + scale * path._risen(path.terms, path.moved)
+        swept = ratio * path.states[:-1] + scale * path.expected()
         assert torch.allclose(swept, path.states[1:], rtol=0, atol=1e-10)
-        leans += path.lean is not None
-    assert leans > 2 and path.settled > 2
+        deviations += path.linear.deviation is not None
+    assert deviations > 2 and path.settled > 2
 
 
 def test_coarse_rounds_save_evaluations():
     system = Oscillators(500)
-    coarse = secant_sweeps(system, system.slopes(), tol=1e-4, nodes=20)
-    fine = secant_sweeps(system, system.slopes(), tol=1e-4, nodes=500)
-    assert (coarse.evaluations < 0.7 * fine.evaluations).all()
-    assert error(coarse.states[:, -1], fine.states[:, -1]) < 4e-4
+    coarse = solved(system, system.slopes(), tol=1e-4, nodes=20)
+    fine = solved(system, system.slopes(), tol=1e-4, nodes=500)
+    assert (coarse.nfe < 0.7 * fine.nfe).all()
+    assert error(coarse.last.states()[:, -1], fine.last.states()[:, -1]) < 4e-4
 
 
 def test_settled_states_are_never_evaluated_again():
     system = Oscillators(60, samples=1)
-    found = secant_sweeps(system, system.slopes(), tol=0.0, nodes=60)
+    found = solved(system, system.slopes(), tol=0.0, nodes=60)
     starts = [steps[0] for steps in rounds_of(system.evaluated)]
     assert starts == sorted(set(starts))  # every round begins later than the one before
-    assert len(system.evaluated) == int(found.evaluations[0])
+    assert len(system.evaluated) == int(found.nfe[0])
 
 
 def test_each_sample_goes_its_own_way():
     system = Oscillators(100, frequency=1.5)
-    together = secant_sweeps(system, system.slopes(), tol=1e-4, nodes=30)
+    together = solved(system, system.slopes(), tol=1e-4, nodes=30)
     for b in range(3):
         alone = Oscillators(100, frequency=1.5)
         alone.start = system.start[b : b + 1]
-        found = secant_sweeps(alone, alone.slopes(), tol=1e-4, nodes=30)
-        assert torch.equal(found.states[0], together.states[b])
+        found = solved(alone, alone.slopes(), tol=1e-4, nodes=30)
+        assert torch.equal(found.last.states()[0], together.last.states()[b])
         assert found.rounds[0] == together.rounds[b]
 
 
 def test_a_lost_sample_does_not_hold_up_the_others():
     system = Oscillators(30)
     system.start[1] = math.nan
-    found = secant_sweeps(system, system.slopes(), tol=1e-4, nodes=10)
-    assert found.finite.tolist() == [True, False, True]
+    found = solved(system, system.slopes(), tol=1e-4, nodes=10)
+    assert found.last.states().flatten(1).isfinite().all(1).tolist() == [True, False, True]
     assert found.rounds[1] == 1
 
 
 def test_max_rounds_says_so():
     system = Oscillators(100, frequency=3.0)
-    found = secant_sweeps(system, system.slopes(), tol=1e-10, nodes=100, max_rounds=2)
-    assert not found.converged.any() and found.rounds.tolist() == [2, 2, 2]
+    found = solved(system, system.slopes(), tol=1e-10, nodes=100, max_rounds=2)
+    assert set(found.stopped()) == {Stop.MAX_ITER} and found.rounds.tolist() == [2, 2, 2]
 
 
 def rounds_of(evaluated):
@@ -214,7 +213,7 @@ def test_nodes_gather_where_the_change_turned():
     system.ratio, system.scale = torch.ones(400, dtype=torch.float64), torch.full((400,), 0.1, dtype=torch.float64)
     inner = system.step_terms
     system.step_terms = lambda x, j: inner(x, j) * ((j >= 200) & (j < 220)).view(-1, 1, 1)
-    secant_sweeps(system, system.slopes(), tol=1e-4, nodes=80, gap=1.0)
+    solved(system, system.slopes(), tol=1e-4, nodes=80, gap=1.0)
     first, second, *_ = rounds_of(system.evaluated)
     assert len(first) > 70
     # up to step 200 nothing moved, so all errors are foreseen to be 0 there: those steps are evaluated, then nodes
@@ -226,7 +225,7 @@ def test_nodes_gather_where_the_change_turned():
 
 def test_nodes_spread_evenly_but_for_closer_ends_before_anything_turned():
     system = Oscillators(1000, samples=1)
-    secant_sweeps(system, system.slopes(), tol=1e-4, nodes=50, max_rounds=1)
+    solved(system, system.slopes(), tol=1e-4, nodes=50, max_rounds=1)
     expected = (1000 * (1 - torch.linspace(0, math.pi, 50, dtype=torch.float64).cos()) / 2).round().clamp(0, 999)
     off = torch.tensor(system.evaluated) - expected.unique()
     assert off.abs().max() < 9  # even spacing is off by 90
@@ -236,14 +235,14 @@ def test_a_smaller_gap_takes_more_nodes_where_there_are_turns():
     taken = []
     for gap in (1.0, 0.02, 0.01):
         system = Oscillators(500, samples=1)
-        secant_sweeps(system, system.slopes(), tol=1e-4, nodes=10, gap=gap, max_rounds=2)
+        solved(system, system.slopes(), tol=1e-4, nodes=10, gap=gap, max_rounds=2)
         taken.append(sum(j > 250 for j in rounds_of(system.evaluated)[1]))  # where no error is foreseen to be small
     assert taken[0] <= 10 < taken[1] < taken[2] < 250
 
 
 def test_every_other_round_evaluates_all_steps_up_to_the_first_whose_state_is_foreseen_to_be_off():
     system = Oscillators(500, frequency=3.0, samples=1)
-    secant_sweeps(system, system.slopes(), tol=1e-9, nodes=20, gap=1.0, max_rounds=6)
+    solved(system, system.slopes(), tol=1e-9, nodes=20, gap=1.0, max_rounds=6)
     rounds = rounds_of(system.evaluated)
     full = [max(k for k in range(len(steps)) if steps[k] == steps[0] + k) for steps in rounds]
     assert all(len(steps) <= 20 for steps in rounds[::2])
@@ -255,7 +254,7 @@ def test_every_other_round_evaluates_all_steps_up_to_the_first_whose_state_is_fo
 def test_settings_out_of_range_are_refused(wrong):
     system = Oscillators(10)
     with pytest.raises(ValueError, match="expected nodes >= 2, gap > 0 and tol >= 0"):
-        secant_sweeps(system, system.slopes(), **{"tol": 1e-3, "nodes": 5, "gap": 0.1} | wrong)
+        solved(system, system.slopes(), **{"tol": 1e-3, "nodes": 5, "gap": 0.1} | wrong)
 
 
 def test_interpolation_is_exact_on_lines_and_constant_outside():

@@ -1,12 +1,15 @@
 """Adam fed with the residual E(D(z)) - E(x) as if it were a gradient. Source: section 4 and appendix A.2."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, Decay, Positive
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.decoder_inversion.inverters import OnStep
+from deqbench.decoder_inversion.inverters import Iterate
 from deqbench.decoder_inversion.residual import descend
-from deqbench.decoder_inversion.schedules import rates
+from deqbench.decoder_inversion.schedules import Schedule, rates
 
 HALF_EPS = 1e-4  # of the released code, where the state is float16: 1e-8 would round to 0
 
@@ -17,15 +20,14 @@ def invert(
     z: Tensor | None,
     *,
     iterations: int,
-    on_step: OnStep | None = None,
-    lr: float = 0.01,
-    schedule: str = "fixed",
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float | None = None,
-    hold_after: int | None = None,
-) -> Tensor:
-    """The z after `iterations` steps.
+    lr: Positive = 0.01,
+    schedule: Schedule = "fixed",
+    beta1: Decay = 0.9,
+    beta2: Decay = 0.999,
+    eps: Positive | None = None,
+    hold_after: Count | None = None,
+) -> Iterator[Iterate]:
+    """The iterates of `iterations` steps.
 
     schedule: fixed, or warmup-cosine, whose rates depend on `iterations` (deqbench.decoder_inversion.schedules).
     eps None: 1e-8, or 1e-4 for a float16 state. Adam is elementwise: images of a batch do not touch each other.
@@ -45,4 +47,4 @@ def invert(
         adam.step()
         return moved
 
-    return descend(codec, x, z, update, iterations=iterations, on_step=on_step)
+    return descend(codec, x, z, update, iterations=iterations)

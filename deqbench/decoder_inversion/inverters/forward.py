@@ -1,9 +1,12 @@
 """The forward step method: z <- z - rho (E(D(z)) - E(x)). Source: Eq. 8."""
 
+from collections.abc import Iterator
+
 from torch import Tensor
 
+from deqbench.bounds import Positive
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.decoder_inversion.inverters import OnStep
+from deqbench.decoder_inversion.inverters import Iterate
 from deqbench.decoder_inversion.residual import descend
 
 
@@ -13,12 +16,7 @@ def invert(
     z: Tensor | None,
     *,
     iterations: int,
-    on_step: OnStep | None = None,
-    rho: float = 1.0,
-) -> Tensor:
-    """The z after `iterations` steps. rho converges below twice the constant of cocoercivity (theorem 1)."""
-    if not rho > 0:
-        raise ValueError(f"rho: expected a positive number; found {rho}")
-    return descend(
-        codec, x, z, lambda _, z, residual: z.sub(residual, alpha=rho), iterations=iterations, on_step=on_step
-    )
+    rho: Positive = 1.0,
+) -> Iterator[Iterate]:
+    """The iterates of `iterations` steps. rho converges below twice the constant of cocoercivity (theorem 1)."""
+    return descend(codec, x, z, lambda _, z, residual: z.sub(residual, alpha=rho), iterations=iterations)

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, Positive
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.decoder_inversion.inverters import OnStep, Step
-from deqbench.decoder_inversion.residual import told
-from deqbench.decoder_inversion.schedules import rates
-
-OPTIMIZERS = ("adam", "lbfgs")
+from deqbench.decoder_inversion.inverters import Iterate
+from deqbench.decoder_inversion.schedules import Schedule, rates
 
 
 def invert(
@@ -20,33 +19,29 @@ def invert(
     z: Tensor | None,
     *,
     iterations: int,
-    on_step: OnStep | None = None,
-    optimizer: str = "adam",
-    lr: float = 0.1,
-    schedule: str = "fixed",
-    hold_after: int | None = None,
-    m: int = 10,
+    optimizer: Literal["adam", "lbfgs"] = "adam",
+    lr: Positive = 0.1,
+    schedule: Schedule = "fixed",
+    hold_after: Count | None = None,
+    m: Count = 10,
     checkpointing: bool = False,
-    tiling: int | None = None,
-    loss_scale: float = 1.0,
-) -> Tensor:
-    """The z after `iterations` steps down the summed squared error.
+    tiling: Count | None = None,
+    loss_scale: Positive = 1.0,
+) -> Iterator[Iterate]:
+    """The iterates of `iterations` steps down the summed squared error.
 
     optimizer: adam, or lbfgs, which keeps m pairs for each image by itself and searches its line by the strong Wolfe
     rules, so that a step may take several gradients. checkpointing: the decoder's blocks are evaluated again in the
     backward pass instead of kept. tiling: D and E work on overlapping tiles of so many pixels. loss_scale: the loss is
     multiplied by it before the backward pass and the gradient divided after it, which keeps float16 from underflow.
     """
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer: expected one of {', '.join(OPTIMIZERS)}; found '{optimizer}'")
-    if not loss_scale > 0:
-        raise ValueError(f"loss_scale: expected a positive number; found {loss_scale}")
     with saving(codec, checkpointing, tiling):
         with torch.no_grad():
             z = codec.encode(x).clone() if z is None else z.detach().to(codec.state).clone()
         if optimizer == "lbfgs":
-            return _lbfgs(codec, x, z, iterations, on_step, lr, m)
-        return _adam(codec, x, z, rates(lr, schedule, iterations, hold_after), on_step, loss_scale)
+            yield from _lbfgs(codec, x, z, iterations, lr, m)
+        else:
+            yield from _adam(codec, x, z, rates(lr, schedule, iterations, hold_after), loss_scale)
 
 
 def pixel_gradient(codec: Codec, x: Tensor, z: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -70,18 +65,14 @@ def _gradient_of(codec: Codec, x: Tensor, z: Tensor, scale: float) -> tuple[Tens
     return loss.detach(), gradient.contiguous()  # the decoder may leave it in another memory format
 
 
-def _adam(
-    codec: Codec, x: Tensor, z: Tensor, planned: list[float], on_step: OnStep | None, loss_scale: float
-) -> Tensor:
+def _adam(codec: Codec, x: Tensor, z: Tensor, planned: list[float], loss_scale: float) -> Iterator[Iterate]:
     adam = torch.optim.Adam([z], lr=1.0)
-    for k, rate in enumerate(planned):
+    for rate in planned:
         loss, z.grad = pixel_gradient(codec, x, z, loss_scale)
-        if told(on_step, Step(k, z, loss=loss)):
-            return z
+        yield Iterate(z=z, loss=loss)
         adam.param_groups[0]["lr"] = rate
         adam.step()
-    told(on_step, Step(len(planned), z))
-    return z
+    yield Iterate(z=z)
 
 
 class Line:
@@ -106,16 +97,14 @@ class Line:
         self.stopped = not torch.isfinite(torch.as_tensor(first)) or torch.equal(before, self.z)
 
 
-def _lbfgs(codec: Codec, x: Tensor, z: Tensor, iterations: int, on_step: OnStep | None, lr: float, m: int) -> Tensor:
+def _lbfgs(codec: Codec, x: Tensor, z: Tensor, iterations: int, lr: float, m: int) -> Iterator[Iterate]:
     lines = [Line(codec, x[i : i + 1], z[i : i + 1], lr, m) for i in range(len(z))]
-    for k in range(iterations + 1):
-        z = torch.cat([line.z for line in lines]) if lines else z
-        if told(on_step, Step(k, z)) or k == iterations:
-            break
+    yield Iterate(z=z)
+    for _ in range(iterations):
         for line in lines:
             if not line.stopped:
                 line.advance()
-    return z
+        yield Iterate(z=torch.cat([line.z for line in lines]) if lines else z)
 
 
 @contextmanager
@@ -128,8 +117,8 @@ def saving(codec: Codec, checkpointing: bool, tiling: int | None) -> Iterator[No
     sizes = ("tile_sample_min_size", "tile_latent_min_size", "use_tiling")
     kept = {name: getattr(vae, name) for name in sizes if hasattr(vae, name)}
     if tiling is not None:
-        if tiling < 1 or not kept:
-            raise ValueError(f"tiling: expected at least 1 pixel and an autoencoder with tiles; found {tiling}")
+        if not kept:
+            raise ValueError(f"tiling: expected an autoencoder with tiles; found {type(vae).__name__}")
         factor = vae.tile_sample_min_size // vae.tile_latent_min_size
         vae.enable_tiling()
         vae.tile_sample_min_size, vae.tile_latent_min_size = tiling, max(1, tiling // factor)

@@ -12,21 +12,21 @@ stays: what they moved in pixels still serves the mix.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Positive
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.decoder_inversion.inverters import OnStep, Step
-from deqbench.decoder_inversion.residual import told
+from deqbench.decoder_inversion.inverters import Iterate
 
 SHORTER, LONGER = 0.5, 1.5  # what an encoder step's length is multiplied by after an error that rose, or fell
 
 
 @dataclass(frozen=True)
-class Iterate:
+class Visited:
     """Of B images: where one iteration of each was."""
 
     z: Tensor  # (B, c, h, w)
@@ -34,10 +34,10 @@ class Iterate:
     step: Tensor  # the encoder's step from there, (B, c, h, w)
     error: Tensor  # squared pixel error, (B,) float32
 
-    def or_other(self, mine: Tensor, other: Iterate) -> Iterate:
+    def or_other(self, mine: Tensor, other: Visited) -> Visited:
         """Images marked in `mine` (B,) from here, the rest from the other."""
         pairs = ((getattr(self, name), getattr(other, name)) for name in ("z", "image", "step", "error"))
-        return Iterate(*(torch.where(_along(mine, a), a, b) for a, b in pairs))
+        return Visited(*(torch.where(_along(mine, a), a, b) for a, b in pairs))
 
 
 @torch.no_grad()
@@ -47,45 +47,39 @@ def invert(
     z: Tensor | None,
     *,
     iterations: int,
-    on_step: OnStep | None = None,
-    m: int = 8,
-    rho: float = 1.0,
-    ridge: float = 0.001,
+    m: Count = 8,
+    rho: Positive = 1.0,
+    ridge: NonNegative = 0.001,
     cut: bool = True,
-) -> Tensor:
-    """The z after `iterations`, each one D and one E; an image whose last known step raised its error is at its best.
+) -> Iterator[Iterate]:
+    """The iterates, each for one D and one E; an image whose last known step raised its error stands at its best.
 
     m: last iterates mixed with the best; 1 leaves forward steps of size rho while errors fall. ridge: share of the
     differences' squared lengths added to them. cut: whether images are taken to be cut to [-1, 1]; where x itself goes
     beyond they are not.
     """
-    if m < 1 or not rho > 0 or not ridge >= 0:
-        raise ValueError(f"m, rho, ridge: expected at least 1, more than 0 and at least 0; found {m}, {rho}, {ridge}")
     code = codec.encode(x)
     z = code.clone() if z is None else z.to(codec.state).clone()
     limit = 1.0 if cut and float(x.abs().max()) <= 1 else float("inf")
-    window: deque[Iterate] = deque(maxlen=m)
-    best: Iterate | None = None
+    window: deque[Visited] = deque(maxlen=m)
+    best: Visited | None = None
     fell, length = torch.ones(len(x), dtype=torch.bool, device=x.device), torch.ones(len(x), device=x.device)
-    for k in range(iterations):
+    for _ in range(iterations):
         image = codec.decode(z).clamp(-limit, limit)
         step = codec.encode(image).sub_(code).mul_(-rho)
-        now = Iterate(z, image, step, (image - x).float().square().flatten(1).sum(1))
+        now = Visited(z, image, step, (image - x).float().square().flatten(1).sum(1))
         stand = now if best is None else now.or_other(fell, best)
-        if told(on_step, Step(k, stand.z, loss=stand.error if limit == float("inf") else None)):
-            return stand.z
+        yield Iterate(z=stand.z, loss=stand.error if limit == float("inf") else None)
         if best is not None:
             fell = now.error < best.error  # an error that is not finite counts as risen
             length = torch.where(fell, (length * LONGER).clamp_max(1), length * SHORTER)
         best = now if best is None else now.or_other(fell, best)
         window.append(now)
         z = mixed(best, window, x, ridge, length)
-    last = z if best is None else torch.where(_along(fell, z), z, best.z)
-    told(on_step, Step(iterations, last))
-    return last
+    yield Iterate(z=z if best is None else torch.where(_along(fell, z), z, best.z))
 
 
-def mixed(best: Iterate, window: Iterable[Iterate], x: Tensor, ridge: float, length: Tensor) -> Tensor:
+def mixed(best: Visited, window: Iterable[Visited], x: Tensor, ridge: float, length: Tensor) -> Tensor:
     """The mix of iterates and their steps, times `length` (B,), with each image's own weights: (B, c, h, w)."""
     moved = torch.stack([(other.image - best.image).float().flatten(1) for other in window], 2)  # (B, P, n)
     gram = (moved.mT @ moved).double()

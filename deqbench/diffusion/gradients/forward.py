@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.samplers import secant
+from deqbench.diffusion.samplers import sample
 from deqbench.solvers import solve
 
 Forward = Literal["sequential", "joint", "secant"]
@@ -61,7 +61,7 @@ def solved(
             raise TypeError(f"forward sequential takes no option {', '.join(solver_options)}")
         return _walked(chain, first, whole)
     if forward == "secant":
-        found = secant.sample(chain, tol=tol, **solver_options)
+        found = sample("secant", chain, {"tol": tol, **solver_options})
         if found.states is None:
             raise AssertionError("secant sweeps keep their states")
         return Solved(found.states, None, found.nfe, found.rounds, found.states)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import Pulled, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import carried, leaf_and_first, solved
@@ -25,12 +26,12 @@ def gradient(
     target: Tensor,
     *,
     adjoint: Literal["back-substitution", "gmres", "broyden", "neumann"] = "back-substitution",
-    adjoint_tol: float = 1e-6,
-    adjoint_max_iter: int = 100,
+    adjoint_tol: NonNegative = 1e-6,
+    adjoint_max_iter: Count = 100,
     forward: Literal["sequential", "joint", "secant"] = "sequential",
     solver: str = "anderson",
-    tol: float = 1e-3,
-    max_iter: int = 15,
+    tol: NonNegative = 1e-3,
+    max_iter: Count = 15,
     start: Literal["x_T", "zeros", "first"] = "x_T",
     states: Tensor | None = None,
     **solver_options: Any,
@@ -46,11 +47,6 @@ def gradient(
     forward, solver, tol, max_iter, start, solver_options: see deqbench.diffusion.gradients.forward. ValueError: unknown
     adjoint, adjoint_tol < 0 or adjoint_max_iter < 1.
     """
-    if adjoint not in ADJOINTS:
-        raise ValueError(f"adjoint: expected one of {', '.join(ADJOINTS)}; found '{adjoint}'")
-    if adjoint_tol < 0 or adjoint_max_iter < 1:
-        found = f"adjoint_tol {adjoint_tol} and adjoint_max_iter {adjoint_max_iter}"
-        raise ValueError(f"expected adjoint_tol >= 0 and adjoint_max_iter >= 1; found {found}")
     settings = {"solver": solver, "tol": tol, "max_iter": max_iter, "start": start, **solver_options}
     if adjoint == "back-substitution":
         end = solved(chain, forward, states, **settings)

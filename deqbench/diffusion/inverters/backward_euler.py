@@ -1,13 +1,15 @@
 """Step by step inversion: each step's start is the fixed point that the step leads to its end."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.inverted import Inverted, OnStep, Step, finite
+from deqbench.diffusion.inverted import Update, finite
 from deqbench.solvers import solve
 
 
@@ -34,26 +36,20 @@ def invert(
     target: Tensor,
     *,
     solver: str = "anderson",
-    tol: float = 1e-4,
-    max_iter: int = 20,
-    on_step: OnStep | None = None,
+    tol: NonNegative = 1e-4,
+    max_iter: Count = 20,
     **solver_options: Any,
-) -> Inverted:
+) -> Iterator[Update]:
     """The x_T of N solves x = (x' - scale eps(x)) / ratio, from the last step to the first; chain.x_T plays no part.
 
     tol and max_iter hold for each step's solve, which starts at the state after it; solver_options go to the solver.
     `converged` are images all of whose solves met tol. With one evaluation a step this is DDIM encoding. Source: Pan
     et al., "Effective real image editing with accelerated iterative diffusion inversion" (2023), section 4.
     """
-    if on_step:
-        on_step(Step(0, chain.x_T.to(target)))
+    yield Update(x_T=chain.x_T.to(target))
     x, rounds = target, torch.zeros(len(target), dtype=torch.int64)
     met = torch.ones(len(target), dtype=torch.bool)
     for j in reversed(range(chain.steps)):
         found = solve(Before(chain, x, j), x, solver=solver, tol=tol, max_iter=max_iter, **solver_options)
         x, rounds, met = found.z, rounds + found.rounds.cpu(), met & found.converged.cpu()
-    if on_step:
-        on_step(Step(int(rounds.max()), x))
-    words = zip(finite(x).tolist(), met.tolist(), strict=True)
-    stopped = tuple("diverged" if not ok else "converged" if done else "max_iter" for ok, done in words)
-    return Inverted(x, rounds, rounds, torch.zeros_like(rounds), stopped)
+    yield Update(x_T=x, calls=rounds, nfe=rounds, settled=met, lost=~finite(x))

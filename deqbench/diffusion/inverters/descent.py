@@ -1,14 +1,17 @@
 """Gradient descent on x_T by Adam, with any gradient of the chain. Source: DEQ-DDIM, algorithms 1 to 4."""
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
+from deqbench.bounds import LARGE, Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import gradient as pull
-from deqbench.diffusion.inverted import Inverted, OnStep, Step, finite
+from deqbench.diffusion.inverted import Update, finite
 
 
 def invert(
@@ -16,21 +19,18 @@ def invert(
     target: Tensor,
     *,
     gradient: str = "backprop",
-    lr: float | Tensor = 0.01,
-    epochs: int = 400,
-    threshold: float = 0.0,
+    lr: NonNegative | Annotated[Tensor, Interval(ge=0, le=LARGE)] = 0.01,
+    epochs: Count = 400,
+    threshold: NonNegative = 0.0,
     warm_start: bool = False,
-    on_step: OnStep | None = None,
     **gradient_options: Any,
-) -> Inverted:
+) -> Iterator[Update]:
     """The x_T of the smallest loss that `epochs` updates have seen, image by image.
 
     gradient: a file in deqbench/diffusion/gradients/, with gradient_options as its own settings. lr: one rate, or one
     an image (B,). threshold: stop when every image's loss is at most this; 0 runs the whole budget. warm_start: an
     inner solve starts at the states of the epoch before. An image whose loss is no longer finite stops as `diverged`.
     """
-    if epochs < 1:
-        raise ValueError(f"epochs: expected at least 1; found {epochs}")
     rates = torch.as_tensor(lr, dtype=target.dtype, device=target.device).expand(len(target))
     rates = rates.view(-1, *[1] * (target.dim() - 1))
     # Adam's steps are proportional to its rate and do not depend on where they start: of rate 1 and from 0, each image
@@ -38,28 +38,29 @@ def invert(
     moved = torch.zeros_like(target, requires_grad=True)
     adam = torch.optim.Adam([moved], lr=1.0)
     x_T = chain.x_T.to(target).clone()
-    best, least = x_T.clone(), torch.full((len(target),), float("inf"), dtype=torch.float64, device=target.device)
-    nfe, vjps, steps = torch.zeros(3, len(target), dtype=torch.int64)
+    least = torch.full((len(target),), float("inf"), dtype=torch.float64, device=target.device)
     going = finite(x_T)
     states = None
     for epoch in range(epochs + 1):
-        last = epoch == epochs
+        moved_on = going
         pulled = pull(gradient, replace(chain, x_T=x_T), target, gradient_options, states)
-        if on_step:
-            on_step(Step(epoch, x_T, pulled.loss, walked=pulled.rounds is None))
-        nfe, vjps = nfe + pulled.nfe.cpu(), vjps + pulled.vjps.cpu()
-        going &= pulled.loss.isfinite() & finite(pulled.gradient)
-        better = going & (pulled.loss < least)
-        best[better], least = x_T[better], torch.where(better, pulled.loss, least)
-        if last or not going.any() or (least[going] <= threshold).all():
-            break
+        going = going & pulled.loss.isfinite() & finite(pulled.gradient)
+        least = torch.where(going & (pulled.loss < least), pulled.loss, least)
+        yield Update(
+            settled=least <= threshold,
+            lost=~going,
+            calls=moved_on,
+            nfe=pulled.nfe,
+            vjps=pulled.vjps,
+            x_T=x_T,
+            loss=pulled.loss,
+            walked=pulled.rounds is None,
+        )
+        if epoch == epochs or not going.any() or (least[going] <= threshold).all():
+            return
         states = pulled.states if warm_start else None
         shape = (-1, *[1] * (target.dim() - 1))
         moved.grad = torch.where(going.view(shape), pulled.gradient, 0)
         adam.step()
         x_T = torch.where(going.view(shape), x_T + rates * moved.detach(), x_T)
         moved.detach().zero_()
-        steps += going.cpu()
-    words = zip(going.tolist(), (least <= threshold).tolist(), strict=True)
-    stopped = tuple("diverged" if not ok else "converged" if done else "max_iter" for ok, done in words)
-    return Inverted(best, steps, nfe, vjps, stopped)

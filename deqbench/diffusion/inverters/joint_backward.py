@@ -1,15 +1,17 @@
 """The whole chain solved backwards from x_0 as one fixed point, by any of the package's solvers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.inverted import Inverted, OnStep, Step
+from deqbench.diffusion.inverted import Update
 from deqbench.errors import did_you_mean
-from deqbench.solvers import solve
+from deqbench.solvers import iterate
 
 First = Literal["target", "noised", "encoding", "trajectory"]
 
@@ -37,12 +39,7 @@ class Backwards:
 
 
 def terms(chain: DDIMChain, states: Tensor, indices: Tensor, at_once: int | None) -> Tensor:
-    """eps (M, *dims) of states (M, *dims) before the steps `indices`, in calls of at most at_once, about equally many.
-
-    ValueError: at_once < 1.
-    """
-    if at_once is not None and at_once < 1:
-        raise ValueError(f"at_once: expected at least 1; found {at_once}")
+    """eps (M, *dims) of states (M, *dims) before the steps `indices`, in calls of at most at_once, about equal ones."""
     calls = -(-len(states) // (at_once or max(1, len(states))))
     if calls <= 1:
         return chain.step_terms(states, indices)
@@ -84,34 +81,25 @@ def invert(
     target: Tensor,
     *,
     solver: str = "anderson",
-    tol: float = 1e-3,
-    max_iter: int = 30,
+    tol: NonNegative = 1e-3,
+    max_iter: Count = 30,
     first: Literal["target", "noised", "encoding", "trajectory"] = "target",
-    at_once: int | None = 32,
-    on_step: OnStep | None = None,
+    at_once: Count | None = 32,
     **solver_options: Any,
-) -> Inverted:
+) -> Iterator[Update]:
     """The x_T of the fixed point of all N states, to a relative residual of tol or what max_iter rounds reach.
 
     first: the states that it starts from, see first_states; only `trajectory` makes use of chain.x_T. solver_options go
     to the solver. A round is N evaluations an image, at_once states in a call of the network, None for all of them.
     """
     x_T = chain.x_T.to(target).clone()
-    if on_step:
-        on_step(Step(0, x_T))
+    yield Update(x_T=x_T)
     z, before = first_states(chain, target, first)
     if first == "encoding":  # a result already, told before the first round
         x_T = z[:, 0].clone()
-        if on_step:
-            on_step(Step(0, x_T))
-
-    def tell(*, k: int, fz: Tensor, indices: Tensor, **_: Any) -> None:
-        x_T[indices] = fz[:, 0]
-        if on_step:
-            on_step(Step(k, x_T))
-
+        yield Update(x_T=x_T, calls=0)
     made = Backwards(chain, target, at_once)
-    found = solve(made, z, solver=solver, tol=tol, max_iter=max_iter, on_round=tell, **solver_options)
-    rounds = found.rounds.cpu()
-    nfe = rounds * chain.steps + before
-    return Inverted(found.z[:, 0].clone(), rounds, nfe, torch.zeros_like(rounds), found.stopped)
+    for r in iterate(made, z, solver=solver, tol=tol, max_iter=max_iter, **solver_options):
+        x_T[r.samples] = r.active.fz[:, 0]
+        yield Update(samples=r.samples, settled=r.settled, lost=r.lost, x_T=x_T, nfe=chain.steps + before)
+        before = 0

@@ -1,14 +1,17 @@
 """L-BFGS on x_T with any gradient of the chain: the strongest use of the gradients that we know."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import gradient as pull
-from deqbench.diffusion.inverted import Inverted, OnStep, Step
+from deqbench.diffusion.inverted import Update
+from deqbench.solvers.rounds import Stop
 
 
 class Descent:
@@ -23,7 +26,7 @@ class Descent:
         )
         self.best, self.least = self.x_T.detach().clone(), float("inf")
         self.nfe = self.vjps = self.steps = 0
-        self.stopped = ""
+        self.stopped: Stop | None = None
 
     def _loss(self) -> Tensor:
         pulled = pull(self.gradient, replace(self.chain, x_T=self.x_T.detach()), self.target, self.options)
@@ -40,9 +43,9 @@ class Descent:
         self.steps += 1
         moved = not torch.equal(before, self.x_T.detach())
         if not (first < float("inf") and self.x_T.isfinite().all()):
-            self.stopped = "diverged"
+            self.stopped = Stop.DIVERGED
         elif self.least <= threshold or not moved:
-            self.stopped = "converged"
+            self.stopped = Stop.CONVERGED
 
 
 def invert(
@@ -50,34 +53,32 @@ def invert(
     target: Tensor,
     *,
     gradient: str = "backprop",
-    m: int = 20,
-    epochs: int = 50,
-    threshold: float = 0.0,
-    on_step: OnStep | None = None,
+    m: Count = 20,
+    epochs: Count = 50,
+    threshold: NonNegative = 0.0,
     **gradient_options: Any,
-) -> Inverted:
+) -> Iterator[Update]:
     """The x_T of the smallest loss seen in `epochs` updates, each with a line search, image by image.
 
     gradient: a file in deqbench/diffusion/gradients/, with gradient_options as its own settings. m: pairs remembered.
     threshold: an image stops at a loss of at most this. `converged` are also those whose line search finds no better
     point. Images are evaluated one at a time, for each searches its own line.
     """
-    if epochs < 1 or m < 1:
-        name, found = ("epochs", epochs) if epochs < 1 else ("m", m)
-        raise ValueError(f"{name}: expected at least 1; found {found}")
     own = [torch.tensor([i], device=target.device) for i in range(len(target))]
     runs = [Descent(chain.select(i), target[i], gradient, gradient_options, m) for i in own]
-    if on_step:
-        on_step(Step(0, chain.x_T.to(target)))
-    for epoch in range(1, epochs + 1):
+    yield Update(x_T=chain.x_T.to(target))
+    for _ in range(epochs if runs else 0):
+        before = _counts(runs)
         for run in runs:
-            if not run.stopped:
+            if run.stopped is None:
                 run.update(threshold)
-        if on_step:
-            on_step(Step(epoch, torch.cat([run.best for run in runs])))
-        if all(run.stopped for run in runs):
-            break
-    steps, nfe, vjps = (torch.tensor([getattr(run, name) for run in runs]) for name in ("steps", "nfe", "vjps"))
-    stopped = tuple(run.stopped or "max_iter" for run in runs)
-    x_T = torch.cat([run.best for run in runs]) if runs else chain.x_T.to(target)
-    return Inverted(x_T, steps.long(), nfe.long(), vjps.long(), stopped)
+        counts = dict(zip(("calls", "nfe", "vjps"), _counts(runs) - before, strict=True))
+        settled, lost = (torch.tensor([run.stopped is why for run in runs]) for why in (Stop.CONVERGED, Stop.DIVERGED))
+        yield Update(x_T=torch.cat([run.best for run in runs]), settled=settled, lost=lost, **counts)
+        if (settled | lost).all():
+            return
+
+
+def _counts(runs: list[Descent]) -> Tensor:
+    """(3, B) int64: updates, evaluations and products so far."""
+    return torch.tensor([[run.steps, run.nfe, run.vjps] for run in runs]).T

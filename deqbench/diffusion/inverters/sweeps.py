@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Whole
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import loss
-from deqbench.diffusion.inverted import Inverted, OnStep, Step, finite, reconstruct
+from deqbench.diffusion.inverted import Update, finite, reconstruct
 from deqbench.diffusion.inverters import lbfgs
 from deqbench.diffusion.inverters.joint_backward import first_states
 from deqbench.diffusion.sweep import EARLY, FINE, FREE, HARD, ROUGH, SETTLED, Sweep
@@ -21,16 +23,15 @@ def invert(
     target: Tensor,
     *,
     first: Literal["target", "noised", "encoding", "trajectory"] = "target",
-    tol: float = 1e-4,
-    max_iter: int = 100,
-    m: int = 10,
-    trust: float = 0.7,
-    polish: int = 0,
-    at_once: int | None = 32,
-    window: int | None = None,
-    patience: int = 20,
-    on_step: OnStep | None = None,
-) -> Inverted:
+    tol: NonNegative = 1e-4,
+    max_iter: Count = 100,
+    m: Count = 10,
+    trust: NonNegative = 0.7,
+    polish: Whole = 0,
+    at_once: Count | None = 32,
+    window: Count | None = None,
+    patience: Count = 20,
+) -> Iterator[Update]:
     """The x_T whose chain, walked step by step, ends within a loss of tol of target, or the best of max_iter rounds.
 
     A round evaluates all N states, then sweeps back from the target: to lead to y, a state moves by
@@ -52,57 +53,53 @@ def invert(
     made when it reaches them, by `encoding` from the noise predicted last, without an evaluation of their own. An image
     is given up, as `max_iter`, when all its steps have settled and the check fails.
     """
-    lows = {"max_iter": (max_iter, 1), "m": (m, 1), "at_once": (at_once, 1), "polish": (polish, 0)}
-    for name, (found, low) in {**lows, "window": (window, 1), "patience": (patience, 1)}.items():
-        if found is not None and found < low:
-            raise ValueError(f"{name}: expected at least {low}; found {found}")
-    for name, value in (("tol", tol), ("trust", trust)):
-        if not value >= 0:
-            raise ValueError(f"{name}: expected a number of at least 0; found {value}")
-    run = Run(chain, target, tol, on_step)
+    run = Progress(chain, target, tol)
+    yield run.update()
     states, before = first_states(chain, target, first, window)
     run.nfe += before
     if first == "encoding" and states.shape[1] == chain.steps:  # a result already, told before the first round
-        run.begin(states[:, 0])
-    run.sweep(Sweep.begin(chain, target, states, m, first), max_iter, trust, at_once, patience)
+        run.x_T = states[:, 0].clone()
+        yield run.update()
+    yield from run.sweep(Sweep.begin(chain, target, states, m, first), max_iter, trust, at_once, patience)
     run.choose()
     if polish:
-        run.polish(polish)
-    return run.result()
+        yield from run.polish(polish)
+    yield replace(run.update(), quiet=True)
 
 
-class Run:
+class Progress:
     """An inversion of B images: what each has come to."""
 
-    def __init__(self, chain: DDIMChain, target: Tensor, tol: float, on_step: OnStep | None) -> None:
-        self.chain, self.target, self.tol, self.on_step = chain, target, tol, on_step
+    def __init__(self, chain: DDIMChain, target: Tensor, tol: float) -> None:
+        self.chain, self.target, self.tol = chain, target, tol
         self.x_T = chain.x_T.to(target).clone()
         self.least = self.x_T.new_full((len(target),), float("inf"), dtype=torch.float64)  # sum of the blames
         self.calm = self.x_T.clone()  # x_T of the least blames
         self.best = self.x_T.clone()  # of the least loss, of those checked
         self.demand = torch.full_like(self.least, self.tol)
         self.losses = torch.full_like(self.least, float("inf"))
-        self.steps, self.nfe, self.vjps = torch.zeros(3, len(target), dtype=torch.int64)
+        self.calls, self.nfe, self.vjps = torch.zeros(3, len(target), dtype=torch.int64)  # since the last update
         self.diverged = torch.zeros(len(target), dtype=torch.bool, device=target.device)
-        self._tell(0)
 
-    def begin(self, x_T: Tensor) -> None:
-        """x_T (B, *dims) as a better start than the given one."""
-        self.x_T = x_T.clone()
-        self._tell(0)
+    def update(self) -> Update:
+        """Where the inversion stands, with what it has taken since the last update."""
+        settled = self.losses <= self.tol
+        counts = {"calls": self.calls, "nfe": self.nfe, "vjps": self.vjps}
+        self.calls, self.nfe, self.vjps = torch.zeros(3, len(self.x_T), dtype=torch.int64)
+        return Update(x_T=self.x_T, settled=settled, lost=self.diverged & ~settled, **counts)
 
-    def sweep(self, made: Sweep, max_iter: int, trust: float, at_once: int | None, patience: int) -> None:
+    def sweep(self, made: Sweep, max_iter: int, trust: float, at_once: int | None, patience: int) -> Iterator[Update]:
         """Rounds until every image has converged, diverged, been given up, or had max_iter of them."""
         images = torch.arange(len(made.states), device=made.states.device)
         windowed = made.states.shape[1] < self.chain.steps
-        for number in range(1, max_iter + 1 if len(images) else 1):
+        for _ in range(max_iter if len(images) else 0):
             made.evaluate(at_once)
             gaps, blame = made.gaps(), made.blame()
             self._calmest(images, made, blame.sum(1))
             hard = blame >= HARD * blame.amax(1, keepdim=True)
             late = made.seen > EARLY
             made.move(torch.where(hard & late, max(trust, FREE), trust), blame.new_tensor([ROUGH, FINE])[late.long()])
-            self.steps[images.cpu()] = number
+            self.calls[images.cpu()] += 1
             self.nfe[images.cpu()] += made.states.shape[1]
             # A hard step's gap may reach the image whole, and a check that fails costs N evaluations.
             over = torch.where(hard, gaps, blame).sum(1) <= self.demand[images]
@@ -111,7 +108,7 @@ class Run:
                 made.settle(gaps, SETTLED / self.chain.steps * self.demand[images], patience)
                 given_up = made.reached & (made.last < 0)
             going = self._going(made, images, made.reached & (over | given_up)) & ~given_up
-            self._tell(number)
+            yield self.update()
             if windowed:
                 made.slide()
             if not going.all():
@@ -161,32 +158,17 @@ class Run:
                 self._check(left, x_T)
         self.x_T = self.best.clone()
 
-    def polish(self, epochs: int) -> None:
+    def polish(self, epochs: int) -> Iterator[Update]:
         """L-BFGS on the images that have not converged."""
         left = ((self.losses > self.tol) & self.losses.isfinite()).nonzero()[:, 0]
         if not len(left):
             return
         chain = replace(self.chain.select(left), x_T=self.x_T[left])
-        before = int(self.steps.max())
-
-        def tell(step: Step) -> None:
+        for number, step in enumerate(lbfgs.invert(chain, self.target[left], epochs=epochs, threshold=self.tol)):
             self.x_T[left] = step.x_T
-            if step.number:
-                self._tell(before + step.number)
-
-        found = lbfgs.invert(chain, self.target[left], epochs=epochs, threshold=self.tol, on_step=tell)
-        self.x_T[left] = found.x_T
-        for count, more in ((self.steps, found.steps), (self.nfe, found.nfe), (self.vjps, found.vjps)):
-            count[left.cpu()] += more
-        self._check(left, found.x_T)
+            if number:
+                for count, more in ((self.calls, step.calls), (self.nfe, step.nfe), (self.vjps, step.vjps)):
+                    count[left.cpu()] += more
+                yield self.update()
+        self._check(left, self.x_T[left])
         self.x_T = self.best.clone()
-
-    def result(self) -> Inverted:
-        """What was found."""
-        words = zip(self.losses.tolist(), self.diverged.tolist(), strict=True)
-        stopped = tuple("converged" if x <= self.tol else "diverged" if bad else "max_iter" for x, bad in words)
-        return Inverted(self.x_T, self.steps, self.nfe, self.vjps, stopped)
-
-    def _tell(self, number: int) -> None:
-        if self.on_step:
-            self.on_step(Step(number, self.x_T))

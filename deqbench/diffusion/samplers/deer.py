@@ -4,17 +4,19 @@ Source: Lim et al., "Parallelizing non-linear sequential models over the sequenc
 Gonzalez et al., "Towards scalable and stable parallelization of nonlinear RNNs" (2024).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from deqbench.bounds import NonNegative, Seed
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Sampled, sampled, telling
-from deqbench.solvers.triangular import sweep
+from deqbench.diffusion.sampled import Round, of_system
+from deqbench.solvers.triangular import sweeps
 
 
-def sample(chain: DDIMChain, *, tol: float = 1e-4, seed: int = 0, on_round: OnRound | None = None) -> Sampled:
+def sample(chain: DDIMChain, *, tol: NonNegative = 1e-4, seed: Seed = 0) -> Iterator[Round]:
     """The chain until every state moved by at most `tol` of its length; settled states are not evaluated again.
 
     The exact diagonal of a network's Jacobian J takes a product with J for each of the state's values. Here it is
@@ -25,8 +27,7 @@ def sample(chain: DDIMChain, *, tol: float = 1e-4, seed: int = 0, on_round: OnRo
     """
 
     system = _Linearised(chain, torch.Generator().manual_seed(seed))
-    found = sweep(system, window=chain.steps, tol=tol, on_round=telling(on_round, calls=2))
-    return sampled(found, calls=2)
+    return of_system(sweeps(system, window=chain.steps, tol=tol), calls=2)
 
 
 @dataclass(frozen=True)

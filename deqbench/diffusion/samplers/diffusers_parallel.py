@@ -3,39 +3,36 @@
 Source: Shih et al., "Parallel sampling of diffusion models" (2023), algorithm 1; diffusers' DDIMParallelScheduler.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from diffusers import DDIMParallelScheduler
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Sampled, sampled, telling
+from deqbench.diffusion.sampled import Round, of_system
 from deqbench.diffusion.samplers.paradigms import stride, width
-from deqbench.solvers.triangular import sweep
+from deqbench.solvers.triangular import sweeps
+
+CANNOT = {
+    "eta > 0": "diffusers' DDIMParallelScheduler takes no other",
+    "grid other than uniform-released": "diffusers' scheduler walks multiples of one stride only",
+}
 
 
-def sample(chain: DDIMChain, *, window: int | float = 10, tol: float = 0.1, on_round: OnRound | None = None) -> Sampled:
+def sample(chain: DDIMChain, *, window: Count | Share = 10, tol: NonNegative = 0.1) -> Iterator[Round]:
     """As the sampler `paradigms`, stepped by diffusers.
 
     batch_step_no_noise always lands at alpha_bar 1, so that on a chain that ends below 1 (set_alpha_to_one=False) x_0
     is another than the sequential one, in diffusers too. ValueError: a chain with noise, or timesteps other than all
     multiples of one stride (the grid uniform-released), the only ones that this scheduler walks.
     """
-    if chain.noise is not None:
-        raise ValueError(
-            "eta: expected 0, as diffusers' DDIMParallelScheduler takes no other; found a chain with noise"
-        )
     made = scheduler(chain)
     variance = torch.stack([made._get_variance(int(t)) for t in chain.timesteps])
-    found = sweep(
-        _Stepped(chain, made),
-        window=width(window, chain.steps),
-        tol=tol,
-        settle=stride(variance, tol),
-        on_round=telling(on_round),
-    )
-    return sampled(found)
+    drifts = _Stepped(chain, made)
+    return of_system(sweeps(drifts, window=width(window, chain.steps), tol=tol, settle=stride(variance, tol)))
 
 
 def scheduler(chain: DDIMChain) -> DDIMParallelScheduler:
@@ -45,8 +42,6 @@ def scheduler(chain: DDIMChain) -> DDIMParallelScheduler:
     """
     first, steps = int(chain.timesteps[0]), chain.steps
     apart = first // (steps - 1) if steps > 1 else 1
-    if chain.timesteps.tolist() != [apart * j for j in range(steps)][::-1]:
-        raise ValueError("grid: expected uniform-released, as diffusers' scheduler walks no other; found another")
     train_steps = apart * steps
     made = DDIMParallelScheduler(num_train_timesteps=train_steps, clip_sample=False)
     made.alphas_cumprod = torch.ones(train_steps, dtype=torch.float64)

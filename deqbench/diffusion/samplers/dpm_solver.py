@@ -3,37 +3,34 @@
 Source: Lu et al., "DPM-Solver++" (2022), algorithm 2; diffusers' DPMSolverMultistepScheduler at its own settings.
 """
 
-import torch
+from collections.abc import Iterator
+from typing import Literal
+
 from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
+from deqbench.bounds import Count
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Round, Sampled
-from deqbench.diffusion.samplers.fewer_steps import Spacing, thinned
+from deqbench.diffusion.sampled import Round
+from deqbench.diffusion.samplers.fewer_steps import OTHER_STEPS, Spacing, thinned
 
-EXACT = False
+CANNOT = OTHER_STEPS
 
 
 def sample(
-    chain: DDIMChain, *, steps: int = 20, order: int = 2, spacing: Spacing = "uniform", on_round: OnRound | None = None
-) -> Sampled:
+    chain: DDIMChain, *, steps: Count = 20, order: Literal[2, 3] = 2, spacing: Spacing = "uniform"
+) -> Iterator[Round]:
     """`steps` rounds of one evaluation. The scheduler computes in float32 whatever the chain's dtype.
 
-    steps, spacing: on the chain's own timesteps, as in `thinned`. ValueError: as there; an order other than 2 or 3.
+    steps, spacing: on the chain's own timesteps, as in `thinned`.
     """
-    if order not in (2, 3):
-        raise ValueError(f"order: expected 2 or 3; found {order}")
     grid = thinned(chain, steps, spacing)
     solver = scheduler(grid.alpha_bar, order)
     x = grid.x_T
     for k, t in enumerate(solver.timesteps):
         eps = grid.eps_model(x, grid.timesteps[k].expand(len(x)).to(x.device))
         x = solver.step(eps, t, x).prev_sample.to(chain.x_T.dtype)
-        if on_round:
-            on_round(Round(k + 1, torch.arange(len(x)), x, torch.ones(len(x), dtype=torch.int64)))
-    count = torch.full((len(x),), grid.steps)
-    stopped = tuple("converged" if ok else "diverged" for ok in x.flatten(1).isfinite().all(1))
-    return Sampled(x, None, count, count.clone(), stopped)
+        yield Round(x0=x, settled=k + 1 == grid.steps)
 
 
 def scheduler(alpha_bar: Tensor, order: int) -> DPMSolverMultistepScheduler:

@@ -5,49 +5,49 @@ another, N small network calls where a round is one large one, so this is a boun
 rounds and no fast sampler.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
+from deqbench.bounds import NonNegative
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.diffusion.sampled import Round
 from deqbench.diffusion.samplers.secant import slopes
 from deqbench.solvers.nodes import rows
 from deqbench.solvers.secant import Slopes
 
 
-def sample(
-    chain: DDIMChain, *, tol: float = 1e-3, data_variance: float = 0.2, on_round: OnRound | None = None
-) -> Sampled:
+def sample(chain: DDIMChain, *, tol: NonNegative = 1e-3, data_variance: NonNegative = 0.2) -> Iterator[Round]:
     """The chain until every state moved by at most `tol` of its length; 0 runs to the sequential result.
 
     The start, the slopes of the first iteration and the bounds are those of the secant sweeps (data_variance: see
     there); from the second iteration on slopes are the network's own, along each change held between those bounds:
     without them the first changes grow beyond all measure. A product is a difference quotient. An iteration counts as
     two rounds, though its products cannot be taken at once, and as one evaluation a step and one a product. States that
-    are final, one more in each iteration, are not evaluated again. ValueError: tol < 0.
+    are final, one more in each iteration, are not evaluated again.
     """
-    if tol < 0:
-        raise ValueError(f"expected tol >= 0; found {tol}")
     known = slopes(chain, data_variance)
     path = torch.cat([known.guess.new_ones(1), known.guess.cumprod(0)])
     states = torch.einsum("n,b...->bn...", path.to(chain.x_T), chain.x_T)  # (B, N + 1, *dims), x_T the first
-    rounds = torch.zeros(len(states), dtype=torch.int64)
-    nfe = torch.zeros_like(rounds)
     active = torch.arange(len(states))
     for first in range(chain.steps):
         before = states[active, first:]
-        after, calls = _iterated(chain.select(active), before, first, known)
+        after, evaluated = _iterated(chain.select(active), before, first, known)
         states[active, first + 1 :] = after
-        rounds[active] = 2 * first + 1
-        nfe[active] += calls
-        if on_round:
-            on_round(Round(2 * first + 1, active, after[:, -1], torch.full_like(active, calls)))
         moved = (after - before[:, 1:]).flatten(2).norm(dim=2) > tol * after.flatten(2).norm(dim=2)
-        active = active[moved.any(1).cpu()]
+        going = moved.any(1).cpu() & (first + 1 < chain.steps)
+        yield Round(
+            samples=active,
+            settled=~going,
+            nfe=evaluated,
+            calls=1 if first == 0 else 2,
+            x0=after[:, -1],
+            states=lambda: states[:, 1:],
+        )
+        active = active[going]
         if not len(active):
-            break
-    stopped = tuple("converged" if chain_states.isfinite().all() else "diverged" for chain_states in states)
-    return Sampled(states[:, -1], states[:, 1:], rounds, nfe, stopped)
+            return
 
 
 def _iterated(chain: DDIMChain, states: Tensor, first: int, known: Slopes) -> tuple[Tensor, int]:

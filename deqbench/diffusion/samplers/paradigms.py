@@ -4,49 +4,40 @@ Source: Shih et al., "Parallel sampling of diffusion models" (2023), algorithm 1
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Sampled, sampled, telling
+from deqbench.diffusion.sampled import Round, of_system
 from deqbench.diffusion.schedule import sigmas
-from deqbench.solvers.triangular import sweep
+from deqbench.solvers.triangular import sweeps
 
 
-def sample(chain: DDIMChain, *, window: int | float = 10, tol: float = 0.1, on_round: OnRound | None = None) -> Sampled:
+def sample(chain: DDIMChain, *, window: Count | Share = 10, tol: NonNegative = 0.1) -> Iterator[Round]:
     """The chain until no state of the window moves by more than tol * sqrt(D) * sigma, D values a state.
 
     window: a number of steps (an integer), or a share of the chain's (a fraction up to 1.0). sigma^2 is the variance
     that DDPM adds in the step after the state; where it is 0 (x_0, and the state before it if alpha_bar ends at 1)
     the released code divides by zero, so that these states settle only once they stand still or all before them have
     settled: the same here. Each image slides its own window; in the released code the slowest of a batch holds up
-    all. ValueError: a window or tol out of range.
+    all.
     """
     variance = sigmas(torch.stack([chain.alpha_bar[:-1], chain.after]), 1.0)[0] ** 2
-    found = sweep(
-        chain,
-        window=width(window, chain.steps),
-        tol=tol,
-        split=torch.ones(chain.steps, dtype=torch.float64),
-        settle=stride(variance, tol),
-        on_round=telling(on_round),
-    )
-    return sampled(found)
+    drift = torch.ones(chain.steps, dtype=torch.float64)
+    settle = stride(variance, tol)
+    return of_system(sweeps(chain, window=width(window, chain.steps), tol=tol, split=drift, settle=settle))
 
 
 def width(window: int | float, steps: int) -> int:
-    """Steps of the window. ValueError: neither an integer of at least 1 nor a fraction in (0, 1]."""
-    if isinstance(window, float) and 0 < window <= 1:
-        return max(1, round(window * steps))
-    if not isinstance(window, int) or isinstance(window, bool) or window < 1:
-        raise ValueError(f"window: expected an integer of at least 1 or a fraction in (0, 1]; found {window}")
-    return min(window, steps)
+    """Steps of the window, of which a float is a share of the chain's."""
+    return max(1, round(window * steps)) if isinstance(window, float) else min(window, steps)
 
 
 def stride(variance: Tensor, tol: float) -> Callable[[Tensor, Tensor, int], int]:
-    """The stop test for `sweep`: by how many steps its window slides. variance: (N,) float64, of each step.
+    """The stop test for `sweeps`: by how many steps its window slides. variance: (N,) float64, of each step.
 
     The window goes on to the first state that moved too far: that state is settled too, as all before it stood still
     and so were the right input. A state is measured by the variance of the step that follows it.

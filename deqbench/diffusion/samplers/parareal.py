@@ -4,17 +4,17 @@ Source: Selvam et al., "Self-refining diffusion samplers" (2024), algorithm 1, w
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.diffusion.sampled import Round
 
 
-def sample(
-    chain: DDIMChain, *, blocks: int | None = None, tol: float = 1e-3, on_round: OnRound | None = None
-) -> Sampled:
+def sample(chain: DDIMChain, *, blocks: Count | None = None, tol: NonNegative = 1e-3) -> Iterator[Round]:
     """The chain until a sweep moves x_0 by at most `tol` of its length (the paper: by a mean distance of pixels).
 
     blocks: of at least two steps; None: the whole part of sqrt(N). After sweep k + 1 block i ends at
@@ -23,28 +23,19 @@ def sample(
     Every evaluation whose input is known runs in the next round, so the sweeps overlap, at most one evaluation an
     image and timestep: sweep k is whole after N_b k + M - k rounds (M blocks of N_b steps), and all N states are exact
     after N. G and the first step of F share an evaluation; a block whose input is exact is walked once. What was
-    under way for the next sweep when an image stopped is counted. ValueError: blocks or tol out of range.
+    under way for the next sweep when an image stopped is counted. ValueError: more blocks than that.
     """
     most = max(1, chain.steps // 2)
     blocks = math.isqrt(chain.steps) if blocks is None else blocks
-    if not 1 <= blocks <= most:
-        raise ValueError(f"blocks: expected 1 to {most} for a chain of {chain.steps} steps; found {blocks}")
-    if not tol >= 0:
-        raise ValueError(f"tol: expected a number of at least 0; found {tol}")
+    if blocks > most:
+        raise ValueError(f"blocks: expected at most {most} for a chain of {chain.steps} steps; found {blocks}")
     sweeps = _Sweeps(chain, blocks)
-    x0 = torch.empty_like(chain.x_T)
-    rounds, nfe = (torch.zeros(len(x0), dtype=torch.int64) for _ in range(2))
     while len(sweeps.active):
-        count = torch.full((len(sweeps.active),), len(sweeps.runs))
+        nfe = len(sweeps.runs)
         sweeps.advance()
-        rounds[sweeps.active] += 1
-        nfe[sweeps.active] += count
-        x0[sweeps.active] = sweeps.reached
-        if on_round:
-            on_round(Round(int(rounds.max()), sweeps.active, sweeps.reached, count))
-        sweeps.select(~sweeps.settled(tol))
-    stopped = tuple("converged" if ok else "diverged" for ok in x0.flatten(1).isfinite().all(1))
-    return Sampled(x0, None, rounds, nfe, stopped)
+        settled = sweeps.settled(tol)
+        yield Round(samples=sweeps.active, settled=settled, nfe=nfe, x0=sweeps.reached)
+        sweeps.select(~settled)
 
 
 class _Sweeps:

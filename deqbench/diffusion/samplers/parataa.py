@@ -5,11 +5,15 @@ that code are easily misread: its memory counts rounds, so that m = 2, the defau
 residuals; and of the two tolerances in its stop test, equal by default, only the first, used here, ever decides.
 """
 
+from collections.abc import Iterator
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.diffusion.sampled import Round
 from deqbench.solvers.anderson import block_dots
 from deqbench.solvers.solve import block_length
 
@@ -17,14 +21,13 @@ from deqbench.solvers.solve import block_length
 def sample(
     chain: DDIMChain,
     *,
-    order: int | None = None,
-    window: int | None = None,
-    m: int = 2,
-    ridge: float = 1e-3,
-    tol: float = 1e-3,
-    max_iter: int | None = None,
-    on_round: OnRound | None = None,
-) -> Sampled:
+    order: Count | None = None,
+    window: Count | None = None,
+    m: Count = 2,
+    ridge: NonNegative = 1e-3,
+    tol: NonNegative = 1e-3,
+    max_iter: Count | None = None,
+) -> Iterator[Round]:
     """The chain until each state's own step is right to `tol`; tol 0 gives the sequential result.
 
     order: steps that a new state is swept from an old one, None for the whole window (the paper's k). window: steps
@@ -33,19 +36,15 @@ def sample(
     values. max_iter: rounds at most, None for as many as it takes, which is never more than the chain has steps.
 
     A state settles when all before it have and its residual is at most tol; the first whose residual is larger settles
-    too, since it is computed from settled states. They are not evaluated again. ValueError: a setting out of range.
+    too, since it is computed from settled states. They are not evaluated again.
     """
-    for name, value in (("order", order), ("window", window), ("m", m), ("max_iter", max_iter)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name}: expected at least 1; found {value}")
-    if not (ridge >= 0 and tol >= 0):
-        raise ValueError(f"expected ridge and tol of at least 0; found ridge {ridge} and tol {tol}")
     samples, steps = len(chain.x_T), chain.steps
     states = torch.cat([chain.x_T[:, None], chain.initial()], 1)  # (B, N + 1, *dims)
     images = [Image(chain.select(torch.tensor([b])), states[b], order or steps, m, ridge) for b in range(samples)]
-    rounds, nfe = torch.zeros(2, samples, dtype=torch.int64)
     active = list(range(samples))
-    while active and (max_iter is None or int(rounds.max()) < max_iter):
+    for _ in range(steps if max_iter is None else max_iter):
+        if not active:
+            return
         spans = [images[b].span(window or steps) for b in active]
         inputs = torch.cat([states[b, span] for b, span in zip(active, spans, strict=True)])
         counts = torch.tensor([span.stop - span.start for span in spans])
@@ -53,12 +52,15 @@ def sample(
         terms = chain.step_terms(inputs, indices).split(counts.tolist())
         for b, span, part in zip(active, spans, terms, strict=True):
             images[b].advance(span, part, tol)
-        rounds[active] += 1
-        nfe[active] += counts
-        if on_round:
-            on_round(Round(int(rounds.max()), torch.tensor(active), states[active, -1], counts))
-        active = [b for b in active if not images[b].done]
-    return Sampled(states[:, -1], states[:, 1:], rounds, nfe, tuple(image.stopped for image in images))
+        yield Round(
+            samples=torch.tensor(active),
+            settled=np.array([images[b].settled == steps for b in active]),
+            lost=np.array([images[b].lost for b in active]),
+            nfe=counts,
+            x0=states[active, -1],
+            states=lambda: states[:, 1:],
+        )
+        active = [b for b in active if not (images[b].settled == steps or images[b].lost)]
 
 
 class Image:
@@ -87,16 +89,9 @@ class Image:
         self.settled += settling
 
     @property
-    def done(self) -> bool:
-        """Whether no further round can change the result."""
-        return self.settled == self.chain.steps or not self.states[self.settled].isfinite().all()
-
-    @property
-    def stopped(self) -> str:
-        """Why it stopped."""
-        if not self.states.isfinite().all():
-            return "diverged"
-        return "converged" if self.settled == self.chain.steps else "max_iter"
+    def lost(self) -> bool:
+        """Whether no further round can make the result finite."""
+        return not self.states[self.settled].isfinite().all()
 
 
 def sweeps(chain: DDIMChain, states: Tensor, terms: Tensor, span: slice, order: int) -> tuple[Tensor, Tensor]:

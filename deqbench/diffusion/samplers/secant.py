@@ -1,16 +1,20 @@
 """Ours: secant sweeps. Every other round evaluates nodes only, more of them where the chain turns."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import gcd
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from scipy.fft import dct
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from deqbench.bounds import MOST, Count, NonNegative, Positive
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Round, Sampled, sampled, telling
+from deqbench.diffusion.sampled import Round, of_system
 from deqbench.solvers.secant import Slopes, secant_sweeps
 
 LEAST = 0.05  # of a slope: sweeps divide by products of them
@@ -25,15 +29,14 @@ LONG = 600  # steps
 def sample(
     chain: DDIMChain,
     *,
-    tol: float = 1e-3,
-    nodes: int = 16,
-    gap: float | None = None,
-    coarse_tol: float = 0.05,
-    settle_tol: float | None = None,
-    max_rounds: int | None = None,
-    data_variance: float = 0.2,
-    on_round: OnRound | None = None,
-) -> Sampled:
+    tol: NonNegative = 1e-3,
+    nodes: Annotated[int, Interval(ge=2, le=MOST)] = 16,
+    gap: Positive | None = None,
+    coarse_tol: NonNegative = 0.05,
+    settle_tol: NonNegative | None = None,
+    max_rounds: Count | None = None,
+    data_variance: NonNegative = 0.2,
+) -> Iterator[Round]:
     """The chain to a predicted relative error of `tol` of x_0; 0 runs to the sequential result.
 
     nodes, gap, coarse_tol, settle_tol: see secant_sweeps; chains of hardly more than `nodes` steps evaluate all that
@@ -41,12 +44,7 @@ def sample(
     data_variance: of a pixel, for the start and the slopes of the first round only.
     """
     turn = _Turn.of(chain.x_T)
-
-    def tell(reached: Round) -> None:
-        if on_round is not None:
-            on_round(replace(reached, x0=turn.back(reached.x0)))
-
-    found = secant_sweeps(
+    swept = secant_sweeps(
         turn.chain(chain),
         replace(slopes(chain, data_variance), apart=None if turn.block == 1 else 1),
         tol=tol,
@@ -55,9 +53,8 @@ def sample(
         coarse_tol=coarse_tol,
         settle_tol=settle_tol,
         max_rounds=max_rounds,
-        on_round=telling(tell if on_round else None),
     )
-    return sampled(replace(found, states=turn.back(found.states)))
+    return of_system(swept, back=turn.back)
 
 
 @dataclass(frozen=True)

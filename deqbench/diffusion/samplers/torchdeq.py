@@ -1,17 +1,23 @@
 """The joint system solved by the torchdeq library: its own Anderson and plain iteration, on the same map as `joint`.
 
-An optional extra (pip install 'deqbench[torchdeq]'). Source: Geng and Kolter, "TorchDEQ" (2023), version 0.1.0.
+Source: Geng and Kolter, "TorchDEQ" (2023), version 0.1.0.
 """
 
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
+from deqbench.bounds import MOST, Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import OnRound, Round, Sampled
+from deqbench.diffusion.sampled import Round
 
-REQUIRES = "torchdeq"
+NEEDS = {"torchdeq": "its solvers are that library's own"}
 SOLVERS = {"anderson": "anderson", "fixed-point": "fixed_point_iter"}  # the library's names
 UNMIXED = 2  # evaluations with which its Anderson begins; neither is ever returned
 
@@ -20,45 +26,45 @@ def sample(
     chain: DDIMChain,
     *,
     solver: Literal["anderson", "fixed-point"] = "anderson",
-    m: int = 6,
-    ridge: float = 1e-4,
-    tol: float = 1e-3,
+    m: Annotated[int, Interval(ge=2, le=MOST)] = 6,
+    ridge: NonNegative = 1e-4,
+    tol: NonNegative = 1e-3,
     stop_mode: Literal["abs", "rel"] = "abs",
-    max_iter: int = 50,
-    on_round: OnRound | None = None,
-) -> Sampled:
+    max_iter: Count = 50,
+) -> Iterator[Round]:
     """The evaluation of least residual that the library finds; the defaults are its own.
 
     Images are solved one by one, for its stop test is the worst residual of a batch. Each is one row of its batch, so
     that weights are shared by the chain. m, ridge (its `lam`, absolute): Anderson's. tol bounds ||f(z) - z|| for
-    stop_mode "abs", divided by ||f(z)|| for "rel". max_iter: evaluations at most. ValueError: a setting out of range.
+    stop_mode "abs", divided by ||f(z)|| for "rel". max_iter: evaluations at most. ValueError: too few for Anderson.
     """
     least = UNMIXED + 1 if solver == "anderson" else 1  # with fewer the library returns the start
-    for name, value, known in (("solver", solver, SOLVERS), ("stop_mode", stop_mode, ("abs", "rel"))):
-        if value not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(known)}; found '{value}'")
-    for name, number, low in (("m", m, 2), ("max_iter", max_iter, least)):
-        if number < low:
-            raise ValueError(f"{name}: expected at least {low}; found {number}")
+    if max_iter < least:
+        raise ValueError(f"max_iter: expected at least {least}; found {max_iter}")
     settings = {"m": m, "lam": ridge, "tol": tol, "stop_mode": stop_mode, "max_iter": max_iter}
-    runs = [_Run(chain, i, settings, least, on_round) for i in range(len(chain.x_T))]
-    z = torch.cat([run.solve(SOLVERS[solver]) for run in runs])
-    rounds = torch.tensor([run.rounds for run in runs])
-    stopped = tuple(run.stopped(states) for run, states in zip(runs, z, strict=True))
-    return Sampled(z[:, -1], z, rounds, rounds * chain.steps, stopped)
+    runs = [_Run(chain.select(torch.tensor([i])), settings, least) for i in range(len(chain.x_T))]
+    for i, run in enumerate(runs):
+        for absolute, relative in stepwise(partial(run.solve, SOLVERS[solver])):
+            yield Round(
+                samples=torch.tensor([i]),
+                settled=run.lowest < tol,
+                nfe=chain.steps,
+                x0=run.best[:, -1],
+                states=lambda: torch.cat([one.best for one in runs]),
+                absolute=absolute.double().cpu(),
+                relative=relative.double().cpu(),
+            )
 
 
 class _Run:
-    """One image: the map that the library calls, which tells each round what the library would return after it."""
+    """One image: the map that the library calls, which hands on after each call what would be returned then."""
 
-    def __init__(
-        self, chain: DDIMChain, index: int, settings: dict[str, Any], least: int, on_round: OnRound | None
-    ) -> None:
-        self.samples = torch.tensor([index])
-        self.chain, self.settings, self.least, self.on_round = chain.select(self.samples), settings, least, on_round
+    def __init__(self, chain: DDIMChain, settings: dict[str, Any], least: int) -> None:
+        self.chain, self.settings, self.least = chain, settings, least
         self.rounds = 0
         self.lowest = 1e8  # as the library starts
-        self.best = self.chain.initial()
+        self.best = chain.initial()
+        self.hand_on: Callable[[tuple[Tensor, Tensor]], None] = print
 
     def __call__(self, z: Tensor) -> Tensor:
         fz = self.chain(z)
@@ -71,21 +77,50 @@ class _Run:
             # The library blends with 0 and 1, so that a state that is not finite spoils the best one for good.
             self.best = fz * float(better) + self.best * float(not better)
             self.lowest = residual if better else self.lowest
-        if self.on_round:
-            nfe = torch.tensor([self.chain.steps])
-            traced = absolute.double().cpu(), relative.double().cpu()
-            self.on_round(Round(self.rounds, self.samples, self.best[:, -1], nfe, *traced))
+        self.hand_on((absolute, relative))
         return fz
 
-    def solve(self, solver: str) -> Tensor:
-        """(1, N, *dims): what the library returns."""
+    def solve(self, solver: str, hand_on: Callable[[tuple[Tensor, Tensor]], None]) -> None:
+        """The library's whole run."""
         from torchdeq.solver import get_solver
 
-        z, _, _ = get_solver(solver)(self, self.chain.initial(), **self.settings)
-        return z
+        self.hand_on = hand_on
+        get_solver(solver)(self, self.chain.initial(), **self.settings)
 
-    def stopped(self, z: Tensor) -> str:
-        """Why it stopped."""
-        if not z.isfinite().all():
-            return "diverged"
-        return "converged" if self.lowest < self.settings["tol"] else "max_iter"
+
+def stepwise(work: Callable[[Callable[[Any], None]], None]) -> Iterator[Any]:
+    """Whatever `work` hands to the function it is given, one by one: a loop of another library turned inside out.
+
+    It runs in a thread of its own that stands still while the caller has the turn; closed, it ends by GeneratorExit.
+    """
+    made: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+    turns: SimpleQueue[bool] = SimpleQueue()
+    modes = torch.is_inference_mode_enabled(), torch.is_grad_enabled()  # a thread has its own
+
+    def hand_on(thing: Any) -> None:
+        made.put((thing, None))
+        if not turns.get():
+            raise GeneratorExit
+
+    def body() -> None:
+        try:
+            with torch.inference_mode(modes[0]), torch.set_grad_enabled(modes[1]):
+                work(hand_on)
+            raise StopIteration
+        except BaseException as error:
+            made.put((None, error))
+
+    thread = Thread(target=body)
+    thread.start()
+    try:
+        while True:
+            thing, error = made.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield thing
+            turns.put(True)
+    finally:
+        turns.put(False)
+        thread.join()

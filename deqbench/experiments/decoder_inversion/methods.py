@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import invert
-from deqbench.decoder_inversion.inverting import Inverted, Plateau, run
+from deqbench.decoder_inversion.inverting import DecoderInversion, Plateau, run
 from deqbench.experiments.decoder_inversion.shared import Inverter
 
 POSTERIOR = 20240  # added to the job's seed where E draws from its posterior
@@ -56,7 +56,7 @@ class Method:
         every: int | None,
         z_true: Tensor | None,
         plateau: Plateau | None = None,
-    ) -> Inverted:
+    ) -> DecoderInversion:
         """One run. The true latents are for the trace, and for the plateau where the run is to end at it."""
         return run(
             self.inverter.inverter,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec, decibel, nmse
-from deqbench.decoder_inversion.inverters import Step, invert
+from deqbench.decoder_inversion.inverters import Iterate, invert
 from deqbench.experiments.decoder_inversion.iterates.config import PixelGradient
 from deqbench.experiments.decoder_inversion.methods import codec_of
 from deqbench.experiments.decoder_inversion.shared import Inverter
@@ -111,7 +111,7 @@ def drift(
         codec = codec_of(vae, method, generator, max_batch)
         kept: list[Tensor] = []
         keep = partial(_keep, kept)
-        invert(method.inverter, codec, x, codec.encode(x), method.options, iterations=iterations, on_step=keep)
+        invert(method.inverter, codec, x, codec.encode(x), method.options, iterations=iterations, on_iterate=keep)
         for iteration, z in enumerate(kept):
             values = {"nmse_db": (decibel(nmse(z, z_true)), "dB")}
             if iteration in at:
@@ -123,7 +123,7 @@ def drift(
                     yield {**key, "metric": metric, "value": value, "unit": unit}
 
 
-def _keep(kept: list[Tensor], step: Step) -> None:
+def _keep(kept: list[Tensor], step: Iterate) -> None:
     kept.append(step.z.detach().float().clone())
 
 

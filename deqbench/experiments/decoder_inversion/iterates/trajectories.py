@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.decoder_inversion.inverters import Step, invert
+from deqbench.decoder_inversion.inverters import Iterate, invert
 
 
 class Recording(Codec):
@@ -49,11 +49,11 @@ def follow(
     start = codec.encode(x)
     kept: list[Tensor] = []
 
-    def on_step(step: Step) -> None:
+    def keep(step: Iterate) -> None:
         if step.number <= iterates:
             kept.append(step.z.detach().clone())
 
-    last = invert(inverter, codec, x, start, options, iterations=limit, on_step=on_step).detach()
+    last = invert(inverter, codec, x, start, options, iterations=limit, on_iterate=keep).detach()
     asked = [(z, again) for z, again in codec.seen if z.shape == start.shape]
     known = [
         asked[k][1] if k < len(asked) and torch.equal(asked[k][0], z) else codec.again(z) for k, z in enumerate(kept)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from deqbench.data import autoencoders
 from deqbench.decoder_inversion.codec import Codec, decibel
-from deqbench.decoder_inversion.inverting import Inverted, Plateau
+from deqbench.decoder_inversion.inverting import DecoderInversion, Plateau
 from deqbench.experiments.decoder_inversion import target_files
 from deqbench.experiments.decoder_inversion.methods import Method
 from deqbench.experiments.decoder_inversion.sweep import frontier, timing
@@ -102,7 +102,7 @@ def _planned(method: Method, budgets: list[int], chosen: Rates, all_rates: bool)
     return list(longest.items())
 
 
-def _chosen(method: Method, budgets: list[int], tuning: Callable[[float | None, int], Inverted]) -> Rates:
+def _chosen(method: Method, budgets: list[int], tuning: Callable[[float | None, int], DecoderInversion]) -> Rates:
     """By budget, the rate of the least mean NMSE in dB on tuning targets; a run that is not finite is never chosen.
 
     tuning: of a rate and iterations, the run on those targets.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deqbench.decoder_inversion.inverting import Inverted
+from deqbench.decoder_inversion.inverting import DecoderInversion
 from deqbench.experiments.decoder_inversion.methods import Method
 from deqbench.experiments.decoder_inversion.sweep.job import SweepJob
 from deqbench.metrics.intervals import t_interval
@@ -19,7 +19,7 @@ def same_rate(left: float, right: float) -> bool:
     return left == right or (left != left and right != right)
 
 
-def traces(method: Method, rate: float | None, budget: int, ran: Inverted, job: SweepJob) -> pd.DataFrame:
+def traces(method: Method, rate: float | None, budget: int, ran: DecoderInversion, job: SweepJob) -> pd.DataFrame:
     """One row an image and traced iteration of a run: nmse, relative residual, squared pixel error (NaN: not known)."""
     last = len(ran.seconds) - 1
     budgets = job.budgets[method.name]

@@ -1,7 +1,6 @@
 """Rounds, evaluations and errors of a sampler, by its own stop and by an oracle that knows the exact x0."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,10 +52,6 @@ class Trace:
         return len(last) == PATIENCE and all(error < TARGET for error in last)
 
 
-class _Cut(Exception):
-    """An oracle's run need not go on."""
-
-
 class Watch:
     """The `on_round` that traces every image against the exact x0; with `cut` it ends a run when all are right."""
 
@@ -64,12 +59,11 @@ class Watch:
         self.exact, self.cut = exact, cut
         self.traces = [Trace() for _ in exact]
 
-    def __call__(self, found: Round) -> None:
+    def __call__(self, found: Round) -> bool:
         errors = relative_error(found.x0, self.exact[found.samples])
         for i, nfe, error in zip(found.samples.tolist(), found.nfe.tolist(), errors.tolist(), strict=True):
             self.traces[i].add(found.number, nfe, error)
-        if self.cut and all(trace.surely_right() for trace in self.traces):
-            raise _Cut
+        return self.cut and all(trace.surely_right() for trace in self.traces)
 
     @property
     def evaluations(self) -> int:
@@ -84,16 +78,14 @@ def exact(problem: Problem, T: int, images: Sequence[int]) -> Tensor:
 
 
 @torch.inference_mode()
-def watched(chain: DDIMChain, eps: NoisePredictor, sampler: str, options: Options, watch: Watch) -> Sampled | None:
-    """The images that a method makes of the chains; None where the watch cut the run.
+def watched(chain: DDIMChain, eps: NoisePredictor, sampler: str, options: Options, watch: Watch) -> Sampled:
+    """What a method makes of the chains, or what it had reached when the watch cut the run.
 
     AssertionError: it counts or tells other evaluations than the network saw.
     """
-    before, found = eps.evaluations, None
-    with suppress(_Cut):
-        found = sample(sampler, chain, options, watch)
-    seen = eps.evaluations - before
-    counted = seen if found is None else int(found.nfe.sum())
+    before = eps.evaluations
+    found = sample(sampler, chain, options, watch)
+    seen, counted = eps.evaluations - before, int(found.nfe.sum())
     if not seen == counted == watch.evaluations:
         raise AssertionError(f"{sampler}: NFE {counted}, told {watch.evaluations}, seen {seen}")
     return found
@@ -111,7 +103,6 @@ def measured(
     chain = problem.chain(T, images)
     watch = Watch(x0)
     found = watched(chain, problem.eps, sampler, options, watch)
-    assert found is not None
     if oracle:
         watch = Watch(x0, cut=True)
         watched(chain, problem.eps, sampler, {**options, **oracle}, watch)
@@ -144,7 +135,6 @@ def tune(problem: Problem, T: int, images: int, sampler: str, options: Options, 
     for candidate in candidates:
         watch = Watch(x0)
         found = watched(problem.chain(T, chosen), problem.eps, sampler, {**options, **candidate}, watch)
-        assert found is not None
         errors = relative_error(found.x0, x0).nan_to_num(float("inf"))
         tried.append((float(found.rounds.double().mean()), float(errors.max()), int(found.nfe.sum())))
     at = best(tried)

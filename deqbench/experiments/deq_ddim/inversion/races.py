@@ -8,7 +8,7 @@ import torch
 
 from deqbench.data.checkpoints import Network
 from deqbench.data.datasets import Dataset
-from deqbench.diffusion.inverted import Step
+from deqbench.diffusion.inverted import Update
 from deqbench.diffusion.inverters import invert
 from deqbench.experiments.deq_ddim.chains import CALIBRATION, predictor
 from deqbench.experiments.deq_ddim.inversion.config import Chains
@@ -21,14 +21,14 @@ Row = dict[str, Any]
 
 
 class Stopwatch:
-    """The `on_step` that notes when x_T of one image was at hand after each update."""
+    """The `on_update` that notes when x_T of one image was at hand after each update."""
 
     def __init__(self, device: str) -> None:
         self.device = device
         self.seen: list[tuple[float, int]] = []
         self.started = now(device)
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: Update) -> None:
         self.seen.append((now(self.device) - self.started, step.number))
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from deqbench.diffusion.gradients import loss
-from deqbench.diffusion.inverted import Step, reconstruct
+from deqbench.diffusion.inverted import Update, reconstruct
 from deqbench.diffusion.inverters import invert
 from deqbench.experiments.deq_ddim.shared import Inverter
 from deqbench.experiments.deq_ddim.targets import Targets
@@ -23,7 +23,7 @@ def dense(number: int, every: int) -> bool:
 
 
 class Recorder:
-    """The `on_step` that keeps x_T after the updates wanted, and the losses that the method sees itself."""
+    """The `on_update` that keeps x_T after the updates wanted, and the losses that the method sees itself."""
 
     def __init__(self, wanted: Callable[[int], bool]) -> None:
         self.wanted = wanted
@@ -31,7 +31,7 @@ class Recorder:
         self.own: list[Tensor] = []  # (M,) after each update, where the method has a loss
         self.walked = False  # whether that is the sequential chain's
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: Update) -> None:
         if self.wanted(step.number):
             self.kept[step.number] = step.x_T.clone()
         if step.loss is not None:

@@ -14,7 +14,7 @@ from deqbench.data.datasets import Dataset
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import Pulled, gradient, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import solved
-from deqbench.diffusion.inverted import Inverted, reconstruct
+from deqbench.diffusion.inverted import Inversion, reconstruct
 from deqbench.diffusion.inverters import invert
 from deqbench.experiments.deq_ddim.chains import predictor
 from deqbench.experiments.deq_ddim.inversion_memory.job import WeighJob
@@ -48,7 +48,7 @@ def weighed(network: Network, data: Dataset, job: WeighJob, on_step: OnStep) -> 
         sought = targets(network, eps, data, job.grid, T, 0.0, job.seed, [0])
         for name, run in _runs(sought, job).items():
             counted, made = _bytes(run, known)
-            if isinstance(made, Inverted) and not job.inverters[name].descends:
+            if isinstance(made, Inversion) and not job.inverters[name].descends:
                 for metric, ended, unit in _ended(sought, made):
                     yield {"T": T, "method": name, "metric": metric, "value": ended, "unit": unit}
             if name in job.memory.variants and job.memory.variants[name].options.get("checkpointing"):
@@ -79,10 +79,10 @@ def _runs(sought: Targets, job: WeighJob) -> dict[str, Callable[[], object]]:
     return runs
 
 
-def _ended(sought: Targets, made: Inverted) -> Iterator[tuple[str, float, str]]:
+def _ended(sought: Targets, made: Inversion) -> Iterator[tuple[str, float, str]]:
     """Metric, value and unit of what the inversion of one image has come to."""
     yield "loss", float(loss(reconstruct(sought.chain, made.x_T), sought.images)), ""
-    yield "rounds", float(made.steps), "rounds"
+    yield "rounds", float(made.rounds), "rounds"
     yield "nfe", float(made.nfe), "evaluations"
 
 

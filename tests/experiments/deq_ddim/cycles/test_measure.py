@@ -23,7 +23,7 @@ def test_a_solve_that_settles_is_told_from_one_that_goes_round(monkeypatch):
             return found_x0
         for k in range(1, 25):
             size = torch.tensor([1.0 + 0.1 * (k % 3)], dtype=torch.float64)
-            on_round(measure.Round(k, torch.tensor([0]), torch.ones(1, 1, 8, 8), torch.tensor([10]), size, size))
+            on_round(measure.Round(number=k, x0=torch.ones(1, 1, 8, 8), absolute=size, relative=size))
         return found_x0
 
     found_x0 = type("Sampled", (), {"x0": torch.full((1, 1, 8, 8), 2.0)})
