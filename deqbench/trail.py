@@ -29,7 +29,7 @@ def trail(exhibit: Exhibit, config: Config, config_file: str = "", root: Path = 
     rules = tuple((rule, _rule_file(rule, root)) for rule in spec["rules"])
     results = Path("results") / config.scale
     records = sorted(
-        p.relative_to(root).as_posix() for pattern in spec["records"] for p in (root / results).glob(pattern)
+        p.relative_to(root).as_posix() for pattern in exhibit.records for p in (root / results).glob(pattern)
     )
     return Trail(
         config_file=config_file or f"config/{config.scale}.yaml",

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
-from deqbench.config.sentences import sentence
 from deqbench.errors import did_you_mean
+from deqbench.sentences import sentence
 
 PACKAGE = Path(__file__).parents[1]
 FUNCTIONS = ("sample", "invert", "gradient")

@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from deqbench.config.recipes import RECIPES, AnyRecipe, Recipe
 from deqbench.config.sections import Config, Strict
-from deqbench.config.sentences import sentence
 from deqbench.errors import UserError
 from deqbench.records import read_json
+from deqbench.sentences import validated
 
 
 def validate(values: Any, source: str) -> Config:
     """The config in a mapping. UserError: one sentence that names `source`, the key, what was expected and found."""
-    return _validated(TypeAdapter(Config), values, source)
+    return validated(TypeAdapter(Config), values, source)
 
 
 def load(path: str | Path) -> Config:
@@ -26,17 +26,17 @@ def load(path: str | Path) -> Config:
 
 def recipes(path: str | Path) -> dict[str, Recipe]:
     """The zoo's recipes in a YAML file. UserError: as for `validate`."""
-    return _validated(RECIPES, _read(path), str(path))
+    return validated(RECIPES, _read(path), str(path))
 
 
 def parse_recipe(text: str, model: str) -> AnyRecipe:
     """One recipe given as JSON on the command line. UserError: as for `validate`."""
-    return _validated(TypeAdapter(Recipe), _json(text, "--recipe"), f"--recipe of {model}")
+    return validated(TypeAdapter(Recipe), _json(text, "--recipe"), f"--recipe of {model}")
 
 
 def parse_job(model: type[Strict], text: str) -> Any:
     """A job's settings given as JSON on the command line. UserError: as for `validate`."""
-    return _validated(TypeAdapter(model), _json(text, "--settings"), "--settings")
+    return validated(TypeAdapter(model), _json(text, "--settings"), "--settings")
 
 
 def _json(text: str, option: str) -> Any:
@@ -57,10 +57,3 @@ def _read(path: str | Path) -> Any:
         raise UserError(f"{path}: expected one of {', '.join(known)}; found no such file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: expected YAML; found: {' '.join(str(error).split())}") from error
-
-
-def _validated(adapter: TypeAdapter[Any], values: Any, source: str) -> Any:
-    try:
-        return adapter.validate_python(values)
-    except ValidationError as error:
-        raise UserError(f"{source}: {sentence(error.errors()[0], adapter, values)}") from error

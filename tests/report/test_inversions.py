@@ -15,6 +15,7 @@ from inversions import EPOCHS, loss
 from test_site import Page
 
 from deqbench import config, papers
+from deqbench.papers.spec import Metric
 from deqbench.records import read_records, write_frame, write_json
 from deqbench.report import claims, figures, losses, race, site, sources, tables
 from deqbench.report.measured import measured
@@ -33,7 +34,8 @@ def values(method, metric, found, unit=""):
 
 def cell(metric, rows, method="ours", baseline="base"):
     group = pd.DataFrame(rows)
-    return measured({"id": "m", "label": "m", **metric}, group[group["method"] == method], group, baseline)
+    shown = Metric(**{"id": "m", "label": "m", **metric})
+    return measured(shown, group[group["method"] == method], group, baseline)
 
 
 def t_interval(found):

@@ -63,7 +63,7 @@ def test_a_run_from_nothing_ends_with_pages_tables_figures_and_verdicts(made):
     assert expected <= outputs
     for paper in TABLES:
         verdicts = json.loads((made.root / f"results/smoke/claims/{paper}.json").read_text(encoding="utf-8"))
-        assert [found["id"] for found in verdicts] == [claim["id"] for claim in papers.claims(paper)]
+        assert [found["id"] for found in verdicts] == [claim.id for claim in papers.claims(paper)]
 
 
 @pytest.mark.parametrize("paper", TABLES)
@@ -72,7 +72,7 @@ def test_an_exhibit_is_shown_if_the_records_that_its_spec_names_are_there(made, 
     results, shown = made.root / "results/smoke", 0
     for exhibit in (*papers.exhibits(paper), *papers.studies(paper)):
         if trail(exhibit, config_file, root=made.root):
-            found = any(any(results.glob(pattern)) for pattern in exhibit.spec["records"])
+            found = any(any(results.glob(pattern)) for pattern in exhibit.records)
             drawn = (results / f"figures/{paper}/{exhibit.id}/figure.json").exists()
             there = drawn or (results / f"tables/{paper}/{exhibit.id}.csv").exists()
             assert found == there, exhibit.id

@@ -1,11 +1,25 @@
-"""What is wrong with a value, in one sentence: `key: expected ...; found ...`."""
+"""Sections of files that refuse what they do not know, and one sentence on what is wrong with a value."""
 
 import json
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from deqbench.errors import did_you_mean
+from deqbench.errors import UserError, did_you_mean
+
+
+class Strict(BaseModel):
+    """A section that refuses unknown keys and cannot change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def validated(adapter: TypeAdapter[Any], values: Any, source: str) -> Any:
+    """The values as what the adapter makes of them. UserError: `source: key: expected ...; found ...`."""
+    try:
+        return adapter.validate_python(values)
+    except ValidationError as error:
+        raise UserError(f"{source}: {sentence(error.errors()[0], adapter, values)}") from error
 
 
 def sentence(problem: Any, adapter: TypeAdapter[Any], values: Any) -> str:
