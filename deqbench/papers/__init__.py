@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from deqbench.errors import UserError, did_you_mean, unknown
 from deqbench.papers import reading
-from deqbench.papers.claims import Claim as Claim
-from deqbench.papers.exhibits import Exhibit as Exhibit
+from deqbench.papers.predicates import Claim as Claim
 from deqbench.papers.reading import About as About
+from deqbench.papers.spec import Exhibit as Exhibit
 
 if TYPE_CHECKING:
     import pandas as pd

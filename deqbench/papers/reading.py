@@ -10,9 +10,8 @@ import yaml
 from pydantic import Field, TypeAdapter
 
 from deqbench.errors import UserError, did_you_mean, unknown
-from deqbench.papers.claims import Claim, check
-from deqbench.papers.exhibits import FILES, Exhibit, Kind
-from deqbench.papers.spec import Metric, Spec
+from deqbench.papers.predicates import Claim, check
+from deqbench.papers.spec import FILES, Exhibit, Kind, Metric, Spec
 from deqbench.sentences import Strict, validated
 
 FURTHER = "DEQBENCH_PAPERS"  # an environment variable: folders of papers beside the package's own, as PATH
@@ -103,11 +102,8 @@ def exhibits(paper: str, kind: Kind) -> tuple[Exhibit, ...]:
     if kind == "study" and not path.is_file():
         return ()
     labels, metrics = _labels(paper), _metrics(paper)
-    entries = [_filled(entry, labels, metrics, path) for entry in loaded(path) or ()]
-    names = [entry.get("id") for entry in entries]
-    if len(set(names)) < len(names):
-        raise UserError(f"{path}: expected each id once; found {next(n for n in names if names.count(n) > 1)} twice")
-    checked = validated(TypeAdapter(dict[str, Entry]), {str(entry.get("id")): entry for entry in entries}, str(path))
+    entries = {name: _filled(entry, labels, metrics, path) for name, entry in _by_id(path).items()}
+    checked = validated(TypeAdapter(dict[str, Entry]), entries, str(path))
     found = tuple(Exhibit(paper=paper, kind=kind, **_fields(entry)) for entry in checked.values())
     for exhibit in found:
         _check_names(exhibit, str(path))
@@ -125,7 +121,7 @@ def by_name() -> dict[str, Exhibit]:
 def claims(paper: str) -> tuple[Claim, ...]:
     """The claims of a paper; an exhibit without a paper is its own. UserError: a fault, or cells that cannot be."""
     path = folder(paper) / "claims.yaml"
-    raw = {str(entry.get("id")): entry for entry in loaded(path) or ()}
+    raw = _by_id(path)
     for entry in raw.values():
         for predicate in entry.get("predicates", ()):
             if "/" not in str(predicate.get("exhibit", "/")):
@@ -212,6 +208,17 @@ def _metrics(paper: str) -> dict[str, dict[str, Any]]:
 def _labels(paper: str) -> Labels:
     path = folder(paper) / "labels.yaml"
     return read(path, Labels) if path.is_file() else Labels()
+
+
+def _by_id(path: Path) -> dict[str, dict[str, Any]]:
+    """The entries of a file that is a list. UserError: an id stands twice."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in loaded(path) or ():
+        name = str(entry.get("id"))
+        if name in found:
+            raise UserError(f"{path}: expected each id once; found {name} twice")
+        found[name] = entry
+    return found
 
 
 def read(path: Path, form: Any) -> Any:

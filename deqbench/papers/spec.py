@@ -1,6 +1,7 @@
-"""An exhibit's spec: which records fill its cells, what the paper prints beside them, and how it is drawn."""
+"""An exhibit, and its spec: which records fill its cells, what the paper prints beside them, how it is drawn."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -132,3 +133,30 @@ class Spec(Keyed):
         for name in type(self.drawing).model_fields if self.drawing else ():
             if (value := getattr(self.drawing, name)) is not None or name == "facet":
                 yield name, value
+
+
+Kind = Literal["table", "figure", "study"]
+FILES: dict[Kind, str] = {"table": "tables.yaml", "figure": "figures.yaml", "study": "studies.yaml"}
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """An exhibit with the spec that fills it, if anything measures it."""
+
+    paper: str
+    id: str  # kebab-case, unique within the paper: table-s1a
+    kind: Kind  # by its file; figure-17 of deq-ddim is a figure that prints a table
+    number: str  # as in the paper: Table S1a
+    title: str
+    caption: str
+    printed: str | None  # file with the printed values, relative to the paper's folder; None where none are printed
+    no_numbers: bool = False  # words, ticks or a sketch: nothing in it can be measured
+    notes: tuple[str, ...] = ()  # misprints, conflicts and gaps a reader must know
+    spec: Spec = field(default=Spec(), hash=False)  # false where nothing measures it yet
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """Patterns of the files that it is made from, relative to a scale's results; without a spec none."""
+        if not self.spec:
+            return ()
+        return self.spec.records or (f"{self.paper}/{self.spec.experiment}/**/*",)

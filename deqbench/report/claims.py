@@ -11,7 +11,7 @@ import pandas as pd
 
 from deqbench.config import Config
 from deqbench.papers import Claim
-from deqbench.papers.claims import AnyPredicate, Monotone, Need, Verdict
+from deqbench.papers.predicates import AnyPredicate, Monotone, Need, Verdict
 from deqbench.report.verdicts import measure
 
 

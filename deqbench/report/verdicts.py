@@ -15,7 +15,7 @@ import pandas as pd
 
 from deqbench import papers
 from deqbench.errors import UserError
-from deqbench.papers.claims import AnyPredicate, Bounded, Equivalence, Monotone, Named, Order, Verdict
+from deqbench.papers.predicates import AnyPredicate, Bounded, Equivalence, Monotone, Named, Order, Verdict
 
 KEYS = ("dataset", "T", "eta", "lr")  # of a group of cells, before those that the spec of an exhibit adds
 RANGES = {"share": (0.0, 1.0), "correlation": (-1.0, 1.0)}

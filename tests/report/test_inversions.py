@@ -406,7 +406,7 @@ def test_a_filter_that_no_record_passes_draws_nothing_and_says_so(tmp_path):
 
 def test_the_verdicts_follow_from_the_made_up_losses(cells):
     frame = pd.concat(cells.values(), ignore_index=True)
-    found = {claim["id"]: claims.judge(claim, frame, DEMO) for claim in papers.claims("deq-ddim")}
+    found = {claim.id: claims.judge(claim, frame, DEMO) for claim in papers.claims("deq-ddim")}
     verdicts = {name: judged["verdict"] for name, judged in found.items()}
     assert verdicts["ddim-12"] == verdicts["ddim-24"] == verdicts["ddim-16"] == "reproduced"
     assert verdicts["ddim-14"] == "inconclusive"  # of T = 20 only two images get down to a loss of 2 at all

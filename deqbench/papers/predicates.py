@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from deqbench.errors import UserError, unknown
-from deqbench.papers.exhibits import Exhibit
+from deqbench.papers.spec import Exhibit
 from deqbench.sentences import Strict
 
 Verdict = Literal["reproduced", "contradicted", "inconclusive", "not testable at this scale", "not measured yet"]
