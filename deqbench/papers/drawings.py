@@ -16,6 +16,9 @@ class Noted(Strict):
     facts: Names = ()
 
 
+TRACES = ("curves", "errors", "race", "pareto", "scatter")  # the kinds that are drawn from traces; others from tensors
+
+
 class Curves(Noted):
     """Quantities over rounds or updates, a line a value of `lines`."""
 

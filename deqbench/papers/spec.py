@@ -16,6 +16,7 @@ Statistic = Literal[
 ]
 OwnInterval = Literal["over the whole set", "mean, then dB", "least squares", "Pearson"]  # the record brings its own
 Allowance = Literal["relative", "absolute", "spread", "factor", "at_most", "clock"]
+RECORDS = (".csv", ".parquet", ".safetensors")
 COMPARED = ("ratio_of", "ratio_to", "difference_to", "lower_than")
 
 
@@ -159,4 +160,5 @@ class Exhibit:
         """Patterns of the files that it is made from, relative to a scale's results; without a spec none."""
         if not self.spec:
             return ()
-        return self.spec.records or (f"{self.paper}/{self.spec.experiment}/**/*",)
+        folder = f"{self.paper}/{self.spec.experiment}"
+        return self.spec.records or tuple(f"{folder}/**/*{ending}" for ending in RECORDS)

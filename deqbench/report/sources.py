@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 
 from deqbench.errors import UserError
 from deqbench.papers import Exhibit
+from deqbench.papers.drawings import TRACES
 
 
 def made_from(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
@@ -15,7 +16,7 @@ def made_from(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
     if exhibit.spec.records or not exhibit.spec:
         return [path for path in records if any(path.match(pattern) for pattern in exhibit.records)]
     folder = f"{exhibit.paper}/{exhibit.spec.experiment}"
-    return [path for path in records if any(parent.match(folder) for parent in path.parents)]
+    return [path for path in records if any(parent.match(folder) for parent in path.parents)]  # match knows no **
 
 
 def of_table(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
@@ -27,10 +28,11 @@ def of_table(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
 
 
 def of_figure(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
-    """The traces and tensors behind the drawings of an exhibit. None: it is not drawn."""
+    """The traces or tensors behind the drawings of an exhibit. None: it is not drawn."""
     if exhibit.spec.drawing is None:
         return []
-    return [path for path in made_from(exhibit, records) if path.suffix in (".parquet", ".safetensors")]
+    ending = ".parquet" if exhibit.spec.drawing.kind in TRACES else ".safetensors"
+    return [path for path in made_from(exhibit, records) if path.suffix == ending]
 
 
 def of_kind(exhibit: Exhibit, records: Sequence[Path], ending: str) -> list[Path]:
