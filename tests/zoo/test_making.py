@@ -100,3 +100,4 @@ def test_a_model_whose_making_was_killed_goes_on_to_the_same_files(tmp_path):
     assert seen == list(range(251, 271))
     for name in ("model.safetensors", "config.json", "history.parquet"):
         assert (tmp_path / "mine" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "whole"]  # no progress is left behind
