@@ -17,6 +17,7 @@ from tests.diffusion.test_chain import make, relative
 CONFIG = Path(__file__).parents[1] / "config" / "smoke.yaml"
 MINE = '''"""A sampler from outside the package."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from annotated_types import Interval
@@ -26,10 +27,10 @@ from deqbench.diffusion.samplers import sequential
 CANNOT = {"eta > 0": "it is told of no noise"}
 
 
-def sample(chain, *, share: Annotated[float, Interval(gt=0, le=1)] = 1.0, on_round=None):
+def sample(chain, *, share: Annotated[float, Interval(gt=0, le=1)] = 1.0):
     """share of the chain's own result."""
-    found = sequential.sample(chain, on_round=on_round)
-    return type(found)(share * found.x0, None, found.rounds, found.nfe, found.stopped)
+    for reached in sequential.sample(chain):
+        yield replace(reached, x0=share * reached.x0)
 '''
 
 
@@ -139,7 +140,7 @@ def test_a_sampler_from_outside_is_checked_as_ours_are_and_runs(mine, tmp_path, 
         sample("mine:sample", chain, {"share": 2.0})
     assert str(caught.value) == f"sampler mine:sample: {words}"
     told = []
-    found = sample("mine:sample", chain, {"share": 0.5}, on_round=told.append)
+    found = sample("mine:sample", chain, {"share": 0.5}, on_round=lambda reached: told.append(reached.number))
     assert relative(found.x0, 0.5 * list(chain.walk())[-1]) < 1e-12
     assert len(told) == 5
     (tmp_path / "mine.py").write_text(MINE.replace("le=1)", "le=4)"), encoding="utf-8")
