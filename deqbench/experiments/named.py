@@ -1,15 +1,11 @@
 """Names that a section refers to, and the options of the methods that it names: there, or one sentence says not."""
 
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from deqbench import index
 from deqbench.errors import UserError, did_you_mean
+from deqbench.papers.reading import presets
 from deqbench.registry import refusal
-
-PAPERS = Path(__file__).parents[1] / "papers"
 
 
 def one_of(key: str, found: str, names: Any) -> None:
@@ -17,12 +13,6 @@ def one_of(key: str, found: str, names: Any) -> None:
     if found not in names:
         words = ", ".join(sorted(names))
         raise ValueError(f"@{key}@expected one of {words}; found '{found}'{did_you_mean(found, names)}")
-
-
-def presets(paper: str) -> dict[str, dict[str, Any]]:
-    """The options of a paper's presets by name."""
-    text = (PAPERS / paper / "presets.yaml").read_text(encoding="utf-8")
-    return {name: preset["options"] for name, preset in sorted(yaml.safe_load(text).items())}
 
 
 def wrong_option(folder: str, name: str, options: dict[str, Any]) -> str | None:
@@ -46,7 +36,7 @@ def options_fit(key: str, folder: str, name: str, preset: str | None, options: d
     except UserError as error:
         kind, words = str(error).split(": ", 1)
         raise ValueError(f"@{key}.{kind}@{words}") from error
-    known = presets(key.split(".")[1])
+    known = {name: said.options for name, said in presets(key.split(".")[1]).items()}
     if preset:
         one_of(f"{key}.preset", preset, known)
     if wrong := wrong_option(folder, name, {**known.get(preset or "", {}), **options}):

@@ -57,10 +57,15 @@ class Entry(Strict):
     spec: Spec = Spec()
 
 
+def further() -> list[Path]:
+    """Folders of papers outside the package: such a paper is one folder, its data and the kinds of its experiments."""
+    return [Path(folder).absolute() for folder in os.environ.get(FURTHER, "").split(os.pathsep) if folder]
+
+
 @cache
 def folders() -> dict[str, Path]:
     """The folder of each paper: those with a paper.yaml, by its `order` and then by name. UserError: two of a name."""
-    roots = [Path(__file__).parent, *map(Path, filter(None, os.environ.get(FURTHER, "").split(os.pathsep)))]
+    roots = [Path(__file__).parent, *further()]
     found: dict[str, Path] = {}
     for file in (file for root in roots for file in sorted(root.glob("*/paper.yaml"))):
         if file.parent.name in found:
@@ -92,8 +97,9 @@ def _about(folder: Path) -> About:
 
 @cache
 def presets(paper: str) -> dict[str, Preset]:
-    """The presets of a paper by name. UserError: a fault in the file."""
-    return read(folder(paper) / "presets.yaml", dict[str, Preset])
+    """The presets of a paper by name, none where it has no such file. UserError: a fault in the file."""
+    path = folder(paper) / "presets.yaml"
+    return read(path, dict[str, Preset]) if path.is_file() else {}
 
 
 @cache
