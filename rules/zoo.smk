@@ -1,7 +1,6 @@
 """The shipped checkpoints, trained from scratch into results/zoo/."""
 
 
-
 rule zoo:
     message:
         "every checkpoint of the zoo"
