@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import deqbench
+from deqbench import index, registry
 from deqbench.config.strict import Strict
 from deqbench.records import write_json
 
@@ -24,7 +25,8 @@ SUFFIX = ".provenance.json"
 NAMED: tuple[str, ...] = ("torch", "torchvision", "diffusers", "huggingface_hub", "safetensors", "clean-fid")
 NAMED += ("numpy", "scipy", "scikit-learn", "scikit-image")
 # Data that code reads and results follow from: a preset's options, the checksums of the shipped weights.
-DATA = {"papers/__init__.py": "papers/*/presets.yaml", "zoo/__init__.py": "zoo/*/card.json"}
+DATA = {"deqbench/papers/__init__.py": "papers/*/presets.yaml", "deqbench/zoo/__init__.py": "zoo/*/card.json"}
+REFERENCE = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # package.module:function
 
 
 def sha256(path: Path) -> str:
@@ -34,15 +36,28 @@ def sha256(path: Path) -> str:
 
 
 @functools.cache
-def code_digest(module: str, package: Path = PACKAGE) -> str:
+def code_digest(module: str, package: Path = PACKAGE, outside: tuple[str, ...] = ()) -> str:
     """Digest (16 hexadecimal digits) of a module of the package and of all that it imports from the package.
 
-    Comments and layout count too: a digest that is too easily stale is safer than one that misses a change.
+    outside: modules of other packages, each with what it imports from its own. Comments and layout count too: a digest
+    that is too easily stale is safer than one that misses a change.
     """
     digest = hashlib.sha256()
-    for path in code_files(module, package):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    tops = ((name, index.root(name)) for name in outside)
+    roots = [(module, package), *((name, root / name.split(".")[0]) for name, root in tops if root)]
+    for name, root in roots:
+        for path in code_files(name, root):
+            digest.update(path.relative_to(root.parent).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def outside(settings: Any) -> tuple[str, ...]:
+    """Modules of the methods from outside the package that settings name, anywhere among their values, sorted."""
+    if isinstance(settings, (dict, list, tuple)):
+        values = settings.values() if isinstance(settings, dict) else settings
+        return tuple(sorted({module for value in values for module in outside(value)}))
+    reference = registry.added().get(str(settings), str(settings))
+    return (reference.split(":")[0],) if REFERENCE.fullmatch(reference) else ()
 
 
 def code_files(module: str, package: Path = PACKAGE) -> list[Path]:
@@ -54,7 +69,7 @@ def code_files(module: str, package: Path = PACKAGE) -> list[Path]:
 
 def _follow(module: str, package: Path, seen: set[Path]) -> None:
     parts = module.split(".")
-    if parts[0] != "deqbench":
+    if parts[0] != package.name:
         return
     for depth in range(len(parts)):  # importing a.b.c runs the __init__.py of a and of a.b first
         base = package.joinpath(*parts[1 : depth + 1])
@@ -65,15 +80,14 @@ def _follow(module: str, package: Path, seen: set[Path]) -> None:
 
 
 def _follow_file(path: Path, package: Path, seen: set[Path]) -> None:
-    text = path.read_text(encoding="utf-8")
-    here = path.relative_to(package)
-    if here.as_posix() == "__init__.py":  # what it hands to users, when they ask, no stage uses
+    here = path.relative_to(package.parent)
+    if here.as_posix() == "deqbench/__init__.py":  # what it hands to users, when they ask, no stage uses
         return
     seen.update(package.glob(DATA.get(here.as_posix(), "no data")))
-    if path.name == "__init__.py" and re.search(r"\b(import_module|Registry)\(", text):  # it imports its siblings
-        for sibling in path.parent.glob("*.py"):
-            _follow(".".join(["deqbench", *here.parent.parts, sibling.stem]), package, seen)
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Family":
+            for sibling in path.parent.glob("*.py"):  # the methods, imported by name
+                _follow(".".join([*here.parent.parts, sibling.stem]), package, seen)
         if isinstance(node, ast.Import):
             for alias in node.names:
                 _follow(alias.name, package, seen)
@@ -126,7 +140,7 @@ def recorded(outputs: Sequence[Path], command: str, module: str, settings: Stric
         "version": deqbench.__version__,
         "commit": commit(),
         "module": module,
-        "code_digest": code_digest(module),
+        "code_digest": code_digest(module, outside=outside(told)),
         "settings": told,
         "settings_digest": hashlib.sha256(repr(told).encode()).hexdigest()[:16],
         "started": started.isoformat(timespec="seconds"),

@@ -16,7 +16,7 @@ from deqbench.diffusion.network import NoisePredictor, Prediction
 from deqbench.diffusion.parallel import DistributedPredictor
 from deqbench.diffusion.pipeline_invert import invert_images
 from deqbench.diffusion.sampled import Round, Sampled
-from deqbench.diffusion.samplers import sample
+from deqbench.diffusion.samplers import FAMILY, sample
 from deqbench.diffusion.schedule import Schedule
 from deqbench.errors import UserError, unknown
 
@@ -201,6 +201,8 @@ class DEQDDIMPipeline(DiffusionPipeline):
 
     def _solve(self, chain: DDIMChain, sampler: str, options: dict[str, Any], callback: OnStepEnd | None) -> Sampled:
         """What the sampler makes of the chain, or what it had reached when it was interrupted."""
+        if self.scheduler.config.clip_sample or self.scheduler.config.thresholding:
+            FAMILY.method(sampler).refuse("clip_sample")
         latents, last = chain.x_T.clone(), int(chain.timesteps[-1])
         with self.progress_bar(total=chain.steps) as bar:
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from deqbench.diffusion.gradients import loss
 from deqbench.diffusion.inverted import Inversion, Update, encode, reconstruct
-from deqbench.diffusion.inverters import REGISTRY, invert
+from deqbench.diffusion.inverters import FAMILY, invert
 from deqbench.diffusion.network import NoisePredictor
 from deqbench.errors import UserError, unknown
 
@@ -105,7 +104,7 @@ def invert_images(
 
 def _options(name: str, gradient: str | None, threshold: float | None, options: dict[str, Any]) -> dict[str, Any]:
     """The inverter's own settings. UserError: unknown inverter, or a threshold that it does not know."""
-    known = inspect.signature(REGISTRY.named(name)).parameters
+    known = FAMILY.method(name).card.options
     given: dict[str, Any] = {} if gradient is None else {"gradient": gradient}
     if threshold is not None:
         limit = None if "solver" in known else next((limit for limit in LIMITS if limit in known), None)
@@ -163,8 +162,8 @@ def _run(
     callback: OnUpdateEnd | None,
 ) -> Inversion:
     """What the inverter makes of it, or what it had reached when it was ended."""
-    known = inspect.signature(REGISTRY.named(name)).parameters
-    length = next((options.get(key, known[key].default) for key in LENGTHS if key in known), chain.steps)
+    known = FAMILY.method(name).card.options
+    length = next((options.get(key, known[key]["default"]) for key in LENGTHS if key in known), chain.steps)
     with pipe.progress_bar(total=length) as bar:
 
         def tell(update: Update) -> bool:

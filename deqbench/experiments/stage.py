@@ -72,7 +72,8 @@ class Step:
     @property
     def code(self) -> str:
         """Digest of the modules behind the stage, so that its results go stale when they change."""
-        return provenance.code_digest(f"deqbench.experiments.{self.kind}.measure")
+        outside = provenance.outside(self.scope.shared.model_dump()) if self.scope.shared else ()
+        return provenance.code_digest(f"deqbench.experiments.{self.kind}.measure", outside=outside)
 
     @property
     def message(self) -> str:

@@ -67,7 +67,8 @@ def jobs(folder: Path, root: Path) -> tuple[Job, ...]:
 def _stale(facts: dict[str, Any]) -> bool:
     if not facts:
         return False  # nothing is known; the page says that instead
-    return "module" not in facts or facts.get("code_digest") != provenance.code_digest(facts["module"])
+    outside = provenance.outside(facts.get("settings"))
+    return "module" not in facts or facts.get("code_digest") != provenance.code_digest(facts["module"], outside=outside)
 
 
 def tasks(found: Iterable[Job]) -> tuple[Task, ...]:

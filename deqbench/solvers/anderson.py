@@ -6,10 +6,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from deqbench.solvers.solve import LONGEST_BLOCK, block_length, register
+from deqbench.bounds import Count, NonNegative, Share
+from deqbench.registry import hold
+from deqbench.solvers.solve import LONGEST_BLOCK, block_length
 
 
-@register("anderson")
 @dataclass(frozen=True, kw_only=True)
 class Anderson:
     """Mix the last m evaluations with weights of sum 1, so chosen that the same mix of their residuals is small.
@@ -33,28 +34,15 @@ class Anderson:
     """
 
     kind: Literal["I", "II"] = "II"
-    m: int = 5
-    beta: float = 1.0
-    ridge: float = 1e-10
+    m: Count = 5
+    beta: Share = 1.0
+    ridge: NonNegative = 1e-10
     ridge_kind: Literal["relative", "absolute"] = "relative"
     mixing: Literal["chain", "timestep", "triangular"] = "chain"
     damp_first: bool = True
 
     def __post_init__(self) -> None:
-        choices = {
-            "kind": ("I", "II"),
-            "ridge_kind": ("relative", "absolute"),
-            "mixing": ("chain", "timestep", "triangular"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: expected one of {', '.join(known)}; found {getattr(self, name)!r}")
-        if self.m < 1:
-            raise ValueError(f"m: expected at least 1, found {self.m}")
-        if not 0 < self.beta <= 1:
-            raise ValueError(f"beta: expected a number in (0, 1], found {self.beta}")
-        if not self.ridge >= 0:
-            raise ValueError(f"ridge: expected a number of at least 0, found {self.ridge}")
+        hold(self)
         if self.kind == "I" and self.ridge_kind == "absolute":
             raise ValueError("ridge_kind: type I has no absolute ridge; use relative")
 
@@ -65,6 +53,7 @@ class Anderson:
         return Window(self, z0)
 
 
+SOLVER = Anderson
 # Uses the sum-to-one system of GG^T + 1e-3 I of the released DEQ-DDIM code (which returns FixedPoint.state, not z).
 RELEASED = Anderson(m=5, ridge=1e-3, ridge_kind="absolute", mixing="timestep", damp_first=False)
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Whole
+from deqbench.registry import hold
 from deqbench.solvers.anderson import block_dots
-from deqbench.solvers.solve import block_length, norms, register
+from deqbench.solvers.solve import block_length, norms
 
 
-@register("broyden")
 @dataclass(frozen=True, kw_only=True)
 class Broyden:
     """z <- z - H g with g = f(z) - z and H an approximation of the inverse Jacobian of g, at first -I.
@@ -25,15 +26,17 @@ class Broyden:
     the start -I and plain steps are those of deep-equilibrium codes. ValueError: m < 0.
     """
 
-    m: int = 30
+    m: Whole = 30
 
     def __post_init__(self) -> None:
-        if self.m < 0:
-            raise ValueError(f"m: expected at least 0, found {self.m}")
+        hold(self)
 
     def start(self, z0: Tensor) -> "Inverse":
         """H = -I."""
         return Inverse(self.m, z0)
+
+
+SOLVER = Broyden
 
 
 class Inverse:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deqbench.solvers.solve import register
+from deqbench.bounds import Share
+from deqbench.registry import hold
 
 
-@register("picard")
 @dataclass(frozen=True, kw_only=True)
 class Picard:
     """z <- z + damping * (f(z) - z). T rounds solve a strictly triangular system of T states exactly if damping is 1.
@@ -16,11 +16,10 @@ class Picard:
     ValueError: damping outside (0, 1].
     """
 
-    damping: float = 1.0
+    damping: Share = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.damping <= 1:
-            raise ValueError(f"damping: expected a number in (0, 1], found {self.damping}")
+        hold(self)
 
     def start(self, z0: Tensor) -> "Picard":
         """Itself: there is no past to keep."""
@@ -32,3 +31,6 @@ class Picard:
     def step(self, state: Tensor, fz: Tensor, residual: Tensor) -> Tensor:
         """The next state, (B, *dims)."""
         return fz.clone() if self.damping == 1 else torch.add(state, residual, alpha=self.damping)
+
+
+SOLVER = Picard

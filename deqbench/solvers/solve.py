@@ -1,17 +1,17 @@
-"""The iteration, the stop test and the traces of every fixed-point solver, and the registry of solvers."""
+"""The iteration, the stop test and the traces of every fixed-point solver, and the family of solvers."""
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from inspect import signature
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deqbench.errors import did_you_mean
+from deqbench.errors import UserError, did_you_mean
+from deqbench.registry import Family
 from deqbench.solvers.rounds import Outcome, Round, Run
 
 TINY = np.finfo(np.float64).tiny
@@ -43,24 +43,8 @@ class Solver(Protocol):
         ...
 
 
-_METHODS: dict[str, Callable[..., Solver]] = {}
-
-
-def register(name: str) -> Callable[[type], type]:
-    """A class decorator that makes a method known by name. ValueError: the name is taken."""
-
-    def add(method: type) -> type:
-        if name in _METHODS:
-            raise ValueError(f"solver {name!r} is registered already, by {_METHODS[name]!r}")
-        _METHODS[name] = method
-        return method
-
-    return add
-
-
-def solvers() -> tuple[str, ...]:
-    """The names of all registered methods, sorted."""
-    return tuple(sorted(_METHODS))
+FAMILY = Family("solver", "SOLVER", "solvers")
+solvers = FAMILY.names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +111,7 @@ def solve(
     and fz, (b, *dims), indices, (b,) int64, the samples of the original batch still active, and their absolute and
     relative residuals, (b,) float64. They are lent: copy what you keep, change nothing. True from it ends the solve.
 
-    Raises ValueError for values out of range or an unknown solver, TypeError for an unknown option.
+    ValueError: a value out of range, an unknown solver or option.
     """
 
     def tell(r: Evaluation) -> object:
@@ -153,7 +137,6 @@ def solve(
     )
 
 
-@torch.no_grad()
 def iterate(
     f: Callable[[Tensor], Tensor],
     z0: Tensor,
@@ -164,9 +147,16 @@ def iterate(
     stop: Literal["sample", "batch"] = "sample",
     **options: Any,
 ) -> Iterator[Evaluation]:
-    """The rounds of `solve`, for methods that are built on one; its arguments."""
+    """The rounds of `solve`, for methods that are built on one; its arguments, and its errors."""
     _check(z0, tol, max_iter, stop)
-    history = _made(solver, options).start(z0)
+    return _iterated(f, z0, _made(solver, options), tol, max_iter, stop)
+
+
+@torch.no_grad()
+def _iterated(
+    f: Callable[[Tensor], Tensor], z0: Tensor, solver: Solver, tol: float, max_iter: int, stop: str
+) -> Iterator[Evaluation]:
+    history = solver.start(z0)
     evaluate, spare = _Evaluator(f, z0), torch.empty_like(z0)
     left, everyone = (torch.empty_like(z0), torch.empty_like(z0)), torch.arange(len(z0), device=z0.device)
     active = Active(everyone, z0, z0, left)
@@ -253,16 +243,10 @@ def _made(solver: str | Solver, options: dict[str, Any]) -> Solver:
         if options:
             raise TypeError(f"options {', '.join(options)}: give them to the solver's own constructor")
         return solver
-    if solver not in _METHODS:
-        raise ValueError(
-            f"solver: expected one of {', '.join(solvers())}; found {solver!r}{did_you_mean(solver, solvers())}"
-        )
-    known = list(signature(_METHODS[solver]).parameters)
-    for name in options:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise TypeError(f"solver {solver!r}: unknown option {name!r}{hint}; known: {', '.join(known) or 'none'}")
-    return _METHODS[solver](**options)
+    try:
+        return FAMILY.call(solver, options)
+    except UserError as error:
+        raise ValueError(str(error)) from error
 
 
 class _Evaluator:

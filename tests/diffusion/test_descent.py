@@ -133,7 +133,7 @@ def test_the_released_settings_start_every_solve_at_the_first_latent():
 def test_settings_out_of_range_or_unknown_are_one_clear_sentence():
     chain, target, _ = problem(3)
     for options, words in (
-        ({"epochs": 0}, "epochs: expected at least 1; found 0"),
+        ({"epochs": 0}, r"epochs: expected an integer in \[1, 1000000\]; found 0"),
         ({"gradient": "backprp"}, "did you mean 'backprop'"),
         ({"gradient": "phantom", "taus": 1.0}, "taus"),
     ):

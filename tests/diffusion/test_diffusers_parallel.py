@@ -31,8 +31,8 @@ def test_its_last_step_lands_at_alpha_bar_1_though_the_chain_ends_elsewhere():
 def test_what_diffusers_does_not_walk_is_refused():
     for grid in ("uniform-paper", "quadratic-paper", "quadratic-released"):
         chain, *_ = make(30, grid=grid)
-        with pytest.raises(UserError, match="grid: expected uniform-released"):
+        with pytest.raises(UserError, match="expected no grid other than uniform-released, since diffusers' scheduler"):
             sample("diffusers-parallel", chain, {})
     noisy, *_ = make(10, eta=0.5)
-    with pytest.raises(UserError, match="eta: expected 0"):
+    with pytest.raises(UserError, match="expected no eta > 0, since diffusers' DDIMParallelScheduler"):
         sample("diffusers-parallel", noisy, {})

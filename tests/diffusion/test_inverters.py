@@ -89,21 +89,21 @@ def test_an_image_that_is_not_finite_diverges_by_itself(name):
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("encoding", {"tol": 1.0}, "unknown option 'tol'"),
-        ("backward-euler", {"max_iter": 0}, "max_iter: expected at least 1"),
+        ("encoding", {"tol": 1.0}, "tol: expected none; found an unknown option"),
+        ("backward-euler", {"max_iter": 0}, "max_iter: expected an integer in"),
         ("backward-euler", {"solver": "andersen"}, "did you mean 'anderson'"),
         ("joint-backward", {"first": "targets"}, "first: expected one of target, noised, encoding, trajectory"),
-        ("sweeps", {"max_iter": 0}, "max_iter: expected at least 1; found 0"),
-        ("sweeps", {"tol": -1.0}, "tol: expected a number of at least 0; found -1.0"),
+        ("sweeps", {"max_iter": 0}, "max_iter: expected an integer in .*; found 0"),
+        ("sweeps", {"tol": -1.0}, "tol: expected a number in .*; found -1.0"),
         ("sweeps", {"first": "nowhere"}, "first: expected one of"),
-        ("sweeps", {"window": 0}, "window: expected at least 1; found 0"),
-        ("sweeps", {"patience": 0}, "patience: expected at least 1; found 0"),
+        ("sweeps", {"window": 0}, "window: expected an integer in .* or null; found 0"),
+        ("sweeps", {"patience": 0}, "patience: expected an integer in .*; found 0"),
         (
             "sweeps",
             {"first": "trajectory", "window": 3},
             "first: expected one of target, noised, encoding; found 'traj",
         ),
-        ("lbfgs", {"epochs": 0}, "epochs: expected at least 1; found 0"),
+        ("lbfgs", {"epochs": 0}, "epochs: expected an integer in .*; found 0"),
     ],
 )
 def test_a_wrong_option_is_answered_by_a_sentence(name, options, sentence):
@@ -141,7 +141,7 @@ def test_states_a_call_bound_the_calls_and_leave_the_result(name, monkeypatch):
     parted = invert(name, chain, target, {**TIGHT[name], "at_once": 5})
     assert max(sizes) <= 5 < len(target) * chain.steps
     assert relative(parted.x_T, whole.x_T) < 1e-6
-    with pytest.raises((UserError, ValueError), match="at_once: expected at least 1; found 0"):
+    with pytest.raises(UserError, match=r"at_once: expected an integer in .* or null; found 0"):
         invert(name, chain, target, {"at_once": 0})
 
 

@@ -107,5 +107,5 @@ def test_exact_slopes_take_fewer_iterations_than_learnt_ones():
 
 def test_a_negative_tolerance_is_refused():
     chain, *_ = make(5)
-    with pytest.raises(UserError, match="tol >= 0; found -1"):
+    with pytest.raises(UserError, match=r"tol: expected a number in \[0, .*; found -1.0"):
         sample("newton", chain, {"tol": -1.0})

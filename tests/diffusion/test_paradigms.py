@@ -65,5 +65,7 @@ def test_states_before_a_step_without_variance_do_not_settle_by_moving_little():
 @pytest.mark.parametrize("window", [0, 0.0, 1.5, -1, True, math.nan])
 def test_a_window_out_of_range_is_one_clear_sentence(window):
     chain, *_ = make(10)
-    with pytest.raises(UserError, match=r"window: expected an integer of at least 1 or a fraction in \(0, 1\]; found"):
+    with pytest.raises(
+        UserError, match=r"window: expected an integer in \[1, 1000000\] or a number in \(0, 1\]; found"
+    ):
         sample("paradigms", chain, {"window": window})

@@ -276,6 +276,8 @@ def test_the_progress_bar_counts_rounds(capsys):
         ({}, {"distributed": True}, "seeded alike on every rank"),
         ({"prediction_type": "flow"}, {}, "prediction_type: expected one of epsilon, sample, v_prediction"),
         ({"clip_sample": True, "set_alpha_to_one": False}, {}, "set_alpha_to_one: expected True"),
+        ({"clip_sample": True}, {"sampler": "heun"}, "sampler heun: expected no clip_sample, since its steps are not"),
+        ({"thresholding": True}, {"sampler": "fewer-steps"}, "expected no clip_sample, since its steps are not those"),
         (
             {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"},
             {},

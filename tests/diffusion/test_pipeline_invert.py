@@ -111,7 +111,7 @@ def test_time_and_callbacks_end_it():
         ),
         ({}, {"start": "zeros"}, "start: expected one of encoding, noise"),
         ({}, {"method": "sweep"}, "did you mean 'sweeps'"),
-        ({}, {"method": "encoding", "gradient": "backprop"}, "unknown option 'gradient'"),
+        ({}, {"method": "encoding", "gradient": "backprop"}, "gradient: expected none; found an unknown option"),
         ({}, {"method": "encoding", "threshold": 1.0}, "threshold: expected None for encoding"),
         ({}, {"images": torch.zeros(1, 1, 8, 8)}, "images: expected shape"),
         ({}, {"num_inference_steps": 0}, "num_inference_steps: expected"),

@@ -129,5 +129,5 @@ def test_a_rotation_converges_that_picard_only_circles():
 
 
 def test_a_negative_memory_is_refused():
-    with pytest.raises(ValueError, match="m: expected at least 0, found -1"):
+    with pytest.raises(ValueError, match=r"m: expected an integer in \[0, 1000000\]; found -1"):
         Broyden(m=-1)

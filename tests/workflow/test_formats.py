@@ -19,7 +19,6 @@ TOOLS = {
     "ruff-format": ("ruff", "format", "--check", "."),
     "mypy": ("mypy",),
 }
-LEFT_OUT = {"torchdeq"}  # extras that make does not install: a peer's library, for one method
 CONDA_ONLY = "Specify a conda environment or container for each rule."
 
 
@@ -80,9 +79,9 @@ def needed(name: str, extras: set[str], seen: dict[str, set[str]]) -> None:
 def test_everything_that_is_installed_is_pinned_and_of_that_version():
     _, package = installed_by_make()
     extras = set(re.fullmatch(r"\.\[(.*)\]", package)[1].split(","))
-    assert extras | LEFT_OUT == set(importlib.metadata.metadata("deqbench").get_all("Provides-Extra"))
+    assert extras == set(importlib.metadata.metadata("deqbench").get_all("Provides-Extra"))
     seen: dict[str, set[str]] = {}
-    needed("deqbench", extras | LEFT_OUT, seen)
+    needed("deqbench", extras, seen)
     pinned = pins()
     assert len(seen) > 60
     assert seen.keys() - pinned.keys() == set()
@@ -96,5 +95,5 @@ def test_everything_that_is_installed_is_pinned_and_of_that_version():
 
 def test_nothing_is_pinned_that_nothing_needs():
     seen: dict[str, set[str]] = {}
-    needed("deqbench", {"test", "slurm"} | LEFT_OUT, seen)
+    needed("deqbench", {"test", "slurm"}, seen)
     assert pins().keys() - seen.keys() == set()

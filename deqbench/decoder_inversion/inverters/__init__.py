@@ -13,12 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.registry import Registry
+from deqbench.registry import Family
 from deqbench.solvers.rounds import Round, Run
 
-REGISTRY = Registry("inverter", "invert", "decoder_inversion/inverters")
+FAMILY = Family("inverter", "invert", "decoder_inversion/inverters", given=("iterations",))
 
-inverters = REGISTRY.names
+inverters = FAMILY.names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ def invert(
     on_iterate is called with the start and after each iteration; True from it ends the run. UserError: unknown
     inverter, or an option it does not know or take.
     """
-    made = REGISTRY.call(name, options, codec, x, z, iterations=iterations)
+    made = FAMILY.call(name, options, codec, x, z, iterations=iterations)
     last = Run(made, len(x), on_round=on_iterate, from_start=True).to_end().last
     assert last is not None  # every inverter yields its start
     return last.z

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, Decay, Positive
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import Iterate
 from deqbench.decoder_inversion.residual import descend
-from deqbench.decoder_inversion.schedules import rates
+from deqbench.decoder_inversion.schedules import Schedule, rates
 
 HALF_EPS = 1e-4  # of the released code, where the state is float16: 1e-8 would round to 0
 
@@ -19,12 +20,12 @@ def invert(
     z: Tensor | None,
     *,
     iterations: int,
-    lr: float = 0.01,
-    schedule: str = "fixed",
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float | None = None,
-    hold_after: int | None = None,
+    lr: Positive = 0.01,
+    schedule: Schedule = "fixed",
+    beta1: Decay = 0.9,
+    beta2: Decay = 0.999,
+    eps: Positive | None = None,
+    hold_after: Count | None = None,
 ) -> Iterator[Iterate]:
     """The iterates of `iterations` steps.
 

@@ -1,11 +1,12 @@
 """Anderson acceleration of the forward step, on the same residual as the others."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Positive, Share
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import Iterate
 from deqbench.solvers import iterate
@@ -32,11 +33,11 @@ def invert(
     z: Tensor | None,
     *,
     iterations: int,
-    m: int = 5,
-    rho: float = 1.0,
-    beta: float = 1.0,
-    ridge: float = 1e-10,
-    kind: str = "II",
+    m: Count = 5,
+    rho: Positive = 1.0,
+    beta: Share = 1.0,
+    ridge: NonNegative = 1e-10,
+    kind: Literal["I", "II"] = "II",
 ) -> Iterator[Iterate]:
     """The iterates of `iterations` evaluations, the last step a plain one: each image is mixed by itself.
 

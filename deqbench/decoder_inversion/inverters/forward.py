@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from deqbench.bounds import Positive
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import Iterate
 from deqbench.decoder_inversion.residual import descend
@@ -15,7 +16,7 @@ def invert(
     z: Tensor | None,
     *,
     iterations: int,
-    rho: float = 1.0,
+    rho: Positive = 1.0,
 ) -> Iterator[Iterate]:
     """The iterates of `iterations` steps. rho converges below twice the constant of cocoercivity (theorem 1)."""
     if not rho > 0:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, Positive
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import Iterate
-from deqbench.decoder_inversion.schedules import rates
+from deqbench.decoder_inversion.schedules import Schedule, rates
 
 OPTIMIZERS = ("adam", "lbfgs")
 
@@ -19,14 +21,14 @@ def invert(
     z: Tensor | None,
     *,
     iterations: int,
-    optimizer: str = "adam",
-    lr: float = 0.1,
-    schedule: str = "fixed",
-    hold_after: int | None = None,
-    m: int = 10,
+    optimizer: Literal["adam", "lbfgs"] = "adam",
+    lr: Positive = 0.1,
+    schedule: Schedule = "fixed",
+    hold_after: Count | None = None,
+    m: Count = 10,
     checkpointing: bool = False,
-    tiling: int | None = None,
-    loss_scale: float = 1.0,
+    tiling: Count | None = None,
+    loss_scale: Positive = 1.0,
 ) -> Iterator[Iterate]:
     """The iterates of `iterations` steps down the summed squared error.
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Decay, Positive
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import Iterate
 from deqbench.decoder_inversion.residual import lengths
@@ -17,8 +18,8 @@ def invert(
     z: Tensor | None,
     *,
     iterations: int,
-    alpha: float = 0.9,
-    step: float = 0.001,
+    alpha: Decay = 0.9,
+    step: Positive = 0.001,
 ) -> Iterator[Iterate]:
     """The iterates of `iterations` of y = z + alpha (z - z_before), z <- y - step (E(D(y)) - E(x)).
 

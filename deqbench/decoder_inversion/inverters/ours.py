@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Positive
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import Iterate
 
@@ -46,9 +47,9 @@ def invert(
     z: Tensor | None,
     *,
     iterations: int,
-    m: int = 8,
-    rho: float = 1.0,
-    ridge: float = 0.001,
+    m: Count = 8,
+    rho: Positive = 1.0,
+    ridge: NonNegative = 0.001,
     cut: bool = True,
 ) -> Iterator[Iterate]:
     """The iterates, each for one D and one E; an image whose last known step raised its error stands at its best.

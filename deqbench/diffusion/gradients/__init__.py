@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.registry import Registry
+from deqbench.registry import Family
 
-REGISTRY = Registry("gradient", "gradient", "diffusion/gradients")
+FAMILY = Family("gradient", "gradient", "diffusion/gradients", given=("states",), hands={"solver": "solvers"})
 
-gradients = REGISTRY.names
+gradients = FAMILY.names
 
 
 @dataclass(frozen=True)
@@ -51,4 +51,4 @@ def gradient(
 
     UserError: unknown gradient, or an option it does not know or take.
     """
-    return REGISTRY.call(name, options, chain, target, states=states)
+    return FAMILY.call(name, options, chain, target, states=states)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import Pulled, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import carried, leaf_and_first, solved
@@ -25,12 +26,12 @@ def gradient(
     target: Tensor,
     *,
     adjoint: Literal["back-substitution", "gmres", "broyden", "neumann"] = "back-substitution",
-    adjoint_tol: float = 1e-6,
-    adjoint_max_iter: int = 100,
+    adjoint_tol: NonNegative = 1e-6,
+    adjoint_max_iter: Count = 100,
     forward: Literal["sequential", "joint", "secant"] = "sequential",
     solver: str = "anderson",
-    tol: float = 1e-3,
-    max_iter: int = 15,
+    tol: NonNegative = 1e-3,
+    max_iter: Count = 15,
     start: Literal["x_T", "zeros", "first"] = "x_T",
     states: Tensor | None = None,
     **solver_options: Any,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import Pulled, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import carried, leaf_and_first, solved
@@ -19,12 +20,12 @@ def gradient(
     chain: DDIMChain,
     target: Tensor,
     *,
-    steps: int = 1,
-    tau: float = 0.1,
+    steps: Count = 1,
+    tau: Share = 0.1,
     forward: Literal["sequential", "joint", "secant"] = "sequential",
     solver: str = "anderson",
-    tol: float = 1e-3,
-    max_iter: int = 15,
+    tol: NonNegative = 1e-3,
+    max_iter: Count = 15,
     start: Literal["x_T", "zeros", "first"] = "x_T",
     states: Tensor | None = None,
     **solver_options: Any,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import Pulled, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import solved
@@ -19,11 +20,11 @@ def gradient(
     chain: DDIMChain,
     target: Tensor,
     *,
-    tau: float = 0.1,
+    tau: Share = 0.1,
     forward: Literal["sequential", "joint", "secant"] = "joint",
     solver: str = "anderson",
-    tol: float = 1e-2,
-    max_iter: int = 15,
+    tol: NonNegative = 1e-2,
+    max_iter: Count = 15,
     start: Literal["x_T", "zeros", "first"] = "x_T",
     states: Tensor | None = None,
     **solver_options: Any,

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.inverted import Inversion, OnUpdate, inverted
-from deqbench.registry import Registry
+from deqbench.registry import Family
 
-REGISTRY = Registry("inverter", "invert", "diffusion/inverters")
+HANDS = {"gradient": "diffusion/gradients", "solver": "solvers"}
+FAMILY = Family("inverter", "invert", "diffusion/inverters", hands=HANDS)
 
-inverters = REGISTRY.names
+inverters = FAMILY.names
 
 
 @torch.no_grad()
@@ -34,4 +35,4 @@ def invert(
     on_update is called with the start and after each update; True from it ends the run, and so does max_seconds.
     UserError: unknown inverter, or an option it does not know or take.
     """
-    return inverted(chain, target, REGISTRY.call(name, options, chain, target), on_update, max_seconds)
+    return inverted(chain, target, FAMILY.call(name, options, chain, target), on_update, max_seconds)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.inverted import Update, finite
 from deqbench.solvers import solve
@@ -35,8 +36,8 @@ def invert(
     target: Tensor,
     *,
     solver: str = "anderson",
-    tol: float = 1e-4,
-    max_iter: int = 20,
+    tol: NonNegative = 1e-4,
+    max_iter: Count = 20,
     **solver_options: Any,
 ) -> Iterator[Update]:
     """The x_T of N solves x = (x' - scale eps(x)) / ratio, from the last step to the first; chain.x_T plays no part.

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
+from deqbench.bounds import LARGE, Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import gradient as pull
 from deqbench.diffusion.inverted import Update, finite
@@ -17,9 +19,9 @@ def invert(
     target: Tensor,
     *,
     gradient: str = "backprop",
-    lr: float | Tensor = 0.01,
-    epochs: int = 400,
-    threshold: float = 0.0,
+    lr: NonNegative | Annotated[Tensor, Interval(ge=0, le=LARGE)] = 0.01,
+    epochs: Count = 400,
+    threshold: NonNegative = 0.0,
     warm_start: bool = False,
     **gradient_options: Any,
 ) -> Iterator[Update]:

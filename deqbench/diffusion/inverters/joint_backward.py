@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.inverted import Update
 from deqbench.errors import did_you_mean
@@ -85,10 +86,10 @@ def invert(
     target: Tensor,
     *,
     solver: str = "anderson",
-    tol: float = 1e-3,
-    max_iter: int = 30,
+    tol: NonNegative = 1e-3,
+    max_iter: Count = 30,
     first: Literal["target", "noised", "encoding", "trajectory"] = "target",
-    at_once: int | None = 32,
+    at_once: Count | None = 32,
     **solver_options: Any,
 ) -> Iterator[Update]:
     """The x_T of the fixed point of all N states, to a relative residual of tol or what max_iter rounds reach.

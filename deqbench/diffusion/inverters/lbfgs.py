@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import gradient as pull
 from deqbench.diffusion.inverted import Update
@@ -52,9 +53,9 @@ def invert(
     target: Tensor,
     *,
     gradient: str = "backprop",
-    m: int = 20,
-    epochs: int = 50,
-    threshold: float = 0.0,
+    m: Count = 20,
+    epochs: Count = 50,
+    threshold: NonNegative = 0.0,
     **gradient_options: Any,
 ) -> Iterator[Update]:
     """The x_T of the smallest loss seen in `epochs` updates, each with a line search, image by image.

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Whole
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import loss
 from deqbench.diffusion.inverted import Update, finite, reconstruct
@@ -22,14 +23,14 @@ def invert(
     target: Tensor,
     *,
     first: Literal["target", "noised", "encoding", "trajectory"] = "target",
-    tol: float = 1e-4,
-    max_iter: int = 100,
-    m: int = 10,
-    trust: float = 0.7,
-    polish: int = 0,
-    at_once: int | None = 32,
-    window: int | None = None,
-    patience: int = 20,
+    tol: NonNegative = 1e-4,
+    max_iter: Count = 100,
+    m: Count = 10,
+    trust: NonNegative = 0.7,
+    polish: Whole = 0,
+    at_once: Count | None = 32,
+    window: Count | None = None,
+    patience: Count = 20,
 ) -> Iterator[Update]:
     """The x_T whose chain, walked step by step, ends within a loss of tol of target, or the best of max_iter rounds.
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deqbench.bounds import NonNegative, Seed
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round, of_system
 from deqbench.solvers.triangular import sweeps
 
 
-def sample(chain: DDIMChain, *, tol: float = 1e-4, seed: int = 0) -> Iterator[Round]:
+def sample(chain: DDIMChain, *, tol: NonNegative = 1e-4, seed: Seed = 0) -> Iterator[Round]:
     """The chain until every state moved by at most `tol` of its length; settled states are not evaluated again.
 
     The exact diagonal of a network's Jacobian J takes a product with J for each of the state's values. Here it is

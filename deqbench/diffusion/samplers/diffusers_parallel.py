@@ -10,13 +10,19 @@ import torch
 from diffusers import DDIMParallelScheduler
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round, of_system
 from deqbench.diffusion.samplers.paradigms import stride, width
 from deqbench.solvers.triangular import sweeps
 
+CANNOT = {
+    "eta > 0": "diffusers' DDIMParallelScheduler takes no other",
+    "grid other than uniform-released": "diffusers' scheduler walks multiples of one stride only",
+}
 
-def sample(chain: DDIMChain, *, window: int | float = 10, tol: float = 0.1) -> Iterator[Round]:
+
+def sample(chain: DDIMChain, *, window: Count | Share = 10, tol: NonNegative = 0.1) -> Iterator[Round]:
     """As the sampler `paradigms`, stepped by diffusers.
 
     batch_step_no_noise always lands at alpha_bar 1, so that on a chain that ends below 1 (set_alpha_to_one=False) x_0

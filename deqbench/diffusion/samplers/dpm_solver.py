@@ -4,18 +4,26 @@ Source: Lu et al., "DPM-Solver++" (2022), algorithm 2; diffusers' DPMSolverMulti
 """
 
 from collections.abc import Iterator
+from typing import Literal
 
 from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
+from deqbench.bounds import Count
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round
-from deqbench.diffusion.samplers.fewer_steps import Spacing, thinned
+from deqbench.diffusion.samplers.fewer_steps import OTHER_STEPS, Spacing, thinned
 
-EXACT = False
+CANNOT = OTHER_STEPS
 
 
-def sample(chain: DDIMChain, *, steps: int = 20, order: int = 2, spacing: Spacing = "uniform") -> Iterator[Round]:
+def sample(
+    chain: DDIMChain,
+    *,
+    steps: Count = 20,
+    order: Literal[2, 3] = 2,
+    spacing: Spacing = "uniform",
+) -> Iterator[Round]:
     """`steps` rounds of one evaluation. The scheduler computes in float32 whatever the chain's dtype.
 
     steps, spacing: on the chain's own timesteps, as in `thinned`. ValueError: as there; an order other than 2 or 3.

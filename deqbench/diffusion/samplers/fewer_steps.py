@@ -6,15 +6,21 @@ from typing import Literal
 
 import torch
 
+from deqbench.bounds import Count
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round
 from deqbench.diffusion.samplers import sequential
 
-EXACT = False
+OTHER_STEPS = {
+    "result of the chain itself": "it replaces the chain's steps by fewer ones",
+    "eta > 0": "its steps add no noise",
+    "clip_sample": "its steps are not those that x_0 is clipped for",
+}
+CANNOT = OTHER_STEPS
 Spacing = Literal["uniform", "quadratic"]
 
 
-def sample(chain: DDIMChain, *, steps: int = 20, spacing: Spacing = "uniform") -> Iterator[Round]:
+def sample(chain: DDIMChain, *, steps: Count = 20, spacing: Spacing = "uniform") -> Iterator[Round]:
     """A round of one evaluation for each of `steps` steps, chosen as by `thinned`. ValueError: as there."""
     return sequential.sample(thinned(chain, steps, spacing))
 

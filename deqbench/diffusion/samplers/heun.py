@@ -8,14 +8,15 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from deqbench.bounds import Count
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round
-from deqbench.diffusion.samplers.fewer_steps import Spacing, thinned
+from deqbench.diffusion.samplers.fewer_steps import OTHER_STEPS, Spacing, thinned
 
-EXACT = False
+CANNOT = OTHER_STEPS
 
 
-def sample(chain: DDIMChain, *, steps: int = 10, spacing: Spacing = "uniform") -> Iterator[Round]:
+def sample(chain: DDIMChain, *, steps: Count = 10, spacing: Spacing = "uniform") -> Iterator[Round]:
     """2 * steps - 1 rounds of one evaluation: the last step, which ends where no network is, is Euler's.
 
     steps, spacing: on the chain's own timesteps, as in `thinned`. ValueError: as there.

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Seed
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round
 from deqbench.diffusion.splits import SplitChain, gaussian_start, split_chain
@@ -17,11 +18,11 @@ def sample(
     chain: DDIMChain,
     *,
     solver: str = "anderson",
-    tol: float = 1e-3,
-    max_iter: int = 15,
+    tol: NonNegative = 1e-3,
+    max_iter: Count = 15,
     start: Literal["x_T", "zeros", "gaussian"] = "x_T",
     split: Literal["eps", "drift", "variance", "pixel", "frequency", "step"] = "eps",
-    seed: int = 0,
+    seed: Seed = 0,
     stop: Literal["sample", "batch"] = "sample",
     returned: Literal["evaluation", "state"] = "evaluation",
     **solver_options: Any,

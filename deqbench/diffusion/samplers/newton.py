@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from deqbench.bounds import NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round
 from deqbench.diffusion.samplers.secant import slopes
@@ -17,7 +18,7 @@ from deqbench.solvers.nodes import rows
 from deqbench.solvers.secant import Slopes
 
 
-def sample(chain: DDIMChain, *, tol: float = 1e-3, data_variance: float = 0.2) -> Iterator[Round]:
+def sample(chain: DDIMChain, *, tol: NonNegative = 1e-3, data_variance: NonNegative = 0.2) -> Iterator[Round]:
     """The chain until every state moved by at most `tol` of its length; 0 runs to the sequential result.
 
     The start, the slopes of the first iteration and the bounds are those of the secant sweeps (data_variance: see

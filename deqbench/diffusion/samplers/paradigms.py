@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round, of_system
 from deqbench.diffusion.schedule import sigmas
 from deqbench.solvers.triangular import sweeps
 
 
-def sample(chain: DDIMChain, *, window: int | float = 10, tol: float = 0.1) -> Iterator[Round]:
+def sample(chain: DDIMChain, *, window: Count | Share = 10, tol: NonNegative = 0.1) -> Iterator[Round]:
     """The chain until no state of the window moves by more than tol * sqrt(D) * sigma, D values a state.
 
     window: a number of steps (an integer), or a share of the chain's (a fraction up to 1.0). sigma^2 is the variance

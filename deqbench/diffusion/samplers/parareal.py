@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round
 
 
-def sample(chain: DDIMChain, *, blocks: int | None = None, tol: float = 1e-3) -> Iterator[Round]:
+def sample(chain: DDIMChain, *, blocks: Count | None = None, tol: NonNegative = 1e-3) -> Iterator[Round]:
     """The chain until a sweep moves x_0 by at most `tol` of its length (the paper: by a mean distance of pixels).
 
     blocks: of at least two steps; None: the whole part of sqrt(N). After sweep k + 1 block i ends at

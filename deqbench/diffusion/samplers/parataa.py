@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round
 from deqbench.solvers.anderson import block_dots
@@ -20,12 +21,12 @@ from deqbench.solvers.solve import block_length
 def sample(
     chain: DDIMChain,
     *,
-    order: int | None = None,
-    window: int | None = None,
-    m: int = 2,
-    ridge: float = 1e-3,
-    tol: float = 1e-3,
-    max_iter: int | None = None,
+    order: Count | None = None,
+    window: Count | None = None,
+    m: Count = 2,
+    ridge: NonNegative = 1e-3,
+    tol: NonNegative = 1e-3,
+    max_iter: Count | None = None,
 ) -> Iterator[Round]:
     """The chain until each state's own step is right to `tol`; tol 0 gives the sequential result.
 

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import gcd
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from scipy.fft import dct
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from deqbench.bounds import MOST, Count, NonNegative, Positive
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round, of_system
 from deqbench.solvers.secant import Slopes, secant_sweeps
@@ -26,13 +29,13 @@ LONG = 600  # steps
 def sample(
     chain: DDIMChain,
     *,
-    tol: float = 1e-3,
-    nodes: int = 16,
-    gap: float | None = None,
-    coarse_tol: float = 0.05,
-    settle_tol: float | None = None,
-    max_rounds: int | None = None,
-    data_variance: float = 0.2,
+    tol: NonNegative = 1e-3,
+    nodes: Annotated[int, Interval(ge=2, le=MOST)] = 16,
+    gap: Positive | None = None,
+    coarse_tol: NonNegative = 0.05,
+    settle_tol: NonNegative | None = None,
+    max_rounds: Count | None = None,
+    data_variance: NonNegative = 0.2,
 ) -> Iterator[Round]:
     """The chain to a predicted relative error of `tol` of x_0; 0 runs to the sequential result.
 

@@ -1,21 +1,23 @@
 """The joint system solved by the torchdeq library: its own Anderson and plain iteration, on the same map as `joint`.
 
-An optional extra (pip install 'deqbench[torchdeq]'). Source: Geng and Kolter, "TorchDEQ" (2023), version 0.1.0.
+Source: Geng and Kolter, "TorchDEQ" (2023), version 0.1.0.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
+from deqbench.bounds import MOST, Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round
 
-REQUIRES = "torchdeq"
+NEEDS = {"torchdeq": "its solvers are that library's own"}
 SOLVERS = {"anderson": "anderson", "fixed-point": "fixed_point_iter"}  # the library's names
 UNMIXED = 2  # evaluations with which its Anderson begins; neither is ever returned
 
@@ -24,11 +26,11 @@ def sample(
     chain: DDIMChain,
     *,
     solver: Literal["anderson", "fixed-point"] = "anderson",
-    m: int = 6,
-    ridge: float = 1e-4,
-    tol: float = 1e-3,
+    m: Annotated[int, Interval(ge=2, le=MOST)] = 6,
+    ridge: NonNegative = 1e-4,
+    tol: NonNegative = 1e-3,
     stop_mode: Literal["abs", "rel"] = "abs",
-    max_iter: int = 50,
+    max_iter: Count = 50,
 ) -> Iterator[Round]:
     """The evaluation of least residual that the library finds; the defaults are its own.
 

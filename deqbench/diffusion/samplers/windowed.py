@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 
+from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round, of_system
 from deqbench.solvers.triangular import sweeps
@@ -13,9 +14,9 @@ from deqbench.solvers.triangular import sweeps
 def sample(
     chain: DDIMChain,
     *,
-    window: float = 0.05,
-    min_window: int = 20,
-    tol: float = 1e-4,
+    window: Share = 0.05,
+    min_window: Count = 20,
+    tol: NonNegative = 1e-4,
     split: Literal["eps", "drift"] = "drift",
 ) -> Iterator[Round]:
     """The chain to a relative move of `tol` a state.

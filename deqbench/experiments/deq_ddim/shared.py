@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from deqbench import papers
-from deqbench.config.named import options_fit
+from deqbench.config.named import able, options_fit
 from deqbench.config.strict import Count, Eta, Name, Strict
 from deqbench.experiments.scope import Scope, Slice
 
@@ -57,6 +57,8 @@ def check(scope: Scope) -> None:
     for name, method in scope.shared.methods.items():
         key = f"papers.{scope.paper}.methods.{name}"
         options_fit(key, "diffusion/samplers", method.sampler, method.preset, method.options)
+        if method.eta:
+            able(f"{key}.eta", "diffusion/samplers", method.sampler, "eta > 0")
     for name, inverter in scope.shared.inverters.items():
         key = f"papers.{scope.paper}.inverters.{name}"
         for option, instead in OWN.items():

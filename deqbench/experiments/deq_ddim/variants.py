@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from deqbench.config import methods
+from deqbench.config.named import wrong_option
 from deqbench.config.strict import Name, Strict
 
 
 class Variant(Strict):
     """A gradient of the inversion loss and its settings."""
 
-    gradient: Name = Field(description="a module of deqbench.diffusion.gradients")
+    gradient: str = Field(description="a module of deqbench.diffusion.gradients, or module:function")
     options: dict[str, Any] = Field({}, description="settings of the gradient")
     double: bool = Field(False, description="taken in float64")
 
@@ -21,11 +21,8 @@ def variant(gradient: str, double: bool = False, **options: Any) -> Variant:
 
 
 def _fitting(variants: dict[str, Variant]) -> dict[str, Variant]:
-    known = methods.modules("diffusion/gradients")
     for name, variant in variants.items():
-        if variant.gradient not in known:
-            raise ValueError(f"{name}: expected a gradient of {', '.join(known)}; found '{variant.gradient}'")
-        if wrong := methods.wrong_option("diffusion/gradients", variant.gradient, variant.options):
+        if wrong := wrong_option("diffusion/gradients", variant.gradient, variant.options):
             raise ValueError(f"{name}: {wrong}")
     return variants
 

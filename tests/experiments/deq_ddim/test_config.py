@@ -14,12 +14,15 @@ OPTIONS = "papers/deq-ddim/methods/deq-ddim-3-steps/options"
     ("value", "words"),
     [
         ({"max_itre": 3}, "max_itre: expected one of beta, "),
-        ({"max_itre": 3}, "; found an unknown key (did you mean 'max_iter'?)"),
-        ({"rigde": 0.1}, "; found an unknown key (did you mean 'ridge'?)"),
+        ({"max_itre": 3}, "; found an unknown option (did you mean 'max_iter'?)"),
+        ({"rigde": 0.1}, "; found an unknown option (did you mean 'ridge'?)"),
         ({"damping": 0.5}, "damping: expected one of beta, "),  # Picard's, and the preset takes Anderson
-        ({"max_iter": "3"}, 'max_iter: expected a valid integer; found "3"'),
-        ({"max_iter": True}, "max_iter: expected a valid integer; found true"),
-        ({"tol": "1e-3"}, 'tol: expected a valid number; found "1e-3"'),
+        ({"max_iter": "3"}, 'max_iter: expected an integer in [1, 1000000]; found "3"'),
+        ({"max_iter": True}, "max_iter: expected an integer in [1, 1000000]; found true"),
+        ({"max_iter": 0}, "max_iter: expected an integer in [1, 1000000]; found 0"),
+        ({"tol": float("nan")}, "tol: expected a number in [0, 1000000000000]; found NaN"),
+        ({"beta": 1.5}, "beta: expected a number in (0, 1]; found 1.5"),  # Anderson's
+        ({"tol": "1e-3"}, 'tol: expected a number in [0, 1000000000000]; found "1e-3"'),
         (
             {"mixing": "timestpe"},
             "; found \"timestpe\" (did you mean 'timestep'?)",
@@ -44,7 +47,7 @@ def test_a_preset_of_another_sampler_is_refused_by_the_preset_s_option():
         changed("papers/deq-ddim/methods/deq-ddim-paper", {"sampler": "windowed", "preset": "paper"})
     )
     assert found.startswith("some.yaml: papers.deq-ddim.methods.deq-ddim-paper.preset paper.")
-    assert ": expected one of " in found and "found an unknown key" in found
+    assert ": expected one of " in found and "found an unknown option" in found
 
 
 def test_a_data_set_scores_all_methods_unless_it_names_some_and_the_baseline_is_among_them():
@@ -75,6 +78,16 @@ def test_a_data_set_scores_all_methods_unless_it_names_some_and_the_baseline_is_
 def test_what_does_not_fit_in_a_stochastic_experiment_is_refused_with_its_key(place, value, sentence):
     found = sentence_about(changed(f"papers/deq-ddim/{place}", value))
     assert found.startswith(f"some.yaml: {PAPER}.{place.split('/')[0]}.") and sentence in found
+
+
+@pytest.mark.parametrize(
+    ("method", "key"),
+    [("ddpm-large", "methods.ddpm-large.eta"), ("deq-sddim-paper", "table-2.methods.deq-sddim-paper")],
+)
+def test_a_sampler_is_refused_what_it_cannot_do_with_the_reason(method, key):
+    values = changed(f"papers/deq-ddim/methods/{method}", {"sampler": "heun", "eta": float(method == "ddpm-large")})
+    words = "expected no eta > 0, since its steps add no noise; found it asked for"
+    assert sentence_about(values) == f"some.yaml: {PAPER}.{key}: {words}"
 
 
 def test_every_method_is_walked_at_each_eta_but_one_with_its_own_at_that_only():

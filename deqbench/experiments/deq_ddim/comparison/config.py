@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from deqbench.config import methods
-from deqbench.config.named import one_of
+from deqbench.config.named import one_of, wrong_option
 from deqbench.config.strict import Name, Strict
 from deqbench.experiments.deq_ddim.shared import Images, resolved
 from deqbench.experiments.scope import Scope
@@ -91,7 +90,7 @@ def check(scope: Scope) -> None:
         one_of(f"{scope.key}.problems", problem, (*scope.config.datasets, *MIXTURES))
     for place, name, options in section.options():
         method = resolved(scope, "methods", [name])[name]
-        if wrong := methods.wrong_option("diffusion/samplers", method.sampler, {**method.options, **options}):
+        if wrong := wrong_option("diffusion/samplers", method.sampler, {**method.options, **options}):
             option, words = wrong.split(": ", 1)
             raise ValueError(f"@papers.{scope.paper}.{place}.{option}@{words}")
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from deqbench.config.named import one_of
+from deqbench.config.named import able, one_of
 from deqbench.config.strict import Eta, Name, Steps, Strict
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
@@ -76,6 +76,8 @@ def _check_eta(scope: Scope, section: Scores) -> None:
     for dataset in section.scores:
         etas = section.etas(dataset)
         for method in section.scored(dataset):
+            if any(etas):
+                able(f"{scope.key}.methods.{method}", "diffusion/samplers", known[method].sampler, "eta > 0")
             own = known[method].eta
             if own and own not in etas:
                 key = f"{scope.key}.eta.{dataset}"

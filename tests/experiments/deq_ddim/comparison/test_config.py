@@ -44,7 +44,7 @@ def images(section, **entries):
         ),
         (
             lambda paper, s: s["methods"]["deq-ddim-picard"].update(oracle={"max_iter": "9"}),
-            f'{KEY}.methods.deq-ddim-picard.oracle.max_iter: expected a valid integer; found "9"',
+            f'{KEY}.methods.deq-ddim-picard.oracle.max_iter: expected an integer in [1, 1000000]; found "9"',
         ),
         (lambda paper, s: images(s, images={}), f"{KEY}.problems.digits.images: expected at least 1 entry; found {{}}"),
         (lambda paper, s: images(s, timed={9: 1}), f"{KEY}: expected T of digits's images (10); found 9"),

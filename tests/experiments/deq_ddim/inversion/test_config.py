@@ -53,7 +53,7 @@ def inverter(**entries):
     [
         (inverter(inverter="decent"), f"{KEY}.inverters.deq.inverter: expected one of "),
         (inverter(preset="inversion-papr"), f"{KEY}.inverters.deq.preset: expected one of "),
-        (inverter(options={"tau": "1"}), f'{KEY}.inverters.deq.options.tau: expected a valid number; found "1"'),
+        (inverter(options={"tau": "1"}), f'{KEY}.inverters.deq.options.tau: expected a number in (0, 1]; found "1"'),
         (inverter(options={"tua": 1.0}), f"{KEY}.inverters.deq.options.tua: expected one of "),
         (inverter(options={"lr": 1.0}), f"{KEY}.inverters.deq.options.lr: expected it as rates of an experiment"),
         (inverter(start="target"), f"{KEY}.inverters.deq.start: expected one of noise, encoding; found "),
