@@ -1,4 +1,4 @@
-"""Which steps of a chain stand for the others, and what lies between them."""
+"""The steps of a chain that stand for the others: their choice, and the interpolation between them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Settings:
 
 @dataclass
 class Forecast:
-    """What the rounds of one sample foretell of its N states, as shares of each state's length."""
+    """The errors and moves that one sample's rounds foretell of its N states, as shares of each state's length."""
 
     drifts: np.ndarray  # (N,), how far the state before a step has moved since the step was evaluated
     turns: np.ndarray  # (N,), a state's last change less its neighbour's, relative to the greatest change

@@ -43,5 +43,5 @@ def thinned(chain: DDIMChain, steps: int, spacing: Spacing = "uniform") -> DDIMC
     alpha_bar = torch.cat([chain.alpha_bar[kept], chain.alpha_bar[-1:]])
     none = chain.sigma.new_zeros(len(kept))
     return replace(
-        chain, timesteps=chain.timesteps[kept], alpha_bar=alpha_bar, sigma=none, noise_scale=none, landing=None
+        chain, timesteps=chain.timesteps[kept], alpha_bar=alpha_bar, sigma=none, noise_scale=none, alpha_bar_prev=None
     )
