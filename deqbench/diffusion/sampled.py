@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor
 
@@ -66,9 +65,5 @@ def of_system(
             nfe=calls * r.nfe,
             calls=calls,
             x0=back(r.reached),
-            states=partial(_brought_back, r.states, back),
+            states=lambda r=r: back(r.states()),  # type: ignore[misc]
         )
-
-
-def _brought_back(states: Callable[[], Tensor], back: Callable[[Tensor], Tensor]) -> Tensor:
-    return back(states())

@@ -45,8 +45,6 @@ def invert(
     image that is no longer finite stays as it is. Mixing needs float32 or float64, so that a state in half precision is
     kept in float32.
     """
-    if not rho > 0:
-        raise ValueError(f"rho: expected a positive number; found {rho}")
     code = codec.encode(x)
     code = code if code.dtype == torch.float64 else code.float()
     z = code.clone() if z is None else z.to(code.dtype).clone()

@@ -19,6 +19,4 @@ def invert(
     rho: Positive = 1.0,
 ) -> Iterator[Iterate]:
     """The iterates of `iterations` steps. rho converges below twice the constant of cocoercivity (theorem 1)."""
-    if not rho > 0:
-        raise ValueError(f"rho: expected a positive number; found {rho}")
     return descend(codec, x, z, lambda _, z, residual: z.sub(residual, alpha=rho), iterations=iterations)

@@ -12,8 +12,6 @@ from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.inverters import Iterate
 from deqbench.decoder_inversion.schedules import Schedule, rates
 
-OPTIMIZERS = ("adam", "lbfgs")
-
 
 def invert(
     codec: Codec,
@@ -37,10 +35,6 @@ def invert(
     backward pass instead of kept. tiling: D and E work on overlapping tiles of so many pixels. loss_scale: the loss is
     multiplied by it before the backward pass and the gradient divided after it, which keeps float16 from underflow.
     """
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer: expected one of {', '.join(OPTIMIZERS)}; found '{optimizer}'")
-    if not loss_scale > 0:
-        raise ValueError(f"loss_scale: expected a positive number; found {loss_scale}")
     with saving(codec, checkpointing, tiling):
         with torch.no_grad():
             z = codec.encode(x).clone() if z is None else z.detach().to(codec.state).clone()

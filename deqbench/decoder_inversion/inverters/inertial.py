@@ -26,10 +26,6 @@ def invert(
     step: 2 lambda beta. alpha in [0, 1): 0 is the forward step, whose residuals are those at z. The residual is known
     at y, so that the iterates bear none after the first one.
     """
-    if not 0 <= alpha < 1:
-        raise ValueError(f"alpha: expected a number in [0, 1); found {alpha}")
-    if not step > 0:
-        raise ValueError(f"step: expected a positive number; found {step}")
     code = codec.encode(x)
     z = code.clone() if z is None else z.to(codec.state).clone()
     before = z

@@ -58,8 +58,6 @@ def invert(
     differences' squared lengths added to them. cut: whether images are taken to be cut to [-1, 1]; where x itself goes
     beyond they are not.
     """
-    if m < 1 or not rho > 0 or not ridge >= 0:
-        raise ValueError(f"m, rho, ridge: expected at least 1, more than 0 and at least 0; found {m}, {rho}, {ridge}")
     code = codec.encode(x)
     z = code.clone() if z is None else z.to(codec.state).clone()
     limit = 1.0 if cut and float(x.abs().max()) <= 1 else float("inf")

@@ -31,8 +31,6 @@ def invert(
     an image (B,). threshold: stop when every image's loss is at most this; 0 runs the whole budget. warm_start: an
     inner solve starts at the states of the epoch before. An image whose loss is no longer finite stops as `diverged`.
     """
-    if epochs < 1:
-        raise ValueError(f"epochs: expected at least 1; found {epochs}")
     rates = torch.as_tensor(lr, dtype=target.dtype, device=target.device).expand(len(target))
     rates = rates.view(-1, *[1] * (target.dim() - 1))
     # Adam's steps are proportional to its rate and do not depend on where they start: of rate 1 and from 0, each image

@@ -64,9 +64,6 @@ def invert(
     threshold: an image stops at a loss of at most this. `converged` are also those whose line search finds no better
     point. Images are evaluated one at a time, for each searches its own line.
     """
-    if epochs < 1 or m < 1:
-        name, found = ("epochs", epochs) if epochs < 1 else ("m", m)
-        raise ValueError(f"{name}: expected at least 1; found {found}")
     own = [torch.tensor([i], device=target.device) for i in range(len(target))]
     runs = [Descent(chain.select(i), target[i], gradient, gradient_options, m) for i in own]
     yield Update(x_T=chain.x_T.to(target))

@@ -53,13 +53,6 @@ def invert(
     made when it reaches them, by `encoding` from the noise predicted last, without an evaluation of their own. An image
     is given up, as `max_iter`, when all its steps have settled and the check fails.
     """
-    lows = {"max_iter": (max_iter, 1), "m": (m, 1), "at_once": (at_once, 1), "polish": (polish, 0)}
-    for name, (number, low) in {**lows, "window": (window, 1), "patience": (patience, 1)}.items():
-        if number is not None and number < low:
-            raise ValueError(f"{name}: expected at least {low}; found {number}")
-    for name, value in (("tol", tol), ("trust", trust)):
-        if not value >= 0:
-            raise ValueError(f"{name}: expected a number of at least 0; found {value}")
     run = Search(chain, target, tol)
     yield run.update()
     states, before = first_states(chain, target, first, window)

@@ -26,10 +26,8 @@ def sample(
 ) -> Iterator[Round]:
     """`steps` rounds of one evaluation. The scheduler computes in float32 whatever the chain's dtype.
 
-    steps, spacing: on the chain's own timesteps, as in `thinned`. ValueError: as there; an order other than 2 or 3.
+    steps, spacing: on the chain's own timesteps, as in `thinned`.
     """
-    if order not in (2, 3):
-        raise ValueError(f"order: expected 2 or 3; found {order}")
     grid = thinned(chain, steps, spacing)
     solver = scheduler(grid.alpha_bar, order)
     x = grid.x_T

@@ -21,7 +21,7 @@ Spacing = Literal["uniform", "quadratic"]
 
 
 def sample(chain: DDIMChain, *, steps: Count = 20, spacing: Spacing = "uniform") -> Iterator[Round]:
-    """A round of one evaluation for each of `steps` steps, chosen as by `thinned`. ValueError: as there."""
+    """A round of one evaluation for each of `steps` steps, chosen as by `thinned`."""
     return sequential.sample(thinned(chain, steps, spacing))
 
 
@@ -30,12 +30,8 @@ def thinned(chain: DDIMChain, steps: int, spacing: Spacing = "uniform") -> DDIMC
 
     It starts at the same x_T and ends at the same alpha_bar. spacing: of their places in the chain, even or growing
     with the square away from the last (which serves the solvers of higher order best); repeats are dropped.
-    ValueError: steps < 1, an unknown spacing, or a chain with noise.
+    ValueError: a chain with noise.
     """
-    if steps < 1:
-        raise ValueError(f"steps: expected at least 1; found {steps}")
-    if spacing not in ("uniform", "quadratic"):
-        raise ValueError(f"spacing: expected uniform or quadratic; found '{spacing}'")
     if chain.noise is not None:
         raise ValueError("eta: expected 0, as this sampler adds no noise; found a chain with noise")
     share = torch.linspace(1, 0, min(steps, chain.steps), dtype=torch.float64) ** (2 if spacing == "quadratic" else 1)

@@ -25,10 +25,8 @@ def sample(chain: DDIMChain, *, tol: NonNegative = 1e-3, data_variance: NonNegat
     there); from the second iteration on slopes are the network's own, along each change held between those bounds:
     without them the first changes grow beyond all measure. A product is a difference quotient. An iteration counts as
     two rounds, though its products cannot be taken at once, and as one evaluation a step and one a product. States that
-    are final, one more in each iteration, are not evaluated again. ValueError: tol < 0.
+    are final, one more in each iteration, are not evaluated again.
     """
-    if tol < 0:
-        raise ValueError(f"expected tol >= 0; found {tol}")
     known = slopes(chain, data_variance)
     path = torch.cat([known.guess.new_ones(1), known.guess.cumprod(0)])
     states = torch.einsum("n,b...->bn...", path.to(chain.x_T), chain.x_T)  # (B, N + 1, *dims), x_T the first

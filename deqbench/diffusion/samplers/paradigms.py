@@ -23,7 +23,7 @@ def sample(chain: DDIMChain, *, window: Count | Share = 10, tol: NonNegative = 0
     that DDPM adds in the step after the state; where it is 0 (x_0, and the state before it if alpha_bar ends at 1)
     the released code divides by zero, so that these states settle only once they stand still or all before them have
     settled: the same here. Each image slides its own window; in the released code the slowest of a batch holds up
-    all. ValueError: a window or tol out of range.
+    all.
     """
     variance = sigmas(torch.stack([chain.alpha_bar[:-1], chain.after]), 1.0)[0] ** 2
     drift = torch.ones(chain.steps, dtype=torch.float64)
@@ -32,12 +32,8 @@ def sample(chain: DDIMChain, *, window: Count | Share = 10, tol: NonNegative = 0
 
 
 def width(window: int | float, steps: int) -> int:
-    """Steps of the window. ValueError: neither an integer of at least 1 nor a fraction in (0, 1]."""
-    if isinstance(window, float) and 0 < window <= 1:
-        return max(1, round(window * steps))
-    if not isinstance(window, int) or isinstance(window, bool) or window < 1:
-        raise ValueError(f"window: expected an integer of at least 1 or a fraction in (0, 1]; found {window}")
-    return min(window, steps)
+    """Steps of the window, given as their number, an integer, or as a share of the chain's, a fraction."""
+    return max(1, round(window * steps)) if isinstance(window, float) else min(window, steps)
 
 
 def stride(variance: Tensor, tol: float) -> Callable[[Tensor, Tensor, int], int]:

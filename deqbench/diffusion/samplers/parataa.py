@@ -36,13 +36,8 @@ def sample(
     values. max_iter: rounds at most, None for as many as it takes, which is never more than the chain has steps.
 
     A state settles when all before it have and its residual is at most tol; the first whose residual is larger settles
-    too, since it is computed from settled states. They are not evaluated again. ValueError: a setting out of range.
+    too, since it is computed from settled states. They are not evaluated again.
     """
-    for name, value in (("order", order), ("window", window), ("m", m), ("max_iter", max_iter)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name}: expected at least 1; found {value}")
-    if not (ridge >= 0 and tol >= 0):
-        raise ValueError(f"expected ridge and tol of at least 0; found ridge {ridge} and tol {tol}")
     samples, steps = len(chain.x_T), chain.steps
     states = torch.cat([chain.x_T[:, None], chain.initial()], 1)  # (B, N + 1, *dims)
     images = [Image(chain.select(torch.tensor([b])), states[b], order or steps, m, ridge) for b in range(samples)]

@@ -24,8 +24,6 @@ def sample(
     window: as a share of the chain's steps, but at least min_window of them. split: the linear part that a sweep
     treats exactly, `eps` as the paper's h-tilde or `drift` as ParaDiGMS.
     """
-    if split not in ("eps", "drift"):
-        raise ValueError(f"split: expected eps or drift; found '{split}'")
     linear = torch.ones(chain.steps, dtype=torch.float64) if split == "drift" else None
     width = min(chain.steps, max(min_window, round(window * chain.steps)))
     return of_system(sweeps(chain, window=width, tol=tol, split=linear))
