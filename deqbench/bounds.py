@@ -5,7 +5,7 @@ from typing import Annotated
 from annotated_types import Interval
 
 MOST = 10**6  # rounds, steps, terms or images
-LARGE = 10**12  # no tolerance, rate or weight makes sense beyond it
+LARGE = 1e18  # no tolerance, rate or weight makes sense beyond it
 
 Count = Annotated[int, Interval(ge=1, le=MOST)]
 Whole = Annotated[int, Interval(ge=0, le=MOST)]

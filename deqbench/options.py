@@ -140,7 +140,8 @@ def _words(kind: Kind) -> str:
     if "enum" in kind:
         return "one of " + ", ".join(map(str, kind["enum"]))
     name = kind.get("type", "a value")
-    low, above, high, below = (kind.get(limit) for limit in LIMITS.values())
+    ends = (kind.get(limit) for limit in LIMITS.values())
+    low, above, high, below = (f"{end:g}" if isinstance(end, float) else end for end in ends)
     left = f"[{low}" if low is not None else f"({above}" if above is not None else "(-inf"
     right = f"{high}]" if high is not None else f"{below})" if below is not None else "inf)"
     return WORDS.get(name, f"a {name}") + (f" in {left}, {right}" if kind.keys() & INSIDE.keys() else "")

@@ -60,7 +60,7 @@ def _paper_section(paper: str) -> type[PaperSection]:
     for experiment, (kind, part) in kinds(paper).items():
         if section := sections(kind)[part]:
             fields[experiment.replace("-", "_")] = (section.form | None, Field(None, alias=experiment))
-    about = f"Experiments of {papers.about(paper)['short']}."
+    about = f"Experiments of {papers.about(paper).short}."
     return create_model(f"{paper}-section", __base__=PaperSection, __doc__=about, **fields)
 
 

@@ -140,7 +140,7 @@ def test_a_sampler_from_outside_is_checked_as_ours_are_and_runs(mine, tmp_path, 
         sample("mine:sample", chain, {"share": 2.0})
     assert str(caught.value) == f"sampler mine:sample: {words}"
     told = []
-    found = sample("mine:sample", chain, {"share": 0.5}, on_round=told.append)
+    found = sample("mine:sample", chain, {"share": 0.5}, on_round=lambda reached: told.append(reached.number))
     assert relative(found.x0, 0.5 * list(chain.walk())[-1]) < 1e-12
     assert len(told) == 5
     (tmp_path / "mine.py").write_text(MINE.replace("le=1)", "le=4)"), encoding="utf-8")

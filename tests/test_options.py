@@ -43,8 +43,9 @@ def method(
     rounds: Count = 3,
     window: Count | Share = 0.5,
     lr: Share | Annotated[torch.Tensor, Interval(gt=0)] = 0.1,
-    order: Literal[2, 3] = 2,
+    order: Literal[1, 2] = 2,
     name: str = "x",
+    rate: float = 1.0,
     keep: bool = False,
     on_round: object = None,
 ) -> None:
@@ -57,7 +58,7 @@ CARD = card(method, ("on_round",), {}, None)
 @pytest.mark.parametrize(
     "options",
     [
-        {"rounds": 10**6, "window": 1.0, "order": 3, "keep": True},
+        {"rounds": 10**6, "window": 1.0, "order": 1, "keep": True},
         {"rounds": np.int64(2), "window": np.float32(0.5)},
         {"window": 7},
         {"lr": 1},
@@ -86,17 +87,19 @@ def test_what_a_signature_allows_is_taken(options):
         ({"lr": -INF}, "lr: expected a number in (0, 1] or a Tensor in (0, inf); found -Infinity"),
         ({"lr": torch.tensor([0.1, NAN])}, "lr: expected a number in (0, 1] or a Tensor in (0, inf); found "),
         ({"lr": torch.tensor([0.1, 0.0])}, "lr: expected a number in (0, 1] or a Tensor in (0, inf); found "),
-        ({"order": 4}, "order: expected one of 2, 3; found 4"),
-        ({"order": True}, "order: expected one of 2, 3; found true"),
+        ({"rate": NAN}, "rate: expected a number; found NaN"),
+        ({"rate": INF}, "rate: expected a number; found Infinity"),
+        ({"order": 4}, "order: expected one of 1, 2; found 4"),
+        ({"order": True}, "order: expected one of 1, 2; found true"),
         ({"name": 3}, "name: expected a word; found 3"),
         ({"keep": 1}, "keep: expected true or false; found 1"),
         (
             {"on_round": None},
-            "on_round: expected one of keep, lr, name, order, rounds, window; found an unknown option",
+            "on_round: expected one of keep, lr, name, order, rate, rounds, window; found an unknown option",
         ),
         (
             {"ruonds": 3},
-            "ruonds: expected one of keep, lr, name, order, rounds, window; found an unknown option"
+            "ruonds: expected one of keep, lr, name, order, rate, rounds, window; found an unknown option"
             " (did you mean 'rounds'?)",
         ),
     ],

@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from deqbench import provenance
+from deqbench.config.strict import Strict
 
-SAMPLING = "deqbench.commands.sampling"
+SAMPLING = "deqbench.experiments.deq_ddim.scores.measure"
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,8 @@ def digest_after(package, file: str, module: str = SAMPLING) -> str:
 @pytest.mark.parametrize(
     "file",
     [
-        "commands/sampling.py",
-        "jobs.py",  # imported directly
+        "experiments/deq_ddim/scores/measure.py",
+        "experiments/deq_ddim/chains.py",  # imported directly
         "diffusion/chain.py",  # through another module
         "diffusion/samplers/joint.py",  # found by listing its folder
         "diffusion/samplers/windowed.py",
@@ -57,7 +58,14 @@ def test_the_digest_of_sampling_changes_with_every_file_behind_it(package, file)
 
 @pytest.mark.parametrize(
     "file",
-    ["report/site.py", "commands/report.py", "zoo/making.py", "trail.py", "papers/deq-ddim/claims.yaml", "cli.py"],
+    [
+        "report/site.py",
+        "commands/report.py",
+        "zoo/making.py",
+        "experiments/deq_ddim/latents/measure.py",
+        "papers/deq-ddim/claims.yaml",
+        "cli.py",
+    ],
 )
 def test_the_digest_of_sampling_keeps_when_unrelated_code_changes(package, file):
     assert (package / file).exists()
@@ -72,9 +80,8 @@ def test_the_digest_follows_imports_inside_functions(package):
     assert digest_after(package, "report/site.py", "deqbench.commands.report") != before
 
 
-@pytest.mark.parametrize("command", ["checkpoint", "statistics"])
-def test_commands_that_take_shipped_weights_go_stale_with_their_cards(package, command):
-    module = f"deqbench.commands.{command}"
+def test_what_takes_shipped_weights_goes_stale_with_their_cards(package):
+    module = "deqbench.experiments.inputs.measure"
     assert digest_after(package, "zoo/digits-features/card.json", module) != provenance.code_digest(module, package)
 
 
@@ -89,9 +96,13 @@ def test_the_digest_sees_every_module_of_ours_that_the_command_really_imports():
     assert set(imported) <= {str(path) for path in provenance.code_files(SAMPLING)}
 
 
+class Settings(Strict):
+    seed: int
+
+
 def recorded(tmp_path, settings, **extra):
     out = tmp_path / "scores.csv"
-    with provenance.recorded(out, "sampling score", settings) as facts:
+    with provenance.recorded([out], "run deq_ddim.scores.score", SAMPLING, Settings(**settings)) as facts:
         facts.update(extra)
     return json.loads(provenance.sidecar(out).read_text(encoding="utf-8"))
 
@@ -99,7 +110,11 @@ def recorded(tmp_path, settings, **extra):
 def test_a_sidecar_says_how_where_when_and_at_what_cost_a_result_was_made(tmp_path):
     facts = recorded(tmp_path, {"seed": 3}, images=40)
     assert provenance.sidecar(tmp_path / "scores.csv").name == "scores.csv.provenance.json"
-    assert facts["command"] == "deqbench sampling score" and facts["settings"] == {"seed": 3} and facts["images"] == 40
+    assert (
+        facts["command"] == "deqbench run deq_ddim.scores.score"
+        and facts["settings"] == {"seed": 3}
+        and facts["images"] == 40
+    )
     assert facts["code_digest"] == provenance.code_digest(SAMPLING)
     assert facts["threads"] >= 1 and facts["wall_s"] >= 0 and facts["peak_rss_bytes"] > 10_000_000
     assert facts["packages"].keys() == set(provenance.NAMED) and all(facts["packages"].values())
@@ -112,7 +127,7 @@ def test_the_settings_digest_changes_with_the_settings_alone(tmp_path):
 
 
 def test_a_job_that_fails_leaves_no_sidecar(tmp_path):
-    with pytest.raises(RuntimeError), provenance.recorded(tmp_path / "x.csv", "sampling score", {}):
+    with pytest.raises(RuntimeError), provenance.recorded([tmp_path / "x.csv"], "run", SAMPLING, Settings(seed=1)):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
@@ -124,7 +139,8 @@ def test_the_checksum_is_that_of_the_bytes(tmp_path):
 
 def test_what_the_package_hands_to_users_belongs_to_no_stage():
     behind = {
-        path.relative_to(provenance.PACKAGE).as_posix() for path in provenance.code_files("deqbench.commands.dataset")
+        path.relative_to(provenance.PACKAGE).as_posix()
+        for path in provenance.code_files("deqbench.experiments.inputs.job")
     }
-    assert {"__init__.py", "commands/dataset.py", "data/datasets.py"} <= behind
+    assert {"__init__.py", "experiments/inputs/job.py", "config/strict.py"} <= behind
     assert not any(name.startswith("diffusion/") for name in behind)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from deqbench.trail import trail
 from typer.testing import CliRunner
 
 from deqbench import cli, config, papers
 from deqbench.commands.where import app
-from deqbench.trail import trail
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "config/demo.yaml"
@@ -77,7 +77,7 @@ def test_records_are_those_that_a_run_left(name, tmp_path):
     scale = config.load(DEMO)
     (tmp_path / "rules").symlink_to(ROOT / "rules")
     assert trail(EXHIBITS[name], scale, root=tmp_path).records == ()
-    made = [f"results/demo/{pattern.replace('*', 'x')}" for pattern in EXHIBITS[name].spec["records"]]
+    made = [f"results/demo/{pattern.replace('*', 'x')}" for pattern in EXHIBITS[name].records]
     for path in made:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()

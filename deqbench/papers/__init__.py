@@ -1,56 +1,45 @@
-"""What the four papers print: exhibits, values, claims and settings. Digits stay as printed, so all columns are str."""
+"""What the papers print: exhibits, values, claims and settings. Digits stay as printed, so all columns are str.
+
+A paper is a folder with a paper.yaml, here or in a folder that the environment variable DEQBENCH_PAPERS names.
+"""
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING, Any, Literal
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from deqbench.errors import UserError, did_you_mean, unknown
+from deqbench.papers import reading
+from deqbench.papers.predicates import Claim as Claim
+from deqbench.papers.reading import About as About
+from deqbench.papers.spec import Exhibit as Exhibit
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PAPERS: tuple[str, ...] = ("deq-ddim", "decoder-inversion", "deq-score-matching", "jiio")
-
-FILES = {"table": "tables.yaml", "figure": "figures.yaml", "study": "studies.yaml"}
+    PAPERS: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Exhibit:
-    """A table or figure of a paper, or a study beside them, in our words."""
-
-    paper: str
-    id: str  # kebab-case, unique within the paper: table-s1a
-    kind: Literal["table", "figure", "study"]  # by its file; figure-17 of deq-ddim is a figure that prints a table
-    number: str  # as in the paper: Table S1a
-    title: str
-    caption: str
-    printed: str | None  # file with the printed values, relative to the paper's folder; None where none are printed
-    no_numbers: bool = False  # words, ticks or a sketch: nothing in it can be measured
-    notes: tuple[str, ...] = ()  # misprints, conflicts and gaps a reader must know
-    spec: dict[str, Any] = field(default_factory=dict, hash=False)  # which records fill it; {} if not declared
+def __getattr__(name: str) -> Any:
+    """PAPERS, read when it is asked for, so that a fault in a paper's file is a sentence of the command's."""
+    if name == "PAPERS":
+        return tuple(reading.folders())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def exhibits(paper: str) -> tuple[Exhibit, ...]:
     """All exhibits of a paper, tables first, then figures, each in the paper's order. UserError: unknown paper."""
-    _folder(paper)
-    return (*_listed(paper, "table"), *_listed(paper, "figure"))
+    return (*reading.exhibits(paper, "table"), *reading.exhibits(paper, "figure"))
 
 
 def studies(paper: str) -> tuple[Exhibit, ...]:
     """What is measured beside a paper's exhibits, none for most papers. UserError: unknown paper."""
-    return _listed(paper, "study") if (_folder(paper) / FILES["study"]).is_file() else ()
+    return reading.exhibits(paper, "study")
 
 
 def exhibit(paper_and_id: str) -> Exhibit:
     """The exhibit or study of an id such as `deq-ddim/table-1`. UserError: unknown id, with the nearest known one."""
-    known = {f"{found.paper}/{found.id}": found for paper in PAPERS for found in (*exhibits(paper), *studies(paper))}
+    known = reading.by_name()
     if paper_and_id not in known:
         raise UserError(f"exhibit: no '{paper_and_id}' in any paper{did_you_mean(paper_and_id, known)}")
     return known[paper_and_id]
@@ -71,9 +60,9 @@ def printed(exhibit: Exhibit) -> pd.DataFrame:
     return _frame(exhibit.paper, exhibit.printed).copy()
 
 
-def claims(paper: str) -> list[dict[str, Any]]:
-    """The claims of a paper, each with id, statement, where, evidence and check. UserError: unknown paper."""
-    return copy.deepcopy(_yaml(paper, "claims.yaml"))
+def claims(paper: str) -> tuple[Claim, ...]:
+    """The claims of a paper. UserError: unknown paper, or a predicate that names cells which no table can fill."""
+    return reading.claims(paper)
 
 
 def settings(paper: str) -> pd.DataFrame:
@@ -84,46 +73,27 @@ def settings(paper: str) -> pd.DataFrame:
     return _frame(paper, "settings.csv").copy()
 
 
-def about(paper: str) -> dict[str, Any]:
-    """The paper itself: id, title, short, authors, abstract (our words). UserError: unknown paper."""
-    return copy.deepcopy(_yaml(paper, "paper.yaml"))
+def about(paper: str) -> About:
+    """The paper itself, in our words. UserError: unknown paper."""
+    return reading.about(paper)
 
 
 def experiments(paper: str) -> dict[str, str]:
     """The kind of each experiment of a paper, empty where none is measured yet. UserError: unknown paper."""
-    return dict(_yaml(paper, "paper.yaml").get("experiments", {}))
+    return reading.about(paper).experiments
 
 
-def _folder(paper: str) -> Traversable:
-    if paper not in PAPERS:
-        raise UserError(f"paper: expected one of {', '.join(PAPERS)}; found '{paper}'{did_you_mean(paper, PAPERS)}")
-    return files(__name__) / paper
-
-
-@cache
-def _listed(paper: str, kind: Literal["table", "figure", "study"]) -> tuple[Exhibit, ...]:
-    entries = _yaml(paper, FILES[kind])
-    return tuple(
-        Exhibit(paper=paper, kind=kind, **{**entry, "notes": tuple(entry.get("notes", ()))}) for entry in entries
-    )
-
-
-@cache
-def _yaml(paper: str, name: str) -> Any:
-    return yaml.safe_load((_folder(paper) / name).read_text(encoding="utf-8"))
+def preset(paper: str, name: str) -> dict[str, Any]:
+    """The options of a named preset of a paper. UserError: there is none of that name."""
+    known = reading.presets(paper)
+    if name not in known:
+        raise unknown(f"preset of {paper}", name, known)
+    return dict(known[name].options)
 
 
 @cache
 def _frame(paper: str, name: str) -> pd.DataFrame:
     import pandas as pd  # takes half a second, and most jobs read presets only
 
-    with (_folder(paper) / name).open(encoding="utf-8") as lines:
+    with (reading.folder(paper) / name).open(encoding="utf-8") as lines:
         return pd.read_csv(lines, dtype=str, keep_default_na=False)
-
-
-def preset(paper: str, name: str) -> dict[str, Any]:
-    """The options of a named preset of a paper. UserError: there is none of that name."""
-    known = _yaml(paper, "presets.yaml")
-    if name not in known:
-        raise unknown(f"preset of {paper}", name, known)
-    return dict(known[name]["options"])

@@ -78,9 +78,11 @@ def claims(paper: str, results: Path) -> tuple[Claim, ...]:
             raise UserError(f"{path}: expected a list of claims with an id; found {str(entry)[:60]!r}")
         judged[entry["id"]] = entry
     known = papers.claims(paper)
-    for name in judged.keys() - {claim["id"] for claim in known}:
-        raise unknown(f"{path}: id", name, (claim["id"] for claim in known))
-    return tuple(_claim(paper, {**claim, **judged.get(claim["id"], {})}, path) for claim in known)
+    for name in judged.keys() - {claim.id for claim in known}:
+        raise unknown(f"{path}: id", name, (claim.id for claim in known))
+    words = {"id", "statement", "where", "evidence", "check"}
+    entries = ({**claim.model_dump(include=words), **judged.get(claim.id, {})} for claim in known)
+    return tuple(_claim(paper, entry, path) for entry in entries)
 
 
 def _claim(paper: str, entry: dict[str, Any], path: Path) -> Claim:

@@ -1,10 +1,6 @@
 """One cell's value from its records: a statistic over images, or a comparison with the baseline image by image.
 
-What a metric of a spec may say: `of` (the records' metric, else its id), `over` (divide by another metric of the same
-image), `only` (columns and their value), `statistic`, `ratio_of`, `ratio_to`, `difference_to`, `lower_than` (against
-the baseline), `same` (a metric, such as the budget, that must be equal where both have it), `reached` (a 0/1 metric:
-whether a count of epochs is one, or the budget plus one), `left_out` (words for images that have no value, or none to
-compare), `absent` (words for a cell that no record fills).
+Images stand for whatever the exhibit's spec names as `pairs`: splits, seeds, tasks or data rows.
 """
 
 from collections.abc import Callable
@@ -15,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deqbench.metrics import intervals
+from deqbench.papers.spec import Metric, Unit
 
 INTERVALS = {
     "geometric mean": intervals.log_interval,
@@ -36,6 +33,7 @@ VALUES: dict[str, Callable[..., Any]] = {
     "standard deviation": lambda values: np.std(values, ddof=1) if len(values) > 1 else np.nan,
 }
 FEW = 0.2  # share of images
+UNITS: dict[Unit, str] = {"row": "data row"}  # where the word is not the column's name
 COMPARED: dict[str, tuple[str, Callable[..., Any]]] = {  # of the method's and the baseline's values, image by image
     "ratio_of": ("geometric mean", lambda mine, base: base / mine),
     "ratio_to": ("geometric mean", lambda mine, base: mine / base),
@@ -44,70 +42,74 @@ COMPARED: dict[str, tuple[str, Callable[..., Any]]] = {  # of the method's and t
 }
 
 
-def measured(metric: dict[str, Any], mine: pd.DataFrame, group: pd.DataFrame, baseline: str) -> dict[str, Any]:
+def measured(
+    metric: Metric, mine: pd.DataFrame, group: pd.DataFrame, baseline: str, pairs: Unit = "image"
+) -> dict[str, Any]:
     """value, low, high, n, statistic, note of one cell. mine: the method's records of a group of cells."""
-    if kind := next((name for name in COMPARED if name in metric), None):
-        return _compared(metric, kind, mine, group, baseline)
-    rows = mine[mine["metric"] == metric.get("of", metric["id"])]
-    for column, value in metric.get("only", {}).items():
+    if metric.comparisons:
+        return _compared(metric, mine, group, baseline, pairs)
+    rows = mine[mine["metric"] == (metric.of or metric.id)]
+    for column, value in metric.only.items():
         rows = rows[rows[column] == value]
-    if "over" in metric:
-        below = mine[mine["metric"] == metric["over"]].set_index("image")["value"]
-        rows = rows[rows["image"].isin(below.index)]
-        rows = rows.assign(value=rows["value"] / rows["image"].map(below))
-    if "left_out" in metric:
+    if metric.over is not None:
+        below = mine[mine["metric"] == metric.over].set_index(pairs)["value"]
+        rows = rows[rows[pairs].isin(below.index)]
+        rows = rows.assign(value=rows["value"] / rows[pairs].map(below))
+    if metric.left_out is not None:
         rows = rows[rows["value"].notna()]
     if rows.empty:
-        return _nothing(metric.get("absent", "not measured for this method and T"))
+        return _nothing(metric.absent or "not measured for this method and T")
     values = np.sort(rows["value"].to_numpy(dtype=float))  # sums must not depend on the order of records
     if not np.isfinite(values).all():
         return _not_finite(values)
-    if "reached" in metric and not _flags(mine, metric["reached"]).any():
-        return _nothing(f"reached by none of {len(values)} images within the budget")
+    if metric.reached is not None and not _flags(mine, metric.reached).any():
+        return _nothing(f"reached by none of {_several(len(values), pairs)} within the budget")
     if "low" in rows and len(rows) == 1 and pd.notna(rows["n"].iloc[0]):
         row = rows.iloc[0]
-        interval, statistic = (row["low"], row["high"]), metric.get("statistic", "mean")
-        return _cell(row["value"], interval, int(row["n"]), statistic, _noted(rows))
-    return _summed_up(values, metric.get("statistic", "mean"), _left_out(metric, mine, len(values)) or _noted(rows))
+        return _cell(row["value"], (row["low"], row["high"]), int(row["n"]), metric.statistic, _noted(rows))
+    note = _left_out(metric, mine, len(values), pairs) or _noted(rows)
+    return _summed_up(values, metric.statistic, note, pairs)
 
 
-def _summed_up(values: NDArray[np.float64], statistic: str, note: str) -> dict[str, Any]:
+def _summed_up(values: NDArray[np.float64], statistic: str, note: str, pairs: Unit) -> dict[str, Any]:
     if statistic == "geometric mean" and not values.all():
-        return _zeros(values)
+        return _zeros(values, pairs)
     interval = INTERVALS[statistic](values) if statistic in INTERVALS else (np.nan, np.nan)
     name = "median" if statistic == "time" else statistic
     return _cell(VALUES[statistic](values), interval, len(values), name, note)
 
 
-def _compared(
-    metric: dict[str, Any], kind: str, mine: pd.DataFrame, group: pd.DataFrame, baseline: str
-) -> dict[str, Any]:
+def _compared(metric: Metric, mine: pd.DataFrame, group: pd.DataFrame, baseline: str, unit: Unit) -> dict[str, Any]:
     """The method against the baseline, image by image, where both have a value."""
-    method = str(mine["method"].iloc[0])
-    pairs = paired(group, metric[kind], method, baseline)
-    if "same" in metric:
-        budgets = paired(group, metric["same"], method, baseline)
+    (kind,), method = metric.comparisons, str(mine["method"].iloc[0])
+
+    def both(name: str) -> pd.DataFrame:
+        return paired(group, name, method, baseline, unit)
+
+    pairs = both(getattr(metric, kind))
+    if metric.same is not None:
+        budgets = both(metric.same)
         if len(differ := budgets[budgets["left"] != budgets["right"]]):
             left, right = (", ".join(f"{value:g}" for value in sorted(set(differ[side]))) for side in ("left", "right"))
-            return _nothing(f"{metric['same']} differ: {left} against {right}")
-    if method != baseline and "reached" in metric:
-        pairs, why = _informative(pairs, paired(group, metric["reached"], method, baseline), "left_out" in metric)
+            return _nothing(f"{metric.same} differ: {left} against {right}")
+    if method != baseline and metric.reached is not None:
+        pairs, why = _informative(pairs, both(metric.reached), metric.left_out is not None, unit)
         if why:
             return _nothing(why)
     if method == baseline or len(pairs) < 2:
-        why = "the baseline itself" if method == baseline else "one image only"
-        return _cell(np.nan, (np.nan, np.nan), len(pairs), "", why if len(pairs) else metric.get("absent", "not timed"))
+        why = "the baseline itself" if method == baseline else f"one {UNITS.get(unit, unit)} only"
+        return _cell(np.nan, (np.nan, np.nan), len(pairs), "", why if len(pairs) else metric.absent or "not timed")
     if kind in ("ratio_of", "ratio_to") and (pairs == 0).any(axis=None):
-        return _zeros(pairs.min(axis=1).to_numpy(dtype=float))
+        return _zeros(pairs.min(axis=1).to_numpy(dtype=float), unit)
     statistic, compare = COMPARED[kind]
     values = compare(pairs["left"], pairs["right"]).to_numpy(dtype=float)
     sums = values + pairs.to_numpy(dtype=float).sum(axis=1)  # a value over an infinite one would be 0
     if not np.isfinite(sums).all():
         return _not_finite(sums)
-    return _summed_up(values, statistic, _left_out(metric, mine, len(values)))
+    return _summed_up(values, statistic, _left_out(metric, mine, len(values), unit), unit)
 
 
-def _informative(pairs: pd.DataFrame, reached: pd.DataFrame, leave_out: bool) -> tuple[pd.DataFrame, str]:
+def _informative(pairs: pd.DataFrame, reached: pd.DataFrame, leave_out: bool, unit: Unit) -> tuple[pd.DataFrame, str]:
     """The pairs of counts that at least one method reached, or why there are none.
 
     A count that was not reached is a budget plus one: it says nothing against a larger count. Where there are such
@@ -116,17 +118,17 @@ def _informative(pairs: pd.DataFrame, reached: pd.DataFrame, leave_out: bool) ->
     mine, base = (reached.reindex(pairs.index)[side].astype(bool) for side in ("left", "right"))
     unknown = (~mine & base & (pairs["left"] < pairs["right"])) | (~base & mine & (pairs["right"] < pairs["left"]))
     if unknown.any() and not (leave_out and unknown.mean() < FEW):
-        return pairs, f"budgets differ: unknown for {unknown.sum()} of {len(pairs)} images"
+        return pairs, f"budgets differ: unknown for {unknown.sum()} of {_several(len(pairs), unit)}"
     if len(pairs) and not (mine | base).any():
-        return pairs, f"reached by neither for any of {len(pairs)} images within the budget"
+        return pairs, f"reached by neither for any of {_several(len(pairs), unit)} within the budget"
     return pairs[(mine | base) & ~unknown], ""
 
 
-def paired(group: pd.DataFrame, metric: str, left: str, right: str) -> pd.DataFrame:
+def paired(group: pd.DataFrame, metric: str, left: str, right: str, unit: Unit = "image") -> pd.DataFrame:
     """Columns left, right: two methods' values of a metric, image by image, where both have one."""
-    if "image" not in group:
+    if unit not in group:
         return pd.DataFrame(columns=["left", "right"])
-    rows = group[group["metric"] == metric].pivot_table(index="image", columns="method", values="value")
+    rows = group[group["metric"] == metric].pivot_table(index=unit, columns="method", values="value")
     if left not in rows or right not in rows:
         return pd.DataFrame(columns=["left", "right"])
     return pd.DataFrame({"left": rows[left], "right": rows[right]}).dropna()
@@ -136,12 +138,16 @@ def _flags(mine: pd.DataFrame, metric: str) -> NDArray[np.bool_]:
     return mine.loc[mine["metric"] == metric, "value"].to_numpy(dtype=float) > 0
 
 
-def _left_out(metric: dict[str, Any], mine: pd.DataFrame, n: int) -> str:
+def _left_out(metric: Metric, mine: pd.DataFrame, n: int, unit: Unit) -> str:
     """A note on the images without a value, where the metric has words for them."""
-    if "left_out" not in metric or "image" not in mine:
+    if metric.left_out is None or unit not in mine:
         return ""
-    lost = mine["image"].nunique() - n
-    return f"{lost} of {lost + n} images {metric['left_out']}" if lost > 0 else ""
+    lost = mine[unit].nunique() - n
+    return f"{lost} of {_several(lost + n, unit)} {metric.left_out}" if lost > 0 else ""
+
+
+def _several(n: int, unit: Unit) -> str:
+    return f"{n} {UNITS.get(unit, unit)}s"
 
 
 def _noted(rows: pd.DataFrame) -> str:
@@ -158,8 +164,8 @@ def _not_finite(values: NDArray[np.float64]) -> dict[str, Any]:
     return _cell(np.nan, (np.nan, np.nan), len(values), "", f"{found} of {len(values)} not finite")
 
 
-def _zeros(values: NDArray[np.float64]) -> dict[str, Any]:
-    return _nothing(f"exactly 0 for {(values == 0).sum()} of {len(values)} images")
+def _zeros(values: NDArray[np.float64], unit: Unit) -> dict[str, Any]:
+    return _nothing(f"exactly 0 for {(values == 0).sum()} of {_several(len(values), unit)}")
 
 
 def _cell(value: float, interval: tuple[float, float], n: int, statistic: str, note: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a paper prints beside a group of cells, and what follows from its printed values by arithmetic."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 from deqbench import papers
 from deqbench.papers import Exhibit
+from deqbench.papers.spec import Metric
 from deqbench.scale import Config
 
 NOTHING = {"printed": "", "printed_row": "", "relation": ""}
@@ -35,17 +36,17 @@ class Printed:
             return cls("", "", {})
         own = section.printed_as or section.stands_in_for or ""
         texts = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in keys.items()}
-        if "printed_by" in spec:
-            return cls._by_keys(papers.printed(exhibit), own, bool(section.printed_as), texts, spec["printed_by"])
-        if "printed_rows" not in spec:
+        if spec.printed_by:
+            return cls._by_keys(papers.printed(exhibit), own, bool(section.printed_as), texts, spec.printed_by)
+        if not spec.printed_rows:
             return cls(own, ("same" if section.printed_as else "stand-in") if own else "", {"": own})
         (dataset,) = papers.printed(exhibit)["dataset"].unique()
-        rows = {method: pattern.format(**texts) for method, pattern in spec["printed_rows"].items()}
-        at = {column: texts[key] for column, key in spec.get("printed_at", {}).items()}
+        rows = {method: pattern.format(**texts) for method, pattern in spec.printed_rows.items()}
+        at = {column: texts[key] for column, key in spec.printed_at.items()}
         return cls(dataset, "same" if section.printed_as == dataset else "stand-in", rows, at)
 
     @classmethod
-    def _by_keys(cls, table: pd.DataFrame, own: str, same: bool, texts: dict[str, str], by: list[str]) -> "Printed":
+    def _by_keys(cls, table: pd.DataFrame, own: str, same: bool, texts: dict[str, str], by: Sequence[str]) -> "Printed":
         """The own data set's row with these keys; for a stand-in also the only row of any data set that has them."""
         others = [name for name in by if name != "dataset"]
         fits = table[(table[others] == [texts[name] for name in others]).all(axis=1)]
@@ -56,13 +57,13 @@ class Printed:
             return cls("", "", {})
         return cls(mine["dataset"].iloc[0], "same" if same else "stand-in", {"": mine["row"].iloc[0]})
 
-    def cell(self, exhibit: Exhibit, metric: dict[str, Any], method: str, baseline: str) -> dict[str, str]:
+    def cell(self, exhibit: Exhibit, metric: Metric, method: str, baseline: str) -> dict[str, str]:
         """printed, printed_row, relation: the printed value of a cell, or of the baseline over it for a ratio."""
         row = self.rows.get(method) or self.rows.get("")
-        if not row or "printed" not in metric:
+        if not row or metric.printed is None:
             return NOTHING
-        table = DERIVED.get(metric["printed"], papers.printed)(exhibit)
-        rows = table[(table["row"] == row) & (table["metric"] == metric["printed"])]
+        table = DERIVED.get(metric.printed, papers.printed)(exhibit)
+        rows: Any = table[(table["row"] == row) & (table["metric"] == metric.printed)]
         rows = rows[(rows[list(self.at)] == list(self.at.values())).all(axis=1)].set_index("method")
         name, base = (_printed_method(exhibit, found, rows) for found in (method, baseline))
         if name is None:
@@ -72,7 +73,7 @@ class Printed:
             "printed_row": _row_words(rows.loc[name], row),
             "relation": self.relation,
         }
-        if "ratio_of" in metric:
+        if metric.ratio_of is not None:
             known = base not in (None, name)
             found["printed"] = f"{float(rows.at[base, 'value']) / float(rows.at[name, 'value']):.2f}" if known else ""
         return found if found["printed"] else NOTHING
@@ -80,13 +81,13 @@ class Printed:
 
 def _printed_method(exhibit: Exhibit, method: str, rows: pd.DataFrame) -> str | None:
     """The paper's name of a method in these rows; the spec may give several, as with and without noise."""
-    names = exhibit.spec.get("printed_methods", {}).get(method, [])
+    names = exhibit.spec.printed_methods.get(method, ())
     return next((name for name in ([names] if isinstance(names, str) else names) if name in rows.index), None)
 
 
-def _with_spread(printed: pd.Series, metric: dict[str, Any]) -> str:
+def _with_spread(printed: pd.Series, metric: Metric) -> str:
     """The value, with what the paper prints behind a plus-minus sign where the metric's `printed_spread` asks."""
-    spread = printed.get("plus_minus", "") if metric.get("printed_spread") else ""
+    spread = printed.get("plus_minus", "") if metric.printed_spread else ""
     return f"{printed['value']} \N{PLUS-MINUS SIGN} {spread}" if spread else str(printed["value"])
 
 

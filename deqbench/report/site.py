@@ -96,7 +96,7 @@ class Paper:
     """A paper's page."""
 
     id: str
-    about: dict[str, Any]
+    about: papers.About
     shown: tuple[Shown, ...]
     studies: tuple[Shown, ...]  # beside its exhibits; none where they have a page of their own
     claims: tuple[Claim, ...]

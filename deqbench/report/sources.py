@@ -8,23 +8,31 @@ from safetensors import SafetensorError, safe_open
 
 from deqbench.errors import UserError
 from deqbench.papers import Exhibit
+from deqbench.papers.drawings import TRACES
 
 
 def made_from(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
-    """Those of the records (files) that the spec of an exhibit names."""
-    return [path for path in records if any(path.match(pattern) for pattern in exhibit.spec.get("records", ()))]
+    """Those of the records (files) that an exhibit is made from; all of its experiment unless its spec says which."""
+    if exhibit.spec.records or not exhibit.spec:
+        return [path for path in records if any(path.match(pattern) for pattern in exhibit.records)]
+    folder = f"{exhibit.paper}/{exhibit.spec.experiment}"
+    return [path for path in records if any(parent.match(folder) for parent in path.parents)]  # match knows no **
 
 
 def of_table(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
     """The records behind the cells of an exhibit: CSV, or traces where its spec has them reduced. None: no table."""
-    ending = ".parquet" if "reduce" in exhibit.spec else ".csv"
-    return [path for path in made_from(exhibit, records) if path.suffix == ending] * bool(exhibit.spec.get("metrics"))
+    if not exhibit.spec.metrics:
+        return []
+    ending = ".parquet" if exhibit.spec.reduce else ".csv"
+    return [path for path in made_from(exhibit, records) if path.suffix == ending]
 
 
 def of_figure(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
-    """The traces and tensors behind the drawings of an exhibit. None: it is not drawn."""
-    drawn = (".parquet", ".safetensors") * ("kind" in exhibit.spec)
-    return [path for path in made_from(exhibit, records) if path.suffix in drawn]
+    """The traces or tensors behind the drawings of an exhibit. None: it is not drawn."""
+    if exhibit.spec.drawing is None:
+        return []
+    ending = ".parquet" if exhibit.spec.drawing.kind in TRACES else ".safetensors"
+    return [path for path in made_from(exhibit, records) if path.suffix == ending]
 
 
 def of_kind(exhibit: Exhibit, records: Sequence[Path], ending: str) -> list[Path]:

@@ -21,7 +21,7 @@ def write(path: Path, scale: str, shown: Sequence["Paper"], studies: Sequence["S
         lines += [_claim(claim) for claim in paper.claims if claim.verdict != "not measured yet"]
     for paper in shown:
         measured = [exhibit for exhibit in paper.shown if exhibit.status == "measured"]
-        lines += ["", f"## {_text(paper.about['short'])}", ""]
+        lines += ["", f"## {_text(paper.about.short)}", ""]
         lines += [f"{len(measured)} of {len(paper.shown)} exhibits are measured."]
         lines += _exhibits(measured)
         lines += _exhibits([study for study in paper.studies if study.status == "measured"])
@@ -64,7 +64,7 @@ def _counts(shown: Sequence["Paper"]) -> Iterator[str]:
     yield _row(("paper", *VERDICTS))
     yield _row("---" for _ in range(len(VERDICTS) + 1))
     for paper in shown:
-        yield _row((paper.about["short"], *(str(count) for count in paper.counts.values())))
+        yield _row((paper.about.short, *(str(count) for count in paper.counts.values())))
 
 
 def _claim(claim: Claim) -> str:

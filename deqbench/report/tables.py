@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from deqbench.errors import UserError, unknown
+from deqbench.errors import UserError
 from deqbench.papers import Exhibit
 from deqbench.report.losses import REDUCED
 from deqbench.report.measured import measured
@@ -21,58 +21,44 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
     """One row a cell of an exhibit whose spec names its records, in the order of groups and methods.
 
     Columns: COLUMNS, and further keys of a group where the spec's `group` names more than data set and T. A cell that
-    no record fills has value NaN and a note saying why. A spec's `only` keeps records by column and values, its
-    `reduce` names what makes them from traces (deqbench.report.losses).
+    no record fills has value NaN and a note saying why.
 
-    UserError: the exhibit has no spec, or no records.
+    UserError: the exhibit has no spec with metrics, or no records.
     """
     spec = exhibit.spec
-    if not spec.get("metrics"):
+    if not spec.metrics:
         raise UserError(
             f"{exhibit.paper}/{exhibit.id}: expected a spec with metrics in {exhibit.kind}s.yaml; found none"
         )
     paper = config.papers.of(exhibit.paper)
-    section = paper.experiment(spec["experiment"])
+    section = paper.experiment(spec.experiment)
     if records.empty:
-        raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records of {spec['experiment']}; found none")
-    for key, values in spec.get("only", {}).items():
+        raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records of {spec.experiment}; found none")
+    for key, values in spec.only.items():
         records = records[records[key].isin(values)]
-    baseline = str(spec.get("baseline") or getattr(section, "baseline", None) or getattr(paper, "baseline", ""))
-    by = spec.get("group", ["dataset", "T"])
+    baseline = str(spec.baseline or getattr(section, "baseline", None) or getattr(paper, "baseline", ""))
+    by = list(spec.group)
     at = COLUMNS.index("method")
     columns = [*COLUMNS[:at], *(key for key in by if key not in COLUMNS), *COLUMNS[at:]]
     columns = [name for name in columns if name != "T" or name in by]
-    if "reduce" in spec:
-        if spec["reduce"] not in REDUCED:
-            raise unknown(f"{exhibit.paper}/{exhibit.id}: reduce", spec["reduce"], REDUCED)
-        records = REDUCED[spec["reduce"]](records, baseline)
+    if spec.reduce:
+        records = REDUCED[spec.reduce](records, baseline)
         if records.empty:  # such as one chain length only, where lengths are compared
             return pd.DataFrame(columns=columns)
     rows = []
-    for key, group in records.groupby(by, sort=False):
-        keys = dict(zip(by, key, strict=True))
+    for place, group in records.groupby(by, sort=False):
+        keys = dict(zip(by, place, strict=True))
         printed = Printed.of(exhibit, config, keys)
         for method in _in_order(group["method"].unique(), paper):
             mine = group[group["method"] == method]
-            for metric in spec["metrics"]:
-                rows.append(
-                    {
-                        "paper": exhibit.paper,
-                        "exhibit": exhibit.id,
-                        **keys,
-                        "stands_in_for": printed.dataset if printed.relation == "stand-in" else "",
-                        "method": method,
-                        "method_label": spec.get("labels", {}).get(method, method),
-                        "metric": metric["id"],
-                        "metric_label": metric["label"],
-                        "unit": metric.get("unit", ""),
-                        "direction": metric.get("direction", ""),
-                        "format": metric.get("format", ".3g"),
-                        "kind": "measured",
-                        **measured(metric, mine, group, metric.get("baseline", baseline)),
-                        **printed.cell(exhibit, metric, method, baseline),
-                    }
-                )
+            for metric in spec.metrics:
+                row = {"paper": exhibit.paper, "exhibit": exhibit.id, **keys, "method": method}
+                row |= {"stands_in_for": printed.dataset if printed.relation == "stand-in" else ""}
+                row |= {"method_label": spec.labels.get(method, method), "metric": metric.id, "kind": "measured"}
+                row |= {"metric_label": metric.label, "unit": metric.unit}
+                row |= {"direction": metric.direction, "format": metric.format}
+                row |= measured(metric, mine, group, metric.baseline or baseline, spec.pairs)
+                rows.append(row | printed.cell(exhibit, metric, method, baseline))
     found = pd.DataFrame(rows, columns=columns)
     order = {name: place for place, name in enumerate(config.subjects)}
     found["place"] = found["dataset"].map(order)

@@ -73,13 +73,13 @@ def _makes(step: plan.ReportStep, exhibit: Exhibit) -> bool:
 
 def _source(exhibit: Exhibit) -> str:
     """The folder of the kind of an exhibit's experiment."""
-    kind, _ = kinds(exhibit.paper)[exhibit.spec["experiment"]]
+    kind, _ = kinds(exhibit.paper)[exhibit.spec.experiment]
     return f"deqbench/experiments/{kind.replace('.', '/')}"
 
 
 def _key(exhibit: Exhibit, steps: list[Step]) -> str:
     """The config key of an exhibit's experiment, or of the one whose job makes its records as well."""
-    own = exhibit.spec["experiment"]
+    own = exhibit.spec.experiment
     makers = [step.scope for step in steps]
     if makers and makers[0].shared.experiment(own) is None:
         return makers[0].key

@@ -111,7 +111,7 @@ def solve(
     and fz, (b, *dims), indices, (b,) int64, the samples of the original batch still active, and their absolute and
     relative residuals, (b,) float64. They are lent: copy what you keep, change nothing. True from it ends the solve.
 
-    ValueError: a value out of range, an unknown solver or option.
+    Raises ValueError for values out of range or an unknown solver, TypeError for an unknown option.
     """
 
     def tell(r: Evaluation) -> object:

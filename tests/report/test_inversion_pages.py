@@ -16,7 +16,7 @@ from deqbench.report import claims, site, tables
 
 def test_the_verdicts_follow_from_the_made_up_losses(inversion_cells):
     frame = pd.concat(inversion_cells.values(), ignore_index=True)
-    found = {claim["id"]: claims.judge(claim, frame, DEMO) for claim in papers.claims("deq-ddim")}
+    found = {claim.id: claims.judge(claim, frame, DEMO) for claim in papers.claims("deq-ddim")}
     verdicts = {name: judged["verdict"] for name, judged in found.items()}
     assert verdicts["ddim-12"] == verdicts["ddim-24"] == verdicts["ddim-16"] == "reproduced"
     assert verdicts["ddim-14"] == "inconclusive"  # of T = 20 only two images get down to a loss of 2 at all

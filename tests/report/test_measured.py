@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from deqbench.papers.spec import Metric
 from deqbench.report.measured import measured
 
 LEVELS = np.array([3.0, 1.0, 0.2, 0.5])  # of four images
@@ -18,7 +19,8 @@ def values(method, metric, found, unit=""):
 
 def cell(metric, rows, method="ours", baseline="base"):
     group = pd.DataFrame(rows)
-    return measured({"id": "m", "label": "m", **metric}, group[group["method"] == method], group, baseline)
+    shown = Metric(**{"id": "m", "label": "m", **metric})
+    return measured(shown, group[group["method"] == method], group, baseline)
 
 
 def t_interval(found):

@@ -33,7 +33,7 @@ def test_every_exhibit_and_claim_of_every_paper_is_listed(pages):
     for paper in papers.PAPERS:
         found = pages[f"{paper}.html"]
         wanted = [exhibit.id for exhibit in papers.exhibits(paper)]
-        wanted += [f"claim-{claim['id']}" for claim in papers.claims(paper)]
+        wanted += [f"claim-{claim.id}" for claim in papers.claims(paper)]
         assert set(wanted) <= set(found.ids)
         links = pages["index.html"].links
         assert {f"{paper}.html#{name}" for name in wanted} <= set(links)

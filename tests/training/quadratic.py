@@ -36,11 +36,18 @@ def loss(module, batch, generator):
     return nn.functional.mse_loss(module(x + 0.1 * torch.randn(x.shape, generator=generator)), y)
 
 
+def moved(module, batch, generator):
+    """How far the weights are from where they began: the first validation is the best, and lies before every kill."""
+    with torch.random.fork_rng():
+        return (module[0].weight - net()[0].weight.detach()).square().sum()
+
+
 def run(folder: Path, on_step=None, **changes):
     settings = Optimisation(**{**SETTINGS, **changes})
     outputs = {name: folder / file for name, file in OUTPUTS.items()}
     splits = {"train": rows(64, 0), "tuning": rows(20, 1), "test": rows(20, 2)}
-    return stage.run(net(), loss, splits, settings, outputs, about={"model": "sine"}, on_step=on_step)
+    metrics = {"moved": moved, "loss": loss}
+    return stage.run(net(), loss, splits, settings, outputs, about={"model": "sine"}, metrics=metrics, on_step=on_step)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A training as a stage: three files, the same to the bit however often it was killed."""
 
+import itertools
 import json
 import shutil
 import signal
@@ -102,10 +103,11 @@ def test_the_card_has_checksum_splits_and_the_metrics_of_the_best_validation(who
     assert card["sha256"] == {"weights.safetensors": provenance.sha256(whole / "weights.safetensors")}
     assert card["model"] == "sine" and card["splits"] == {"train": 64, "tuning": 20, "test": 20}
     assert card["settings"]["lr"] == 0.05 and card["stop"] == "all 40 updates made"
-    tuning = history[history.split == "tuning"].set_index("step").value
-    assert card["step"] == tuning.idxmin() and card["metrics"]["tuning_loss"] == tuning.min()
-    assert card["metrics"]["test_loss"] == history[history.split == "test"].set_index("step").value[card["step"]]
-    assert list(tuning.index) == list(range(4, 41, 4))
+    values = history.set_index(["split", "metric", "step"]).value
+    watched = values["tuning"]["moved"]
+    assert card["step"] == watched.idxmin() == 4 and list(watched.index) == list(range(4, 41, 4))
+    names = [("train", "loss"), *itertools.product(("tuning", "test"), ("moved", "loss"))]
+    assert card["metrics"] == {f"{split}_{metric}": values[split][metric][4] for split, metric in names}
 
 
 def test_the_weights_are_those_whose_loss_the_card_tells(whole):

@@ -56,7 +56,7 @@ def test_a_run_from_nothing_ends_with_pages_tables_figures_and_verdicts(made):
     assert expected <= outputs
     for paper in TABLES:
         verdicts = json.loads((made.root / f"results/smoke/claims/{paper}.json").read_text(encoding="utf-8"))
-        assert [found["id"] for found in verdicts] == [claim["id"] for claim in papers.claims(paper)]
+        assert [found["id"] for found in verdicts] == [claim.id for claim in papers.claims(paper)]
 
 
 @pytest.mark.parametrize("paper", TABLES)

@@ -47,11 +47,6 @@ def gradient(
     forward, solver, tol, max_iter, start, solver_options: see deqbench.diffusion.gradients.forward. ValueError: unknown
     adjoint, adjoint_tol < 0 or adjoint_max_iter < 1.
     """
-    if adjoint not in ADJOINTS:
-        raise ValueError(f"adjoint: expected one of {', '.join(ADJOINTS)}; found '{adjoint}'")
-    if adjoint_tol < 0 or adjoint_max_iter < 1:
-        found = f"adjoint_tol {adjoint_tol} and adjoint_max_iter {adjoint_max_iter}"
-        raise ValueError(f"expected adjoint_tol >= 0 and adjoint_max_iter >= 1; found {found}")
     settings = {"solver": solver, "tol": tol, "max_iter": max_iter, "start": start, **solver_options}
     if adjoint == "back-substitution":
         end = solved(chain, forward, states, **settings)

@@ -2,7 +2,7 @@
 
 After each round it yields Round(...): which images took part, what they would be now, and what the round cost. Counts,
 callbacks, limits and the reasons why images stopped are the driver's (deqbench.solvers.rounds). See sequential.py for
-the simplest one. What a sampler needs and what it CANNOT do of `ASKS`, its module says with the reason: see
+the simplest one. What a sampler needs and what it cannot do of `ASKS` its module says with the reason: see
 deqbench.registry. A new file here is a new method: name it under `papers.deq-ddim.methods` in a config and it gets a
 row in every table.
 """
@@ -22,10 +22,7 @@ def _off_stride(chain: DDIMChain) -> bool:
     return chain.timesteps.tolist() != [stride * j for j in reversed(range(chain.steps))]
 
 
-ASKS = {
-    "eta > 0": lambda chain, **_: chain.noise is not None,
-    "grid other than uniform-released": lambda chain, **_: _off_stride(chain),
-}
+ASKS = {"eta > 0": lambda chain: chain.noise is not None, "grid other than uniform-released": _off_stride}
 FAMILY = Family("sampler", "sample", "diffusion/samplers", hands={"solver": "solvers"}, asks=ASKS)
 samplers = FAMILY.names
 

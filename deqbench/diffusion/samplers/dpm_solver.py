@@ -18,11 +18,7 @@ CANNOT = OTHER_STEPS
 
 
 def sample(
-    chain: DDIMChain,
-    *,
-    steps: Count = 20,
-    order: Literal[2, 3] = 2,
-    spacing: Spacing = "uniform",
+    chain: DDIMChain, *, steps: Count = 20, order: Literal[2, 3] = 2, spacing: Spacing = "uniform"
 ) -> Iterator[Round]:
     """`steps` rounds of one evaluation. The scheduler computes in float32 whatever the chain's dtype.
 

@@ -30,10 +30,7 @@ def thinned(chain: DDIMChain, steps: int, spacing: Spacing = "uniform") -> DDIMC
 
     It starts at the same x_T and ends at the same alpha_bar. spacing: of their places in the chain, even or growing
     with the square away from the last (which serves the solvers of higher order best); repeats are dropped.
-    ValueError: a chain with noise.
     """
-    if chain.noise is not None:
-        raise ValueError("eta: expected 0, as this sampler adds no noise; found a chain with noise")
     share = torch.linspace(1, 0, min(steps, chain.steps), dtype=torch.float64) ** (2 if spacing == "quadratic" else 1)
     kept = ((chain.steps - 1) * (1 - share)).round().long().unique()
     alpha_bar = torch.cat([chain.alpha_bar[kept], chain.alpha_bar[-1:]])

@@ -32,7 +32,7 @@ def sample(chain: DDIMChain, *, window: Count | Share = 10, tol: NonNegative = 0
 
 
 def width(window: int | float, steps: int) -> int:
-    """Steps of the window, given as their number, an integer, or as a share of the chain's, a fraction."""
+    """Steps of the window, of which a float is a share of the chain's."""
     return max(1, round(window * steps)) if isinstance(window, float) else min(window, steps)
 
 

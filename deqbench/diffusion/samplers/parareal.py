@@ -23,12 +23,12 @@ def sample(chain: DDIMChain, *, blocks: Count | None = None, tol: NonNegative = 
     Every evaluation whose input is known runs in the next round, so the sweeps overlap, at most one evaluation an
     image and timestep: sweep k is whole after N_b k + M - k rounds (M blocks of N_b steps), and all N states are exact
     after N. G and the first step of F share an evaluation; a block whose input is exact is walked once. What was
-    under way for the next sweep when an image stopped is counted. ValueError: blocks out of range.
+    under way for the next sweep when an image stopped is counted. ValueError: more blocks than that.
     """
     most = max(1, chain.steps // 2)
     blocks = math.isqrt(chain.steps) if blocks is None else blocks
-    if not 1 <= blocks <= most:
-        raise ValueError(f"blocks: expected 1 to {most} for a chain of {chain.steps} steps; found {blocks}")
+    if blocks > most:
+        raise ValueError(f"blocks: expected at most {most} for a chain of {chain.steps} steps; found {blocks}")
     sweeps = _Sweeps(chain, blocks)
     while len(sweeps.active):
         nfe = len(sweeps.runs)

@@ -36,8 +36,7 @@ def sample(
 
     Images are solved one by one, for its stop test is the worst residual of a batch. Each is one row of its batch, so
     that weights are shared by the chain. m, ridge (its `lam`, absolute): Anderson's. tol bounds ||f(z) - z|| for
-    stop_mode "abs", divided by ||f(z)|| for "rel". max_iter: evaluations at most. ValueError: too few of
-    them for the solver.
+    stop_mode "abs", divided by ||f(z)|| for "rel". max_iter: evaluations at most. ValueError: too few for Anderson.
     """
     least = UNMIXED + 1 if solver == "anderson" else 1  # with fewer the library returns the start
     if max_iter < least:

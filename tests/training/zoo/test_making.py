@@ -9,9 +9,9 @@ from deqbench import provenance, zoo
 from deqbench.data import autoencoders as stored
 from deqbench.data import checkpoints, datasets
 from deqbench.records import read_frame
-from deqbench.zoo import autoencoders, making
+from deqbench.training.zoo import autoencoders, making
 from tests.command_line import run
-from tests.zoo.small import CLASSES, KL, LOOP, UNET, recipe, same, toy
+from tests.training.zoo.small import CLASSES, KL, LOOP, UNET, recipe, same, toy
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +100,4 @@ def test_a_model_whose_making_was_killed_goes_on_to_the_same_files(tmp_path):
     assert seen == list(range(251, 271))
     for name in ("model.safetensors", "config.json", "history.parquet"):
         assert (tmp_path / "mine" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "whole"]  # no progress is left behind
