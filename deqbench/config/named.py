@@ -1,15 +1,10 @@
 """Names that a section refers to, and the options of the methods that it names: there, or one sentence says not."""
 
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from deqbench import index
 from deqbench.errors import UserError, did_you_mean
 from deqbench.registry import refusal
-
-PAPERS = Path(__file__).parents[1] / "papers"
 
 
 def one_of(key: str, found: str, names: Any) -> None:
@@ -17,12 +12,6 @@ def one_of(key: str, found: str, names: Any) -> None:
     if found not in names:
         words = ", ".join(sorted(names))
         raise ValueError(f"@{key}@expected one of {words}; found '{found}'{did_you_mean(found, names)}")
-
-
-def presets(paper: str) -> dict[str, dict[str, Any]]:
-    """The options of a paper's presets by name."""
-    text = (PAPERS / paper / "presets.yaml").read_text(encoding="utf-8")
-    return {name: preset["options"] for name, preset in sorted(yaml.safe_load(text).items())}
 
 
 def wrong_option(folder: str, name: str, options: dict[str, Any]) -> str | None:
@@ -36,20 +25,21 @@ def wrong_option(folder: str, name: str, options: dict[str, Any]) -> str | None:
         return str(error)
 
 
-def options_fit(key: str, folder: str, name: str, preset: str | None, options: dict[str, Any]) -> None:
+def options_fit(
+    key: str, folder: str, name: str, preset: str | None, options: dict[str, Any], presets: dict[str, dict[str, Any]]
+) -> None:
     """ValueError, as one sentence with its key, for an unknown method, preset, or option of either.
 
-    key: `papers.<paper>...`, whose presets are meant.
+    presets: options by name.
     """
     try:
         index.card(folder, name)
     except UserError as error:
         kind, words = str(error).split(": ", 1)
         raise ValueError(f"@{key}.{kind}@{words}") from error
-    known = presets(key.split(".")[1])
     if preset:
-        one_of(f"{key}.preset", preset, known)
-    if wrong := wrong_option(folder, name, {**known.get(preset or "", {}), **options}):
+        one_of(f"{key}.preset", preset, presets)
+    if wrong := wrong_option(folder, name, {**presets.get(preset or "", {}), **options}):
         option, words = wrong.split(": ", 1)
         place = "options" if option in options or not preset else f"preset {preset}"
         raise ValueError(f"@{key}.{place}.{option}@{words}")
