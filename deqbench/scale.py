@@ -35,8 +35,11 @@ class PaperSection(Strict):
         """The values, the paper's catalogue before them: a name in both is the config's, in the catalogue's place."""
         if not isinstance(values, dict):
             return values
-        own = {part: (known, values.get(part, {})) for part, known in papers.catalogue(cls.paper).items()}
-        return {**values, **{part: {**known, **given} for part, (known, given) in own.items() if isinstance(given, dict)}}
+        laid = dict(values)
+        for part, known in papers.catalogue(cls.paper).items():
+            if isinstance(own := values.get(part, {}), dict):
+                laid[part] = {**known, **own}
+        return laid
 
     def experiment(self, name: str) -> Any:
         """The section of that name, such as table-1; None where this scale has none."""
@@ -77,9 +80,9 @@ def _paper_section(paper: str) -> type[PaperSection]:
         if section := sections(kind)[part]:
             fields[experiment.replace("-", "_")] = (section.form | None, Field(None, alias=experiment))
     about = f"Experiments of {papers.about(paper).short}."
-    section = create_model(f"{paper}-section", __base__=PaperSection, __doc__=about, **fields)
-    section.paper = paper
-    return section
+    made: type[PaperSection] = create_model(f"{paper}-section", __base__=PaperSection, __doc__=about, **fields)
+    made.paper = paper
+    return made
 
 
 class PapersBase(Strict):
@@ -179,7 +182,7 @@ class Config(Strict):
 
 @cache
 def _check_catalogue(paper: str) -> None:
-    """UserError: the file of a paper's methods, key, what was expected and found; checked as a config of nothing else."""
+    """UserError: the file of a paper's methods, key, what was expected and found; it is checked as a config is."""
     source, parts = str(methods_file(paper)), papers.catalogue(paper)
     for part in parts:
         if part not in (known := _shared_fields(paper)):
