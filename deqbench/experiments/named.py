@@ -4,7 +4,6 @@ from typing import Any
 
 from deqbench import index
 from deqbench.errors import UserError, did_you_mean
-from deqbench.papers.reading import presets
 from deqbench.registry import refusal
 
 
@@ -26,20 +25,21 @@ def wrong_option(folder: str, name: str, options: dict[str, Any]) -> str | None:
         return str(error)
 
 
-def options_fit(key: str, folder: str, name: str, preset: str | None, options: dict[str, Any]) -> None:
+def options_fit(
+    key: str, folder: str, name: str, preset: str | None, options: dict[str, Any], presets: dict[str, dict[str, Any]]
+) -> None:
     """ValueError, as one sentence with its key, for an unknown method, preset, or option of either.
 
-    key: `papers.<paper>...`, whose presets are meant.
+    presets: options by name.
     """
     try:
         index.card(folder, name)
     except UserError as error:
         kind, words = str(error).split(": ", 1)
         raise ValueError(f"@{key}.{kind}@{words}") from error
-    known = {name: said.options for name, said in presets(key.split(".")[1]).items()}
     if preset:
-        one_of(f"{key}.preset", preset, known)
-    if wrong := wrong_option(folder, name, {**known.get(preset or "", {}), **options}):
+        one_of(f"{key}.preset", preset, presets)
+    if wrong := wrong_option(folder, name, {**presets.get(preset or "", {}), **options}):
         option, words = wrong.split(": ", 1)
         place = "options" if option in options or not preset else f"preset {preset}"
         raise ValueError(f"@{key}.{place}.{option}@{words}")

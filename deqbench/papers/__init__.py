@@ -83,17 +83,27 @@ def experiments(paper: str) -> dict[str, str]:
     return reading.about(paper).experiments
 
 
+def catalogue(paper: str) -> dict[str, dict[str, Any]]:
+    """A paper's methods that every scale knows, as written, by part of its config. UserError: unknown paper."""
+    return dict(reading.catalogue(paper).model_extra or {})
+
+
+def presets(paper: str) -> dict[str, dict[str, Any]]:
+    """The options of a paper's presets by name. UserError: unknown paper."""
+    return {name: dict(preset.options) for name, preset in reading.catalogue(paper).presets.items()}
+
+
 def preset(paper: str, name: str) -> dict[str, Any]:
     """The options of a named preset of a paper. UserError: there is none of that name."""
-    known = reading.presets(paper)
+    known = presets(paper)
     if name not in known:
         raise unknown(f"preset of {paper}", name, known)
-    return dict(known[name].options)
+    return known[name]
 
 
 @cache
 def _frame(paper: str, name: str) -> pd.DataFrame:
-    import pandas as pd  # takes half a second, and most jobs read presets only
+    import pandas as pd  # takes half a second, and most jobs read no table
 
     with (reading.folder(paper) / name).open(encoding="utf-8") as lines:
         return pd.read_csv(lines, dtype=str, keep_default_na=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from deqbench.config.sentences import checked
 from deqbench.config.strict import Strict
@@ -35,6 +35,14 @@ class Preset(Strict):
 
     source: str
     options: dict[str, bool | int | float | str]
+
+
+class Catalogue(Strict):
+    """Methods that every scale knows, as written, by the part of a config that they stand under; and their presets."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, dict[str, dict[str, Any]]]
+    presets: dict[str, Preset] = Field({})
 
 
 class Labels(Strict):
@@ -95,11 +103,16 @@ def _about(folder: Path) -> About:
     return found
 
 
+def methods_file(paper: str) -> Path:
+    """The file of a paper's named methods, which it may lack. UserError: unknown paper."""
+    return folder(paper) / "methods.yaml"
+
+
 @cache
-def presets(paper: str) -> dict[str, Preset]:
-    """The presets of a paper by name, none where it has no such file. UserError: a fault in the file."""
-    path = folder(paper) / "presets.yaml"
-    return read(path, dict[str, Preset]) if path.is_file() else {}
+def catalogue(paper: str) -> Catalogue:
+    """The named methods of a paper, none where it has no such file. UserError: a fault in the file."""
+    path = methods_file(paper)
+    return read(path, Catalogue) if path.is_file() else Catalogue()
 
 
 @cache

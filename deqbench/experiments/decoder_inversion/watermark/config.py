@@ -43,7 +43,7 @@ class Watermark(Strict):
     inversions: dict[Name, NoiseInversion] = Field(min_length=1)
     models: dict[Name, Watermarked] = Field(min_length=1)
     encoder: Name = Field("encoder", description="the inverter that others are compared with, image by image")
-    gradient: Name = Field(description="the gradient-based inverter that others are compared with")
+    gradient: Name = Field("gradient-paper", description="the gradient-based inverter that others are compared with")
     shown: int = Field(3, ge=0, description="images whose recovered rings are shown")
 
 
