@@ -112,11 +112,14 @@ class Step:
         """Paths by name of the job at a place, a mapping or snakemake's wildcards."""
         return {name: paths for name, paths in self.stage.inputs(self.scope, **dict(place.items())).items() if paths}
 
-    def words(self, wildcards: Any, input: Any, output: Any) -> str:
-        """The command line of a job after `deqbench`: its slice of the config as JSON, and its files by name."""
+    def words(self, wildcards: Any) -> str:
+        """The command line of a job after `deqbench`: its slice of the config as JSON, and its files by name.
+
+        A function of the wildcards alone: snakemake does not look for changes in params that ask for input or output.
+        """
         place = dict(wildcards.items())
         files = [("input", name, path) for name, paths in self.inputs(wildcards).items() for path in paths]
-        files += [("output", name, path) for name, path in output.items()]
+        files += [("output", name, path.format(**place).removesuffix("/")) for name, path in self.outputs.items()]
         given = [f"--{option} {shlex.quote(f'{name}={path}')}" for option, name, path in files]
         settings = self.stage.job(self.scope, **place).model_dump_json()
         return " ".join(["run", self.id, *given, "--settings", shlex.quote(settings)])
