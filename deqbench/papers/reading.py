@@ -27,6 +27,7 @@ class About(Strict):
     authors: tuple[str, ...]
     abstract: str
     order: int = 1000  # among the papers, before the name
+    performance: str = ""  # where its studies stand on the page of that name: the words above them there
     experiments: dict[str, str] = Field({})  # the kind of each experiment
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from deqbench.report.site import Paper, Shown
 
 
-def write(path: Path, scale: str, shown: Sequence["Paper"], studies: Sequence["Shown"], jobs: Sequence[Job]) -> None:
-    """Writes what ran, the counts and verdicts of the claims, and every measured table."""
+def write(path: Path, scale: str, shown: Sequence["Paper"], jobs: Sequence[Job]) -> None:
+    """Writes a Markdown file of what ran, the counts and verdicts of the claims, and every measured table."""
     lines = [f"# deqbench: {scale}", "", *_what_ran(jobs), "", "## Claims", "", *_counts(shown), ""]
     for paper in shown:
         lines += [_claim(claim) for claim in paper.claims if claim.verdict != "not measured yet"]
@@ -23,14 +23,13 @@ def write(path: Path, scale: str, shown: Sequence["Paper"], studies: Sequence["S
         measured = [exhibit for exhibit in paper.shown if exhibit.status == "measured"]
         lines += ["", f"## {_text(paper.about.short)}", ""]
         lines += [f"{len(measured)} of {len(paper.shown)} exhibits are measured."]
-        lines += _exhibits(measured)
-        lines += _exhibits([study for study in paper.studies if study.status == "measured"])
-    lines += ["", "## Performance", "", *_exhibits([study for study in studies if study.status == "measured"])]
+        lines += _exhibits((*measured, *paper.studies))
+    lines += ["", "## Performance", "", *_exhibits(study for paper in shown for study in paper.performance)]
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _exhibits(measured: Sequence["Shown"]) -> Iterator[str]:
-    for exhibit in measured:
+def _exhibits(shown: Iterable["Shown"]) -> Iterator[str]:
+    for exhibit in (exhibit for exhibit in shown if exhibit.status == "measured"):
         stale = f" (stale records: {exhibit.stale})" if exhibit.stale else ""
         yield from ("", f"### {exhibit.exhibit.number}: {_text(exhibit.exhibit.title)}{stale}", "")
         yield from (f"- {_text(fact)}" for fact in exhibit.facts)
@@ -77,15 +76,10 @@ def _block(block: Block) -> Iterator[str]:
     yield ""
     yield f"{_text(keys)}{f' (stands in for {_text(block.stands_in_for)})' if block.stands_in_for else ''}"
     yield ""
-    yield _row(
-        (
-            "",
-            *(
-                f"{head.label} ({head.unit})" if head.unit not in ("", "unitless") else head.label
-                for head in block.columns
-            ),
-        )
+    heads = (
+        f"{head.label} ({head.unit})" if head.unit not in ("", "unitless") else head.label for head in block.columns
     )
+    yield _row(("", *heads))
     yield _row("---" for _ in range(len(block.columns) + 1))
     for label, cells in block.rows:
         yield _row((label, *map(_cell, cells)))

@@ -189,7 +189,10 @@ def test_cells_of_another_form_are_refused_in_one_sentence(tmp_path, change, mes
     [
         ({"id": "ddim-1"}, r"expected one of ddim-01.*; found 'ddim-1' \(did you mean 'ddim-\d+'\?\)"),
         ({"id": "ddim-01", "verdict": "reproduce"}, r"did you mean 'reproduced'\?"),
-        ({"id": "ddim-01", "elsewhere": [{"verdict": "maybe"}]}, r"ddim-01.elsewhere.verdict.*found 'maybe'"),
+        (
+            {"id": "ddim-01", "elsewhere": [{"scale": "a", "verdict": "maybe"}]},
+            r"ddim-01.elsewhere.*verdict.*found \"maybe\"",
+        ),
     ],
 )
 def test_verdicts_of_another_form_are_refused_in_one_sentence(tmp_path, entry, message):
@@ -207,10 +210,11 @@ def test_thresholds_in_words_are_printed_and_their_limits_drawn(tmp_path):
         "threshold": "margin 0.4",
         "limits": [-0.4, 0.4],
         "n": 3,
+        "verdict": "reproduced",
     }
     write_json(tmp_path / "claims/deq-ddim.json", [{**verdicts()[0], "measured": [measured]}])
     found = ledger.claims("deq-ddim", tmp_path)[0].measured[0]
-    assert (found.threshold, found.strip.limits) == ("margin 0.4", (6.0, 94.0))
+    assert (found.threshold, ledger.strip(found).limits) == ("margin 0.4", (6.0, 94.0))
 
 
 def test_no_printed_value_is_lost_in_the_grid_of_printed_values():
