@@ -73,7 +73,7 @@ class Metric(Strict):
 
 
 class Spec(Strict):
-    """What an exhibit is made from. One that nothing measures has a spec without experiment, which is false."""
+    """The records, cells and drawing of an exhibit. Where nothing measures it, without experiment, it is false."""
 
     experiment: str = ""
     accepted: bool | str = False  # cells of longer chains (true) or of the scale named are shown beside a run's

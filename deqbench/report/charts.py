@@ -25,7 +25,7 @@ LETTER, HANDLE, LINE = 0.072, 0.6, 0.19  # inches: a letter of the legend, the l
 
 @dataclass(frozen=True)
 class Look:
-    """How the line of a method is drawn, in the panels as in the legend."""
+    """The line of a method, drawn alike in the panels and in the legend."""
 
     label: str
     colour: str

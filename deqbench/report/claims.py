@@ -26,14 +26,14 @@ def judge(claim: Claim, cells: pd.DataFrame, config: Config) -> dict[str, Any]:
         sentence = "No experiment of this scale measures it yet."
         return {**facts, "verdict": "not measured yet", "sentence": sentence, **_lists()}
     by_predicate = [measure(predicate, cells, claim.id) for predicate in claim.predicates]
-    measured = [found for results in by_predicate for found in results]
+    measured = [result for results in by_predicate for result in results]
     lacking = _lacking(claim.needs, config)
     pairs = zip(claim.predicates, by_predicate, strict=True)
     lacking += [_words(predicate) for predicate, results in pairs if not results and not predicate.optional]
-    verdict = "not testable at this scale" if lacking else _together([found.verdict for found in measured])
+    verdict = "not testable at this scale" if lacking else _together([result.verdict for result in measured])
     words = "; ".join(f"{m.label}: {m.value:.3g} [{m.low:.3g}, {m.high:.3g}], {m.threshold}{m.why}" for m in measured)
     standing_in = set(cells.loc[cells["stands_in_for"].fillna("") != "", "dataset"])
-    stand_ins = sorted(standing_in & {found.dataset for found in measured})
+    stand_ins = sorted(standing_in & {result.dataset for result in measured})
     reason = f"It needs {' and '.join(lacking)}." if lacking else ""
     reason += " Measured all the same: " if reason and measured else ""
     on = f" (on stand-in data: {', '.join(stand_ins)})" if stand_ins else ""
@@ -52,7 +52,7 @@ def judge_elsewhere(
 
     accepted: by scale, with the date of each cell's origin. Exhibits that a scale has no table of are this run's.
     """
-    found = []
+    judgements = []
     exhibits = {predicate.exhibit for predicate in claim.predicates}
     for scale, others in accepted.items():
         theirs = others[_named(others).isin(exhibits)]
@@ -62,8 +62,8 @@ def judge_elsewhere(
         judged = judge(claim, pd.concat([theirs, own], ignore_index=True), config)
         dates = sorted(str(date)[:10] for date in set(theirs["accepted"]) if date)
         facts = {name: judged[name] for name in ("verdict", "sentence", "measured")}
-        found.append({"scale": scale, "date": " to ".join(dict.fromkeys(dates[:1] + dates[-1:])), **facts})
-    return found
+        judgements.append({"scale": scale, "date": " to ".join(dict.fromkeys(dates[:1] + dates[-1:])), **facts})
+    return judgements
 
 
 def _named(cells: pd.DataFrame) -> "pd.Series[str]":
@@ -71,7 +71,7 @@ def _named(cells: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _lists(measured: Any = (), needs: Any = (), exhibits: Any = ()) -> dict[str, Any]:
-    return {"measured": [asdict(found) for found in measured], "needs": list(needs), "exhibits": list(exhibits)}
+    return {"measured": [asdict(result) for result in measured], "needs": list(needs), "exhibits": list(exhibits)}
 
 
 def _together(verdicts: list[Verdict]) -> Verdict:
@@ -90,7 +90,7 @@ def _lacking(needs: Iterable[Need], config: Config) -> list[str]:
 
 
 def _words(predicate: AnyPredicate) -> str:
-    """What a predicate that no cell fits would need."""
+    """The cells that a predicate without any would need, in words."""
     where = ", ".join(f"{key} in {value}" for key, value in predicate.where.items())
     several = f" at two values of {predicate.along}" if isinstance(predicate, Monotone) else ""
     method = getattr(predicate, "method", " and ".join(predicate.methods))

@@ -31,7 +31,7 @@ class Strip:
 
 
 class Elsewhere(Strict):
-    """What the accepted tables of another scale say of a claim."""
+    """A claim's verdict by the accepted tables of another scale."""
 
     scale: str
     date: str = ""
@@ -83,6 +83,6 @@ def strip(row: Measured) -> Strip | None:
 
 
 def counts(claims: Iterable[Claim]) -> dict[str, int]:
-    """How many claims have each verdict, in the order of VERDICTS."""
+    """Counts of claims by verdict, in the order of VERDICTS."""
     by_verdict = Counter(claim.verdict for claim in claims)
     return {verdict: by_verdict[verdict] for verdict in VERDICTS}

@@ -160,8 +160,8 @@ def _nothing(note: str) -> dict[str, Any]:
 
 
 def _not_finite(values: NDArray[np.float64]) -> dict[str, Any]:
-    found = (~np.isfinite(values)).sum()
-    return _cell(np.nan, (np.nan, np.nan), len(values), "", f"{found} of {len(values)} not finite")
+    lost = (~np.isfinite(values)).sum()
+    return _cell(np.nan, (np.nan, np.nan), len(values), "", f"{lost} of {len(values)} not finite")
 
 
 def _zeros(values: NDArray[np.float64], unit: Unit) -> dict[str, Any]:

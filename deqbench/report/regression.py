@@ -117,7 +117,7 @@ def _moved(row: Any, tolerance: Mapping[Allowance, float]) -> str:
 
 
 def _allowed(row: Any, tolerance: Mapping[Allowance, float]) -> float:
-    """How far a cell may move: the widest of its allowances. spread: shares of the accepted half-width."""
+    """The distance that a cell may move: the widest of its allowances. spread: shares of the accepted half-width."""
     accepted = abs(row["value_accepted"])
     spread = (row["high_accepted"] - row["low_accepted"]) / 2
     allowances: dict[Allowance, float] = {

@@ -76,7 +76,7 @@ class Shown:
 
     @property
     def stale(self) -> int:
-        """How many of its records other code made."""
+        """The number of its records that other code made."""
         return sum(job.stale for job in self.jobs)
 
 
@@ -165,11 +165,11 @@ def _templates(folder: Path) -> jinja2.Environment:
     return templates
 
 
-def _by_first_key(blocks: Iterable[Block]) -> list[tuple[tuple[str, str] | None, list[Block]]]:
+def _by_first_key(blocks: Iterable[Block]) -> list[tuple[tuple[str, str], list[Block]]]:
     """Blocks together that share their first key, such as the data set, in order of appearance."""
-    groups: dict[tuple[str, str] | None, list[Block]] = {}
+    groups: dict[tuple[str, str], list[Block]] = {}
     for block in blocks:
-        groups.setdefault(block.keys[0] if block.keys else None, []).append(block)
+        groups.setdefault(block.keys[0], []).append(block)
     return list(groups.items())
 
 
@@ -255,11 +255,8 @@ def _settings(config: Config, key: str) -> str:
 
 def _datasets(config: Config, shown: Iterable[Paper]) -> list[dict[str, Any]]:
     """The data sets and latent models of the config, each with the largest n behind one measured value."""
-    sizes: dict[str, list[int]] = {}
-    for exhibit in (exhibit for paper in shown for exhibit in paper.shown):
-        for name, n in exhibit.sizes.items():
-            sizes.setdefault(name, []).append(n)
+    sizes = [exhibit.sizes for paper in shown for exhibit in paper.shown]
     return [
-        {**EMPTY, "name": name, **data.model_dump(), "n": max(sizes.get(name, [0]))}
+        {**EMPTY, "name": name, **data.model_dump(), "n": max((each.get(name, 0) for each in sizes), default=0)}
         for name, data in config.subjects.items()
     ]

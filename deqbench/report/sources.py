@@ -12,7 +12,7 @@ from deqbench.papers.drawings import TRACES, Drawing
 
 
 def made_from(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
-    """Those of the records (files) that an exhibit is made from; all of its experiment unless its spec says which."""
+    """The records (files) that an exhibit is made from; all of its experiment unless its spec says which."""
     if exhibit.spec.records or not exhibit.spec:
         return [path for path in records if any(path.match(pattern) for pattern in exhibit.records)]
     folder = f"{exhibit.paper}/{exhibit.spec.experiment}"
@@ -34,7 +34,7 @@ def of_figure(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
 
 
 def of_drawing(drawing: Drawing, records: Sequence[Path]) -> list[Path]:
-    """Those of the records that a kind of drawing is made of, traces or tensors, by name."""
+    """The records that a kind of drawing is made of, traces or tensors, by name."""
     ending = ".parquet" if drawing.kind in TRACES else ".safetensors"
     return sorted(path for path in records if path.suffix == ending)
 

@@ -95,7 +95,7 @@ def measure(predicate: AnyPredicate, cells: pd.DataFrame, claim: str) -> list[Me
     groups = [Group(claim, dict(zip(keys, at, strict=True)), rows) for at, rows in fits.groupby(keys)] if keys else []
     if isinstance(predicate, Monotone):
         return _steps(predicate, groups)
-    return [found for group in groups for found in _in_group(predicate, group)]
+    return [result for group in groups for result in _in_group(predicate, group)]
 
 
 def _in_group(predicate: Any, group: Group) -> list[Measured]:
@@ -192,11 +192,11 @@ def _steps(predicate: Monotone, groups: list[Group]) -> list[Measured]:
 
 
 def _ordered(predicate: Order, group: Group) -> list[Measured]:
-    """What each method's cell has above that of the one before; none where one of them was not measured."""
-    found = [cell for method in predicate.of if (cell := group.cell(method, predicate.metric))]
-    if len(found) < len(predicate.of):
+    """Differences of each method's cell and the one before; none where one of them was not measured."""
+    cells = [cell for method in predicate.of if (cell := group.cell(method, predicate.metric))]
+    if len(cells) < len(predicate.of):
         return []
-    pairs = [there.less(here, f"{there.label} less {here.method}'s") for here, there in pairwise(found)]
+    pairs = [there.less(here, f"{there.label} less {here.method}'s") for here, there in pairwise(cells)]
     return [_result(pair, group, *_at_least_0(pair)) for pair in pairs]
 
 
@@ -207,12 +207,8 @@ def _nearest(predicate: Named, cell: Cell, group: Group) -> Cell | None:
     if aim is None or any(other is None for other in others):
         return None
     mine, theirs = _distance(cell, aim), [_distance(other, aim) for other in others if other is not None]
-    nearest = replace(
-        min(theirs, key=lambda found: found.value),
-        low=min(found.low for found in theirs),
-        high=min(found.high for found in theirs),
-        n=min(found.n for found in theirs),
-    )
+    ends = {name: min(getattr(other, name) for other in theirs) for name in ("low", "high", "n")}
+    nearest = replace(min(theirs, key=lambda other: other.value), **ends)
     return nearest.less(mine, f"{cell.label}, nearer to {aim.method} than any other by: difference")
 
 
