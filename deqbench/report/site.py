@@ -16,7 +16,7 @@ from deqbench.metrics.intervals import PERCENT
 from deqbench.papers import Exhibit
 from deqbench.papers.spec import Metric
 from deqbench.records import atomically, read_json, write_text
-from deqbench.report import accepted, ledger, ran, summary
+from deqbench.report import accepted, ledger, ran
 from deqbench.report.blocks import Block, Grid, blocks, columns, letter, number, printed_grid, read_cells
 from deqbench.report.ledger import Claim
 from deqbench.report.ran import Job
@@ -132,7 +132,7 @@ def build(config: Config, config_file: str, root: Path = Path("."), *, find_trai
     write("index.html", "overview.html", config=config, **facts)
     for asset in sorted((root / "reports" / "static").iterdir()):
         _copy(asset, place.out / "static" / asset.name)
-    summary.write(place.out / "summary.md", config.scale, shown, jobs)
+    write("summary.md", "summary.md")
     return place.out / "index.html"
 
 
@@ -148,21 +148,29 @@ def _addresses(shown: Iterable[Paper]) -> dict[str, str]:
 def _templates(folder: Path) -> jinja2.Environment:
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
+        autoescape=jinja2.select_autoescape(["html"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals.update(ran=ran, letter=letter, percent=PERCENT, version=deqbench.__version__, strip=ledger.strip)
+    templates.globals.update(ran=ran, letter=letter, percent=PERCENT, version=deqbench.__version__)
+    templates.globals.update(strip=ledger.strip, verdicts=ledger.VERDICTS)
     templates.filters.update(
         duration=ran.duration,
         bytes=ran.size,
         number=number,
+        plain=_plain,
         slug=lambda text: text.replace(" ", "-"),
         groupby_first=_by_first_key,
     )
     return templates
+
+
+def _plain(text: str) -> str:
+    """Text that no Markdown reader takes for a tag, a column or a line's end."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    return " ".join(escaped.split())
 
 
 def _by_first_key(blocks: Iterable[Block]) -> list[tuple[tuple[str, str], list[Block]]]:
