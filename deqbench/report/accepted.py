@@ -35,12 +35,10 @@ def longer(exhibit: Exhibit, shown: Iterable[Block], scale: str, root: Path) -> 
 
     UserError: a table is not of the form that the pages need.
     """
-    longer_one = None
-    least = longest(shown)
-    for folder in sorted((root / "results/reference").glob("*")):
-        if folder.name != scale and (other := of(exhibit, folder.name, root)) and longest(other.blocks) > least:
-            least, longer_one = longest(other.blocks), other
-    return longer_one
+    scales = (folder.name for folder in sorted((root / "results/reference").glob("*")) if folder.name != scale)
+    others = [other for name in scales if (other := of(exhibit, name, root))]
+    best = max(others, key=lambda other: longest(other.blocks), default=None)
+    return best if best and longest(best.blocks) > longest(shown) else None
 
 
 def of(exhibit: Exhibit, scale: str, root: Path) -> Accepted | None:

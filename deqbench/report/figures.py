@@ -41,10 +41,13 @@ def draw(exhibit: Exhibit, records: Sequence[Path], out: Path) -> None:
 
 
 def _latents(exhibit: Exhibit, drawing: Any, loaded: Tensors, about: About, path: Path) -> Iterator[Sheet]:
-    solves = [(*words.split(" "), _method(exhibit, words.split(" ")[0])) for words in about["solves"].split(", ")]
+    solves = [
+        (method, rounds, quantity(method, "", exhibit.spec.labels))
+        for method, rounds in (words.split(" ") for words in about["solves"].split(", "))
+    ]
     lengths = sorted({int(key.split(".")[0].removeprefix("T")) for key in loaded}, reverse=True)
     for T in lengths:
-        yield _states(loaded, about, solves, T, path.with_name(f"{path.name}-T{T}.svg"))
+        yield _states(loaded, about, solves, T, path.with_name(f"{path.stem}-T{T}.svg"))
 
 
 def _states(loaded: Tensors, about: About, solves: Sequence[tuple[str, ...]], T: int, path: Path) -> Sheet:
@@ -70,19 +73,14 @@ def _states(loaded: Tensors, about: About, solves: Sequence[tuple[str, ...]], T:
 def _samples(exhibit: Exhibit, drawing: Any, loaded: Tensors, about: About, path: Path) -> Iterator[Sheet]:
     heads = [f"eta = {eta:g}" for eta in loaded["eta"]]
     size = (1.1 * len(heads) + 1.1, 2.75)
-    path = path.with_name(f"{path.name}.svg")
     grid = loaded | {name: loaded[name][None] for name in ("joint", "error")}
     _grid(path, grid, heads, ("solved\njointly", "step\nby step"), size)
-    title = f"{about['dataset']}, T = {about['T']}, {_method(exhibit, about['method'])}"
+    title = f"{about['dataset']}, T = {about['T']}, {quantity(about['method'], '', exhibit.spec.labels)}"
     alt = f"Two rows of images of {title}, from one x_T at {', '.join(heads)}: solved jointly and step by step."
     columns = zip(*(loaded[name].tolist() for name in ("eta", "rounds", "error")), strict=True)
     data = [{**about, "eta": eta, "rounds": rounds, "error": f"{error:.6g}"} for eta, rounds, error in columns]
     rounds = ", ".join(str(count) for count in loaded["rounds"].tolist())
     yield entry(path, title, alt, size), data, [f"{title}: {rounds} solver steps at {', '.join(heads)}."]
-
-
-def _method(exhibit: Exhibit, name: str) -> str:
-    return quantity(name, "", exhibit.spec.labels)
 
 
 def _grid(

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,16 +17,6 @@ from deqbench.report.verdicts import Measured
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 SAID = {"id", "statement", "where", "evidence", "check"}  # of a claim by its paper's file
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Value, interval and limits as places on a line from 0 to 100."""
-
-    value: float
-    low: float
-    high: float
-    limits: tuple[float, ...]
 
 
 class Elsewhere(Strict):
@@ -69,8 +58,8 @@ def claims(paper: str, results: Path) -> tuple[Claim, ...]:
     return tuple(checked(TypeAdapter(dict[str, Claim]), entries, str(path)).values())
 
 
-def strip(row: Measured) -> Strip | None:
-    """A measured number's drawing; None where all its ends are one, or not finite."""
+def strip(row: Measured) -> dict[str, Any] | None:
+    """Places of value, interval and limits on a line from 0 to 100; None where all are one, or not finite."""
     ends = [row.value, row.low, row.high, *row.limits]
     start, length = min(ends), max(ends) - min(ends)
     if not 0 < length < float("inf"):
@@ -79,7 +68,7 @@ def strip(row: Measured) -> Strip | None:
     def at(number: float) -> float:
         return round(6 + 88 * (number - start) / length, 2)
 
-    return Strip(at(row.value), at(row.low), at(row.high), tuple(map(at, row.limits)))
+    return {"value": at(row.value), "low": at(row.low), "high": at(row.high), "limits": [at(end) for end in row.limits]}
 
 
 def counts(claims: Iterable[Claim]) -> dict[str, int]:

@@ -23,7 +23,7 @@ Sheet = tuple[dict[str, Any], list[dict[str, Any]], list[str]]  # a drawn file: 
 class Images:
     """A kind of figure that is drawn from each file of tensors by itself.
 
-    draw: of the exhibit, its drawing, the tensors, their words, and the path of a file without its ending.
+    draw: of the exhibit, its drawing, the tensors, their words, and the path of a drawing.
     """
 
     draw: Callable[[Exhibit, Any, Tensors, About, Path], Iterable[Sheet]]
@@ -32,7 +32,9 @@ class Images:
 
     def __call__(self, exhibit: Exhibit, drawing: Any, sources: Sequence[Path], out: Path) -> Drawn:
         """Data, files and facts of what is drawn into the folder `out`."""
-        sheets = [one for path in sources for one in self.draw(exhibit, drawing, *tensors(path), out / path.stem)]
+        sheets = [
+            one for path in sources for one in self.draw(exhibit, drawing, *tensors(path), out / f"{path.stem}.svg")
+        ]
         data = pd.DataFrame([row for _, rows, _ in sheets for row in rows], columns=self.columns)
         if not sheets:
             return data, [], ["No run of this scale has kept these images."]

@@ -41,9 +41,9 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
     rows = []
     for at, group in records.groupby(by, sort=False) if len(records) else ():  # one chain length has none to compare
         keys = dict(zip(by, at, strict=True))
-        printed = Printed.of(exhibit, config, keys)
-        for method, metric in product(_in_order(group["method"].unique(), paper), spec.metrics):
-            rows.append(_cell(exhibit, metric, method, keys, group, printed, baseline))
+        printed, methods = Printed.of(exhibit, config, keys), _in_order(group["method"].unique(), paper)
+        for method, metric in product(methods, spec.metrics):
+            rows.append(keys | _cell(exhibit, metric, method, group, printed, baseline))
     order = {name: at for at, name in enumerate(config.subjects)}
     made = pd.DataFrame(rows, columns=_columns(by))
     made = made.assign(place=made["dataset"].map(order)).sort_values(["place", *by[1:]], kind="stable")
@@ -64,20 +64,13 @@ def _columns(group: list[str]) -> list[str]:
 
 
 def _cell(
-    exhibit: Exhibit,
-    metric: Metric,
-    method: str,
-    keys: dict[str, Any],
-    group: pd.DataFrame,
-    printed: Printed,
-    baseline: str,
+    exhibit: Exhibit, metric: Metric, method: str, group: pd.DataFrame, printed: Printed, baseline: str
 ) -> dict[str, Any]:
-    """A row of `cells`. keys, group: of the cell's block, and its records."""
+    """A row of `cells` without the group's keys. group: the records of its block."""
     spec, mine = exhibit.spec, group[group["method"] == method]
     return {
         "paper": exhibit.paper,
         "exhibit": exhibit.id,
-        **keys,
         "stands_in_for": printed.dataset if printed.relation == "stand-in" else "",
         "method": method,
         "method_label": spec.labels.get(method, method),

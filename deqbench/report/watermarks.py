@@ -21,7 +21,7 @@ BACKGROUND = "The number under an image is the NMSE of its background, outside t
 def _confusion(exhibit: Exhibit, drawing: Pictures, loaded: Tensors, about: About, path: Path) -> Iterator[Sheet]:
     """For each method of the drawing's `rows` the images by true key (row) and found key (column)."""
     drawn = {label: loaded[f"{name}/confusion"] for name, label in _rows(drawing, loaded, "confusion")}
-    size, path, title = (1.95 * len(drawn) + 0.5, 2.35), path.with_name(f"{path.name}.svg"), about["dataset"]
+    size, title = (1.95 * len(drawn) + 0.5, 2.35), about["dataset"]
     right = {label: f"{counts.trace()} of {counts.sum()}" for label, counts in drawn.items()}
     with canvas(path, (1, len(drawn)), size) as (_, axes):
         for ax, (label, counts) in zip(axes[0], drawn.items(), strict=True):
@@ -59,7 +59,7 @@ def _rings(exhibit: Exhibit, drawing: Pictures, loaded: Tensors, about: About, p
         return
     methods, data = _rows(drawing, loaded, "rings"), []
     heads = ["key", *(label for _, label in methods)]
-    size, path = (1.15 * len(heads) + 0.7, 1.3 * len(loaded["key"]) + 0.45), path.with_name(f"{path.name}.svg")
+    size = (1.15 * len(heads) + 0.7, 1.3 * len(loaded["key"]) + 0.45)
     limit = float(np.nanmax(np.abs(loaded["key"])))
     with canvas(path, (len(loaded["key"]), len(heads)), size) as (_, axes):
         for image, line in enumerate(axes):
@@ -91,7 +91,7 @@ def _edits(exhibit: Exhibit, drawing: Pictures, loaded: Tensors, about: About, p
     methods, data = _rows(drawing, loaded, "background"), []
     if not len(originals):
         return
-    size, path = (1.15 * len(originals) + 1.6, 1.3 * (len(methods) + 1) + 0.2), path.with_name(f"{path.name}.svg")
+    size = (1.15 * len(originals) + 1.6, 1.3 * (len(methods) + 1) + 0.2)
     with canvas(path, (len(methods) + 1, len(originals)), size) as (_, axes):
         for line, (name, label) in zip(axes, [("original", "original"), *methods], strict=True):
             line[0].set_ylabel(label.replace(", ", ",\n"), rotation=0, ha="right", va="center")

@@ -214,7 +214,7 @@ def test_thresholds_in_words_are_printed_and_their_limits_drawn(tmp_path):
     }
     write_json(tmp_path / "claims/deq-ddim.json", [{**verdicts()[0], "measured": [measured]}])
     found = ledger.claims("deq-ddim", tmp_path)[0].measured[0]
-    assert (found.threshold, ledger.strip(found).limits) == ("margin 0.4", (6.0, 94.0))
+    assert (found.threshold, ledger.strip(found)["limits"]) == ("margin 0.4", [6.0, 94.0])
 
 
 def test_no_printed_value_is_lost_in_the_grid_of_printed_values():
