@@ -62,7 +62,7 @@ def measured(
     values = np.sort(rows["value"].to_numpy(dtype=float))  # sums must not depend on the order of records
     if not np.isfinite(values).all():
         return _not_finite(values)
-    if metric.reached is not None and not _flags(mine, metric.reached).any():
+    if metric.reached is not None and not (mine.loc[mine["metric"] == metric.reached, "value"] > 0).any():
         return _nothing(f"reached by none of {_several(len(values), pairs)} within the budget")
     if "low" in rows and len(rows) == 1 and pd.notna(rows["n"].iloc[0]):
         row = rows.iloc[0]
@@ -132,10 +132,6 @@ def paired(group: pd.DataFrame, metric: str, left: str, right: str, unit: Unit =
     if left not in rows or right not in rows:
         return pd.DataFrame(columns=["left", "right"])
     return pd.DataFrame({"left": rows[left], "right": rows[right]}).dropna()
-
-
-def _flags(mine: pd.DataFrame, metric: str) -> NDArray[np.bool_]:
-    return mine.loc[mine["metric"] == metric, "value"].to_numpy(dtype=float) > 0
 
 
 def _left_out(metric: Metric, mine: pd.DataFrame, n: int, unit: Unit) -> str:

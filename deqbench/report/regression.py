@@ -85,9 +85,8 @@ def _compare_table(name: str, mine: pd.DataFrame, theirs: pd.DataFrame) -> Compa
             what = "" if tolerance == "shown" else _moved(row, tolerance)
             counts[tolerance == "shown"] += 1
         if what:
-            words = (
-                f"{key}={row[key] if isinstance(row[key], str) else format(row[key], 'g')}" for key in spec.group[1:]
-            )
+            further = [(key, row[key]) for key in spec.group[1:]]
+            words = (f"{key}={value if isinstance(value, str) else format(value, 'g')}" for key, value in further)
             cell = f"{name} {' '.join((row['dataset'], *words))} {row['method']} {row['metric']}"
             differences.append(Difference(cell, what))
     return Comparison(tuple(differences), counts[False], counts[True])
@@ -120,10 +119,6 @@ def _allowed(row: Any, tolerance: Mapping[Allowance, float]) -> float:
     """The distance that a cell may move: the widest of its allowances. spread: shares of the accepted half-width."""
     accepted = abs(row["value_accepted"])
     spread = (row["high_accepted"] - row["low_accepted"]) / 2
-    allowances: dict[Allowance, float] = {
-        "relative": accepted,
-        "absolute": 1.0,
-        "spread": spread if np.isfinite(spread) else 0.0,
-    }
+    allowances = {"relative": accepted, "absolute": 1.0, "spread": spread if np.isfinite(spread) else 0.0}
     allowed = max(limit * allowances[kind] for kind, limit in tolerance.items())
     return max(allowed, 1e-3 * accepted) if "spread" in tolerance else allowed

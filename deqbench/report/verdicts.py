@@ -108,7 +108,7 @@ def _in_group(predicate: Any, group: Group) -> list[Measured]:
         return [_result(cell, group, *_equivalent(predicate, cell, group))]
     if isinstance(predicate, Named):
         difference = NAMED[predicate.function](predicate, cell, group)
-        return [] if difference is None else [_result(difference, group, *_at_least_0(difference))]
+        return [] if difference is None else [_result(difference, group, *_against(difference, 0, 1))]
     return [_result(cell, group, *_bounded(predicate, cell))]
 
 
@@ -131,10 +131,6 @@ def _bounded(predicate: Bounded, cell: Cell) -> Judged:
     if not least <= cell.value <= most:  # a mean of shares may have an interval that goes beyond
         raise UserError(f"a {predicate.kind} lies from {least:g} to {most:g}; found {cell.value:g}")
     return _against(cell, predicate.threshold, 1 if predicate.at_least is not None else -1)
-
-
-def _at_least_0(cell: Cell) -> Judged:
-    return _against(cell, 0, 1)
 
 
 def _against(cell: Cell, threshold: float, sign: int) -> Judged:
@@ -187,7 +183,7 @@ def _steps(predicate: Monotone, groups: list[Group]) -> list[Measured]:
         step = last.less(first, f"{word} of {there.metric} of {there.method}")
         place = Group("", {key: after.keys[key] for key in others}, after.rows).words
         at = f"{place}, {along} {before.keys[along]:g} to {after.keys[along]:g}"
-        results.append(_result(step, after, *_at_least_0(step), at))
+        results.append(_result(step, after, *_against(step, 0, 1), at))
     return results
 
 
@@ -197,7 +193,7 @@ def _ordered(predicate: Order, group: Group) -> list[Measured]:
     if len(cells) < len(predicate.of):
         return []
     pairs = [there.less(here, f"{there.label} less {here.method}'s") for here, there in pairwise(cells)]
-    return [_result(pair, group, *_at_least_0(pair)) for pair in pairs]
+    return [_result(pair, group, *_against(pair, 0, 1)) for pair in pairs]
 
 
 def _nearest(predicate: Named, cell: Cell, group: Group) -> Cell | None:

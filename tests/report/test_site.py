@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from html_pages import Page
-from synthetic import HOSTILE, SPECS, cells, config, verdicts
+from synthetic import HOSTILE, REPOSITORY, SPECS, cells, config, verdicts
 
-from deqbench import papers
+from deqbench import index, papers
 from deqbench.errors import UserError
 from deqbench.records import write_frame, write_json
 from deqbench.report import ledger, site
@@ -147,6 +147,33 @@ def test_a_site_without_any_results_lists_everything_as_not_measured(run, tmp_pa
     text = index.read_text()
     assert "0 of 29 measured" in text
     assert "none yet" in text
+
+
+def test_every_method_is_listed_with_what_it_needs_and_cannot_do(pages):
+    words = " ".join(pages["index.html"].words.split()).split("What each needs and cannot do")[1]
+    rows = index.methods()
+    assert any(row["needs"] for row in rows) and any(row["cannot"] for row in rows)
+    for row in rows:
+        told = [f"{what}: {reason}" for name in ("needs", "cannot") for what, reason in row[name].items()]
+        assert all(text in words for text in (row["method"], *told))
+
+
+def test_a_method_that_lacks_something_here_is_named_with_the_reason(run, tmp_path, monkeypatch):
+    lacking = {"kind": "sampler", "method": "fast", "needs": {"tpu": "it runs there"}, "missing": {"tpu": HOSTILE}}
+    monkeypatch.setattr(index, "methods", lambda: [{**lacking, "cannot": {}, "options": {}}])
+    for name in ("deqbench", "reports/templates", "reports/static"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(run.root / name)
+    page = Page(site.build(config(), "config/tiny.yaml", tmp_path, find_trail=lambda exhibit: None).read_text())
+    words = " ".join(page.words.split())
+    assert f"Not usable on this machine: sampler fast, which needs tpu ({HOSTILE})." in words
+    assert "tpu missing: it runs there" in words
+
+
+def test_no_paper_is_named_by_the_report():
+    sources = [*(REPOSITORY / "deqbench/report").glob("*.py"), *(REPOSITORY / "reports/templates").glob("*")]
+    assert len(sources) > 20
+    assert [(path.name, name) for path in sources for name in papers.PAPERS if name in path.read_text()] == []
 
 
 def test_numbers_keep_their_digits_and_need_no_exponent():
