@@ -1,4 +1,4 @@
-"""What the papers print: exhibits, values, claims and settings. Digits stay as printed, so all columns are str.
+"""The papers: exhibits, printed values, claims and settings. Digits stay as printed, so all columns are str.
 
 A paper is a folder with a paper.yaml, here or in a folder that the environment variable DEQBENCH_PAPERS names.
 """
@@ -33,7 +33,7 @@ def exhibits(paper: str) -> tuple[Exhibit, ...]:
 
 
 def studies(paper: str) -> tuple[Exhibit, ...]:
-    """What is measured beside a paper's exhibits, none for most papers. UserError: unknown paper."""
+    """The studies measured beside a paper's exhibits, none for most papers. UserError: unknown paper."""
     return reading.exhibits(paper, "study")
 
 
@@ -58,6 +58,13 @@ def printed(exhibit: Exhibit) -> pd.DataFrame:
         # Table 8 owns the rows of Tables 8a and 8b; where it is named second, the row is another place's.
         return table[table["where"].str.startswith(exhibit.number)].reset_index(drop=True)
     return _frame(exhibit.paper, exhibit.printed).copy()
+
+
+def derived(exhibit: Exhibit) -> pd.DataFrame:
+    """Values that follow from the printed ones, with columns as theirs and the arithmetic in the note; often none."""
+    name = f"derived/{exhibit.id}.csv"
+    known = (reading.folder(exhibit.paper) / name).is_file()
+    return _frame(exhibit.paper, name).copy() if known else printed(exhibit).iloc[:0]
 
 
 def claims(paper: str) -> tuple[Claim, ...]:
