@@ -15,6 +15,7 @@ from deqbench.config.sentences import checked, sentence
 from deqbench.config.strict import Name, Strict
 from deqbench.data.sources import SOURCE, Checkpoint, Dataset
 from deqbench.experiments import stage
+from deqbench.experiments.named import all_known
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section, Step
 
@@ -155,6 +156,7 @@ class Config(Strict):
         for scope in self.scopes:
             kind, part = kinds(scope.paper)[scope.experiment]
             if section := sections(kind)[part]:
+                all_known(scope)
                 section.check(scope)
         return self
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from deqbench.config.strict import Name, Strict
 from deqbench.experiments.deq_ddim.shared import Images, resolved
-from deqbench.experiments.named import one_of, wrong_option
+from deqbench.experiments.named import MethodName, one_of, wrong_option
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 
@@ -39,7 +39,7 @@ class Chains(Strict):
 class Comparison(Strict):
     """Rounds, evaluations, errors and times of all methods on the same chains (eta 0)."""
 
-    methods: dict[Name, Compared] = Field(min_length=1, description="methods compared, the baseline among them")
+    methods: dict[MethodName, Compared] = Field(min_length=1, description="methods compared, the baseline among them")
     problems: dict[Name, Chains] = Field(
         min_length=1, description=f"data sets, each by its network, or analytic: {', '.join(MIXTURES)}"
     )
@@ -83,7 +83,6 @@ def check(scope: Scope) -> None:
     known = scope.shared.methods
     one_of(f"{scope.key}.methods", scope.shared.baseline, section.methods)
     for name in section.methods:
-        one_of(f"{scope.key}.methods", name, known)
         if known[name].eta:
             raise ValueError(f"@{scope.key}.methods.{name}@expected a method of eta 0; found another")
     for problem in section.problems:
