@@ -66,7 +66,9 @@ def step(values: dict[str, Any], name: str) -> Step:
 def settings(values: dict[str, Any]) -> dict[tuple[str, str], str]:
     """The slices of all jobs by rule and place."""
     return {
-        (step.rule.removeprefix("decoder_inversion_"), str(place)): step.stage.job(step.scope, **place).model_dump_json()
+        (step.rule.removeprefix("decoder_inversion_"), str(place)): step.stage.job(
+            step.scope, **place
+        ).model_dump_json()
         for step in scale.validate(values, "some.yaml").steps
         for place in step.places
     }

@@ -6,6 +6,7 @@ Source: appendix A.2.3, figure S3.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,12 @@ from deqbench.experiments.decoder_inversion.methods import Method, inverted
 from deqbench.experiments.decoder_inversion.models import device_of, labels_of, networks
 from deqbench.experiments.decoder_inversion.shared import ORACLE
 from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.rows import Row, of_images
+from deqbench.measure.clock import in_turns
 
 EDITED = 30_000  # the number of the first edited image: its noise is no target's
 TRUE_LATENT = "oracle-z0"  # the true z_0, its trajectory recovered as for the methods
 TIMED_ITERATIONS = 4
-Row = dict[str, Any]
 
 
 def edit(job: EditJob, files: Files, on_step: OnStep) -> dict[str, Any]:
@@ -51,14 +53,8 @@ def iterations_at_equal_seconds(
 
     Seconds of an iteration are medians of runs that take turns, after a warm-up.
     """
-    spent: dict[str, list[float]] = {name: [] for name in methods}
-    for turn in range(-1, repeats):
-        for name, method in methods.items():
-            started = time.perf_counter()
-            inverted(method, x, TIMED_ITERATIONS)
-            if turn >= 0:
-                spent[name].append(time.perf_counter() - started)
-    seconds = {name: float(np.median(values)) for name, values in spent.items()}
+    runs = {name: partial(inverted, method, x, TIMED_ITERATIONS) for name, method in methods.items()}
+    seconds = {name: float(np.median(values)) for name, values in in_turns(runs, repeats).items()}
     return {name: max(1, round(iterations * seconds[baseline] / seconds[name])) for name in methods}
 
 
@@ -140,13 +136,11 @@ def errors(z: Tensor, z_true: Tensor, inverse: Tensor, image: Tensor, x: Tensor,
     exactly 0, the oracle's, has no dB and no record.
     """
     pixels = in_pixels(mask, x)
-    found_errors = {
+    by_metric = {
         "background_nmse_db": nmse(image[..., ~pixels], x[..., ~pixels]),
         "latent_background_nmse_db": nmse(z[..., ~mask], z_true[..., ~mask]),
         "nmse_db": nmse(inverse, z_true),
         "changed_nmse_db": nmse(image[..., pixels], x[..., pixels]),
     }
-    for metric, values in found_errors.items():
-        for number, value in enumerate(decibel(values).tolist()):
-            if np.isfinite(value):
-                yield {"image": number, "metric": metric, "value": value, "unit": "dB"}
+    rows = of_images({metric: decibel(values) for metric, values in by_metric.items()}, dict.fromkeys(by_metric, "dB"))
+    return (row for row in rows if np.isfinite(row["value"]))

@@ -17,9 +17,9 @@ from deqbench.experiments.decoder_inversion.sweep.job import LadderJob, SweepJob
 from deqbench.experiments.decoder_inversion.sweep.records import records, same_rate, traces
 from deqbench.experiments.decoder_inversion.target_files import Targets
 from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.rows import Row
 from deqbench.records import read_frame
 
-Row = dict[str, Any]
 Rates = dict[int, float | None]  # by budget; None is the options' own
 
 

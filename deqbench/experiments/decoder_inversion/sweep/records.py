@@ -1,7 +1,6 @@
 """Errors of inversions, by iteration as traces and at the declared budgets as records."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,9 +8,8 @@ import pandas as pd
 from deqbench.decoder_inversion.inverting import DecoderInversion
 from deqbench.experiments.decoder_inversion.methods import Method
 from deqbench.experiments.decoder_inversion.sweep.job import SweepJob
+from deqbench.experiments.rows import Row
 from deqbench.metrics.intervals import t_interval
-
-Row = dict[str, Any]
 
 
 def same_rate(left: float, right: float) -> bool:

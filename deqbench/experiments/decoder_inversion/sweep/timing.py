@@ -1,7 +1,5 @@
 """Seconds of decoder inversions, one image at a time, methods in turn; and what a budget takes by them."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -11,8 +9,7 @@ from deqbench.decoder_inversion.codec import Codec
 from deqbench.experiments.decoder_inversion.methods import Method
 from deqbench.experiments.decoder_inversion.sweep.job import TimesJob
 from deqbench.experiments.decoder_inversion.target_files import Targets
-
-Row = dict[str, Any]
+from deqbench.experiments.rows import Row
 
 
 def times(model: str, vae: nn.Module, targets: Targets, job: TimesJob) -> list[Row]:

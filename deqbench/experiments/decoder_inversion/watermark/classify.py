@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,11 @@ from deqbench.experiments.decoder_inversion.models import device_of, labels_of
 from deqbench.experiments.decoder_inversion.shared import ORACLE
 from deqbench.experiments.decoder_inversion.watermark.job import MarkJob
 from deqbench.experiments.files import OnStep
+from deqbench.experiments.rows import Row
 from deqbench.metrics.pairs import gained
 
 MARKED = 20_000  # the number of the first marked image: its noise is no target's
 CHANCE = "chance"
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from deqbench.data import checkpoints, datasets
-from deqbench.diffusion.sampled import Round
 from deqbench.diffusion.samplers import sample
 from deqbench.experiments.deq_ddim import chains
 from deqbench.experiments.deq_ddim.chains import CALIBRATION
@@ -16,7 +14,7 @@ from deqbench.experiments.deq_ddim.comparison.job import MeasureJob, TimeJob
 from deqbench.experiments.deq_ddim.comparison.oracle import Options, Row, exact, measured, tune
 from deqbench.experiments.deq_ddim.comparison.problems import Problem
 from deqbench.experiments.files import Files, OnStep
-from deqbench.measure.clock import now
+from deqbench.measure.clock import Stopwatch
 from deqbench.metrics.errors import relative_error
 from deqbench.records import read_json
 
@@ -74,18 +72,6 @@ def compare(problem: Problem, job: MeasureJob, on_step: OnStep) -> tuple[list[Ro
     return records, traces, chosen
 
 
-class Stopwatch:
-    """The `on_round` that notes when each round of one image ended, and what it had reached."""
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-        self.seen: list[tuple[float, int, Tensor]] = []
-        self.started = now(device)
-
-    def __call__(self, found: Round) -> None:
-        self.seen.append((now(self.device) - self.started, found.number, found.x0.clone()))
-
-
 @torch.inference_mode()
 def timed(
     problem: Problem, T: int, image: int, methods: dict[str, tuple[str, Options]]
@@ -97,20 +83,17 @@ def timed(
     x0 = None
     for name, (sampler, options) in methods.items():
         chain = problem.chain(T, [image])
-        watch = Stopwatch(problem.device)
+        watch = Stopwatch(problem.device, lambda done: (done.number, done.x0.clone()))
         solved = sample(sampler, chain, options, watch)
-        seconds = now(problem.device) - watch.started
+        seconds = watch.seconds()
         x0 = solved.x0 if x0 is None else x0
-        errors = relative_error(torch.cat([reached for *_, reached in watch.seen]), x0).tolist()
+        errors = relative_error(torch.cat([reached for _, (_, reached) in watch.told]), x0).tolist()
         about = {"image": image, "metric": "x0_error", "unit": ""}
-        yield (
-            name,
-            seconds,
-            [
-                {**about, "round": number, "seconds": at, "value": error}
-                for (at, number, _), error in zip(watch.seen, errors, strict=True)
-            ],
-        )
+        rows = [
+            {**about, "round": number, "seconds": at, "value": error}
+            for (at, (number, _)), error in zip(watch.told, errors, strict=True)
+        ]
+        yield name, seconds, rows
 
 
 def times(

@@ -13,12 +13,12 @@ from deqbench.diffusion.sampled import Round, Sampled
 from deqbench.diffusion.samplers import sample
 from deqbench.experiments.deq_ddim.chains import CALIBRATION
 from deqbench.experiments.deq_ddim.comparison.problems import Problem
+from deqbench.experiments.rows import Row
 from deqbench.metrics.errors import TARGET, relative_error
 
 PATIENCE = 5  # rounds in a row below the target, after which an oracle's run is cut
 
 Options = dict[str, Any]
-Row = dict[str, Any]
 
 
 @dataclass

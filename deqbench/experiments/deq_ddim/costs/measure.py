@@ -17,12 +17,12 @@ from deqbench.diffusion.samplers import sample
 from deqbench.experiments.deq_ddim.chains import CALIBRATION, chain, predictor
 from deqbench.experiments.deq_ddim.costs.job import TimeJob
 from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.rows import Row
 from deqbench.measure import cost
 from deqbench.measure.cost import CostCurve, Plan, Profile
 from deqbench.measure.memory import LiveBytes
 
 CURVE = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-Row = dict[str, Any]
 
 
 class Watched:

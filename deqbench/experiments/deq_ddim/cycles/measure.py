@@ -16,10 +16,10 @@ from deqbench.experiments.deq_ddim.chains import chain, predictor
 from deqbench.experiments.deq_ddim.cycles.job import SolveJob
 from deqbench.experiments.deq_ddim.shared import Method
 from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.rows import Row
 from deqbench.metrics.errors import relative_error
 
 SETTLED = 1e-5  # a relative residual below it is rounding in float32
-Row = dict[str, Any]
 
 
 def solve(job: SolveJob, files: Files, on_step: OnStep) -> dict[str, Any]:

@@ -20,9 +20,8 @@ from deqbench.experiments.deq_ddim.chains import predictor
 from deqbench.experiments.deq_ddim.inversion_memory.job import WeighJob
 from deqbench.experiments.deq_ddim.targets import Targets, targets
 from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.rows import Row
 from deqbench.measure.peaks import frozen, peak_bytes
-
-Row = dict[str, Any]
 
 
 def weigh(job: WeighJob, files: Files, on_step: OnStep) -> dict[str, Any]:

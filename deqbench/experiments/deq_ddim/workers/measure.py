@@ -16,8 +16,7 @@ from deqbench.diffusion.samplers import sample
 from deqbench.experiments.deq_ddim.chains import chain, predictor
 from deqbench.experiments.deq_ddim.workers.job import TimeJob
 from deqbench.experiments.files import Files, OnStep
-
-Row = dict[str, Any]
+from deqbench.experiments.rows import Row, of_images
 
 
 def time(job: TimeJob, files: Files, on_step: OnStep) -> dict[str, Any]:
@@ -32,8 +31,7 @@ def time(job: TimeJob, files: Files, on_step: OnStep) -> dict[str, Any]:
             run_ranks(_time_rank, count, Path(folder), job, files.one("weights"))
             timed = np.load(Path(folder) / "seconds.npy", allow_pickle=False)
         for T, seconds in zip(job.workers.T, timed, strict=True):
-            about = {"T": T, "method": f"workers-{count}", "metric": "time_s", "unit": "s"}
-            rows += [{**about, "image": repeat, "value": value} for repeat, value in enumerate(seconds)]
+            rows += of_images({"time_s": seconds}, {"time_s": "s"}, T=T, method=f"workers-{count}")
         on_step(done, len(job.workers.workers))
     return {"records": rows}
 
