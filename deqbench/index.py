@@ -1,4 +1,4 @@
-"""What all methods take, need and cannot do, for those who must not load torch: rules and checks of a config.
+"""The cards of all methods: what they take, need and cannot do, for those who must not load torch: rules and checks of a config.
 
 Imports are the truth: another Python imports the families and writes down their cards, which are kept beside the
 bytecode, and like it made again once a file behind them has changed. Where nothing can be written they are made anew.
@@ -32,7 +32,7 @@ def names(folder: str) -> tuple[str, ...]:
 
 
 def kind(folder: str) -> str:
-    """What errors call a method of a family."""
+    """The word for a method of a family in errors."""
     return _family(folder)["kind"]
 
 
@@ -56,14 +56,14 @@ def methods() -> list[dict[str, Any]]:
         {
             "kind": kind(folder),
             "method": name,
-            "options": found.options,
-            "needs": found.needs,
-            "missing": registry.missing(found),
-            "cannot": found.cannot,
+            "options": one.options,
+            "needs": one.needs,
+            "missing": registry.missing(one),
+            "cannot": one.cannot,
         }
         for folder in _families()
         for name in names(folder)
-        for found in (card(folder, name),)
+        for one in (card(folder, name),)
     ]
 
 
@@ -85,8 +85,8 @@ def _families() -> dict[str, Any]:
 def _outside(folder: str, reference: str) -> dict[str, Any]:
     """The card of a method from outside the package."""
     kept, key = _kept(), f"{folder} {reference}"
-    known, found = kept.setdefault("outside", {}), root(reference)
-    if found is None or not _fresh(known.get(key, {}), found):
+    known, folder_of = kept.setdefault("outside", {}), root(reference)
+    if folder_of is None or not _fresh(known.get(key, {}), folder_of):
         known[key] = _made("outside", folder, reference)
         _keep(kept)
     return known[key]["cards"]
@@ -131,7 +131,7 @@ def _keep(index: Index) -> None:
 
 
 def _made(*words: str) -> Index:
-    """What another Python prints of `words`, with this one's path. UserError: a method's module cannot be imported."""
+    """The answer of another Python to `words`, with this one's path. UserError: a method's module cannot be imported."""
     path = os.pathsep.join(place or os.getcwd() for place in sys.path)
     ran = subprocess.run(
         [sys.executable, "-P", "-m", "deqbench.index", *words],

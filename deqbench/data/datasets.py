@@ -61,8 +61,8 @@ def patches() -> Dataset:
 
     images: dict[str, list[Tensor]] = {split: [] for split in SPLITS}
     labels: dict[str, list[Tensor]] = {split: [] for split in SPLITS}
-    for split, found, label in labelled():
-        images[split].append(found)
+    for split, cut, label in labelled():
+        images[split].append(cut)
         labels[split].append(label)
     return Dataset(
         torch.cat(images["train"]),

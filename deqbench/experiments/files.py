@@ -1,4 +1,4 @@
-"""What a job reads and writes: files by name."""
+"""The files that a job reads and writes, by name."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

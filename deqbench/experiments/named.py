@@ -53,11 +53,11 @@ def _references(key: str, value: Any) -> Iterator[tuple[str, Reference]]:
             yield from _references(f"{key}.{name:g}" if isinstance(name, float) else f"{key}.{name}", entry)
 
 
-def one_of(key: str, found: str, names: Any) -> None:
+def one_of(key: str, name: str, names: Any) -> None:
     """ValueError, as one sentence with its key, where a name is not among those known."""
-    if found not in names:
+    if name not in names:
         words = ", ".join(sorted(names))
-        raise ValueError(f"@{key}@expected one of {words}; found '{found}'{did_you_mean(found, names)}")
+        raise ValueError(f"@{key}@expected one of {words}; found '{name}'{did_you_mean(name, names)}")
 
 
 def wrong_option(folder: str, name: str, options: dict[str, Any]) -> str | None:

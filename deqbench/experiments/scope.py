@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Slice(Strict):
-    """What every job of an experiment is told: its slice of the config begins so."""
+    """The beginning of every job's slice of the config: of which experiment it is, and with which limits."""
 
     paper: str
     experiment: str

@@ -1,4 +1,4 @@
-"""What a run will take: the measured cost of a network call, t(B), times the calls that a method makes."""
+"""The seconds that a run will take: the measured cost of a network call, t(B), times the calls that a method makes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ def measure(call: Callable[[int], object], images: Sequence[int], max_batch: int
 
 @dataclass(frozen=True)
 class Profile:
-    """What a method did on calibration images: the images in each network call of each run, and its own time."""
+    """The calls of a method on calibration images: the images in each network call of each run, and its own time."""
 
     calls: tuple[tuple[int, ...], ...]  # a run, a call
     overhead_s: float  # of a run beside the network, mean

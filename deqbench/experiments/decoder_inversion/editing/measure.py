@@ -19,7 +19,7 @@ from deqbench.decoder_inversion.latent_models import LatentModel, classes
 from deqbench.decoder_inversion.noise_inversion import recovered
 from deqbench.diffusion import noise
 from deqbench.experiments.decoder_inversion.editing.job import EditJob
-from deqbench.experiments.decoder_inversion.methods import Method, inverted
+from deqbench.experiments.decoder_inversion.methods import BoundInverter, inverted
 from deqbench.experiments.decoder_inversion.models import device_of, labels_of, networks
 from deqbench.experiments.decoder_inversion.shared import ORACLE
 from deqbench.experiments.files import Files, OnStep
@@ -47,7 +47,7 @@ def middle(height: int, width: int) -> Tensor:
 
 
 def iterations_at_equal_seconds(
-    methods: dict[str, Method], x: Tensor, baseline: str, iterations: int, repeats: int
+    methods: dict[str, BoundInverter], x: Tensor, baseline: str, iterations: int, repeats: int
 ) -> dict[str, int]:
     """Iterations of each method that take as long as those of the baseline on images x, at least one.
 
@@ -108,7 +108,9 @@ def inverted_by_all(
     The true latents are among the latents, without iterations and records.
     """
     settings = job.edited
-    methods = {name: Method(name, inverter, vae, job.seed, job.pictures) for name, inverter in job.inverters.items()}
+    methods = {
+        name: BoundInverter(name, inverter, vae, job.seed, job.pictures) for name, inverter in job.inverters.items()
+    }
     moving = {name: method for name, method in methods.items() if method.inverter.inverter != "encoder"}
     budgets = iterations_at_equal_seconds(moving, own.seen[:8], settings.baseline, settings.iterations, settings.timed)
     latents, rows = {TRUE_LATENT: own.states[-1]}, list[Row]()

@@ -11,7 +11,7 @@ from deqbench.data import autoencoders
 from deqbench.decoder_inversion.codec import Codec, decibel
 from deqbench.decoder_inversion.inverting import DecoderInversion, Plateau
 from deqbench.experiments.decoder_inversion import target_files
-from deqbench.experiments.decoder_inversion.methods import Method
+from deqbench.experiments.decoder_inversion.methods import BoundInverter
 from deqbench.experiments.decoder_inversion.sweep import frontier, timing
 from deqbench.experiments.decoder_inversion.sweep.job import LadderJob, SweepJob, TimesJob
 from deqbench.experiments.decoder_inversion.sweep.records import records, same_rate, traces
@@ -65,7 +65,7 @@ def swept(
     images = {split: held.images(job.model.quantised).to(job.device) for split, held in targets.items()}
     declared = sorted({b for budgets in job.budgets.values() for b in budgets})
     for done, (name, inverter) in enumerate(job.inverters.items(), start=1):
-        method = Method(name, inverter, vae, job.seed, job.pictures)
+        method = BoundInverter(name, inverter, vae, job.seed, job.pictures)
         budgets = job.budgets[name]
         end = Plateau(job.plateau, job.within) if name in job.to_plateau and not method.scheduled else None
         ask = partial(method.invert, reference=reference, every=job.record_every, plateau=end)
@@ -82,7 +82,7 @@ def swept(
     return rows, pd.concat(frames, ignore_index=True)
 
 
-def _is_chosen(method: Method, frame: pd.DataFrame, chosen: Rates) -> list[bool]:
+def _is_chosen(method: BoundInverter, frame: pd.DataFrame, chosen: Rates) -> list[bool]:
     """Whether each row is of a run at a chosen rate: of its own budget where the method is scheduled."""
     rates = {budget: method.own_rate(rate) for budget, rate in chosen.items()}
     return [
@@ -91,7 +91,9 @@ def _is_chosen(method: Method, frame: pd.DataFrame, chosen: Rates) -> list[bool]
     ]
 
 
-def _planned(method: Method, budgets: list[int], chosen: Rates, all_rates: bool) -> list[tuple[float | None, int]]:
+def _planned(
+    method: BoundInverter, budgets: list[int], chosen: Rates, all_rates: bool
+) -> list[tuple[float | None, int]]:
     """Rate and budget of each run on the test targets: of a method without schedule only the longest of each rate."""
     pairs = [(rate, b) for b in budgets for rate in (method.rates if all_rates else [chosen[b]])]
     if method.scheduled:
@@ -102,7 +104,9 @@ def _planned(method: Method, budgets: list[int], chosen: Rates, all_rates: bool)
     return list(longest.items())
 
 
-def _chosen(method: Method, budgets: list[int], tuning: Callable[[float | None, int], DecoderInversion]) -> Rates:
+def _chosen(
+    method: BoundInverter, budgets: list[int], tuning: Callable[[float | None, int], DecoderInversion]
+) -> Rates:
     """By budget, the rate of the least mean NMSE in dB on tuning targets; a run that is not finite is never chosen.
 
     tuning: of a rate and iterations, the run on those targets.

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.experiments.decoder_inversion.methods import Method
+from deqbench.experiments.decoder_inversion.methods import BoundInverter
 from deqbench.experiments.decoder_inversion.sweep.job import TimesJob
 from deqbench.experiments.decoder_inversion.target_files import Targets
 from deqbench.experiments.rows import Row
@@ -18,7 +18,7 @@ def times(model: str, vae: nn.Module, targets: Targets, job: TimesJob) -> list[R
     The released variants include the copies that their code makes; measuring is not part of it.
     """
     timed, vae = job.models[model], vae.to(job.device).eval()
-    methods = [Method(name, job.inverters[name], vae, job.seed, job.pictures) for name in timed.methods]
+    methods = [BoundInverter(name, job.inverters[name], vae, job.seed, job.pictures) for name in timed.methods]
     x = targets.images(timed.model.quantised).to(job.device)
     reference = Codec(vae, max_batch=job.pictures)
     rows: list[Row] = []

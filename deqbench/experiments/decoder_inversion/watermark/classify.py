@@ -11,7 +11,7 @@ from deqbench.decoder_inversion.codec import Codec, decibel, nmse, quantised
 from deqbench.decoder_inversion.latent_models import LatentModel, classes
 from deqbench.decoder_inversion.noise_inversion import Recovered, recovered
 from deqbench.diffusion import noise
-from deqbench.experiments.decoder_inversion.methods import Method, inverted
+from deqbench.experiments.decoder_inversion.methods import BoundInverter, inverted
 from deqbench.experiments.decoder_inversion.models import device_of, labels_of
 from deqbench.experiments.decoder_inversion.shared import ORACLE
 from deqbench.experiments.decoder_inversion.watermark.job import MarkJob
@@ -106,8 +106,8 @@ def judged(
     yield from compared({name: _hits(walked, batch, known) for name, walked in back.items()}, job.encoder, job.gradient)
 
 
-def _method(vae: nn.Module, job: MarkJob, name: str) -> Method:
-    return Method(name, job.inverters[name], vae, job.seed, job.pictures)
+def _method(vae: nn.Module, job: MarkJob, name: str) -> BoundInverter:
+    return BoundInverter(name, job.inverters[name], vae, job.seed, job.pictures)
 
 
 def walked_back(

@@ -8,7 +8,7 @@ from torch import nn
 from deqbench.decoder_inversion import tree_rings
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.latent_models import LatentModel
-from deqbench.experiments.decoder_inversion.methods import Method, inverted
+from deqbench.experiments.decoder_inversion.methods import BoundInverter, inverted
 from deqbench.experiments.decoder_inversion.shared import ORACLE
 from deqbench.experiments.decoder_inversion.watermark.classify import Marked, mark, model_at, walked_back
 from deqbench.experiments.decoder_inversion.watermark.job import MarkJob
@@ -24,7 +24,7 @@ class Way:
     model: LatentModel
     job: MarkJob
     batch: Marked
-    methods: dict[str, Method]
+    methods: dict[str, BoundInverter]
 
     @classmethod
     def of(cls, vae: nn.Module, made: LatentModel, job: MarkJob) -> "Way":
@@ -32,7 +32,9 @@ class Way:
         model, codec = model_at(made, job, job.marked.timed_at[0]), Codec(vae, max_batch=job.pictures)
         known = tree_rings.keys(job.seed, job.keys, made.shape, job.radius, symmetric=job.symmetric)
         batch = mark(model, codec, known, job.marked.timed, job.seed, job.model.quantised)
-        methods = {name: Method(name, job.inverters[name], vae, job.seed, job.pictures) for name in iterations_of(job)}
+        methods = {
+            name: BoundInverter(name, job.inverters[name], vae, job.seed, job.pictures) for name in iterations_of(job)
+        }
         return cls(model, job, batch, methods)
 
     def go(self, name: str, image: int) -> tuple[float, float]:

@@ -15,7 +15,7 @@ MIXTURES = ("mixture-64", "mixture-3072")  # analytic chains, see problems.py
 
 
 class Compared(Strict):
-    """How one method takes part."""
+    """One method's part in the comparison."""
 
     oracle: dict[str, Any] = Field(
         {}, description="options that keep it going past its own stop, to see when it is right"
@@ -55,8 +55,8 @@ class Comparison(Strict):
             for T, names in chains.only.items():
                 for name in names:
                     if name not in self.methods:
-                        known, found = ", ".join(self.methods), f"found {name} at T {T}"
-                        raise ValueError(f"expected methods compared ({known}) in {problem}'s only; {found}")
+                        known = f"methods compared ({', '.join(self.methods)}) in {problem}'s only"
+                        raise ValueError(f"expected {known}; found {name} at T {T}")
             for T in chains.images:
                 if tuned and T not in chains.calibration:
                     raise ValueError(

@@ -23,7 +23,7 @@ SETTLED = 1e-5  # a relative residual below it is rounding in float32
 
 
 def solve(job: SolveJob, files: Files, on_step: OnStep) -> dict[str, Any]:
-    """How joint solves of many rounds end, by T, image and method."""
+    """The ends of joint solves of many rounds, by T, image and method."""
     return {"records": cycles(checkpoints.load(files.one("weights")), job, on_step)}
 
 
@@ -48,11 +48,11 @@ def _cycle(network: Network, job: SolveJob, eps: EpsModel, method: Method, T: in
     exact = sample("sequential", made, {}).x0
     told: list[tuple[float, float, float]] = []
 
-    def on_round(found: Round) -> None:
-        if found.absolute is None or found.relative is None:
+    def on_round(done: Round) -> None:
+        if done.absolute is None or done.relative is None:
             raise AssertionError("a joint solve tells its residuals")
-        error = float(relative_error(found.x0, exact)[0])
-        told.append((float(found.absolute[0]), float(found.relative[0]), error))
+        error = float(relative_error(done.x0, exact)[0])
+        told.append((float(done.absolute[0]), float(done.relative[0]), error))
 
     options = {**method.options, "tol": 0.0, "max_iter": job.cycles.rounds}
     sample(method.sampler, made, options, on_round)

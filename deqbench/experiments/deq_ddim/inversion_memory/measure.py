@@ -65,7 +65,7 @@ def weighed(network: Network, data: Dataset, job: WeighJob, on_step: OnStep) -> 
 
 
 def _runs(sought: Targets, job: WeighJob) -> dict[str, Callable[[], object]]:
-    """What is counted, by its name."""
+    """The runs whose bytes are counted, by name."""
     runs: dict[str, Callable[[], object]] = {
         name: partial(gradient, variant.gradient, sought.chain, sought.images, variant.options)
         for name, variant in job.memory.variants.items()
@@ -106,6 +106,6 @@ def as_released(chain: DDIMChain, target: Tensor, options: dict[str, Any]) -> Pu
         indices = torch.arange(chain.steps).repeat(len(z))
         eps = chain.step_terms(leaf[:, :-1].flatten(0, 1), indices).unflatten(0, z.shape[:2])
         x0 = torch.lerp(leaf[:, -1], chain.combine(x_T, leaf[:, :-1], eps)[:, -1], options["tau"])
-        found, _ = torch.autograd.grad(x0, (x_T, leaf), loss_gradient(x0.detach(), target))
+        taken, _ = torch.autograd.grad(x0, (x_T, leaf), loss_gradient(x0.detach(), target))
     count = torch.full((len(z),), chain.steps)
-    return Pulled(loss(x0.detach(), target), found, x0.detach(), end.nfe + count, count)
+    return Pulled(loss(x0.detach(), target), taken, x0.detach(), end.nfe + count, count)

@@ -60,14 +60,14 @@ def rounds(network: Network, job: TraceJob, traced: Traced, T: int) -> pd.DataFr
         made = chain(network, eps, method, job.grid, T, job.seed, group)
         exact = sample("sequential", made, {}).x0
 
-        def on_round(found: Round, exact: Tensor = exact, group: range = group) -> None:
-            if found.absolute is None or found.relative is None:
+        def on_round(done: Round, exact: Tensor = exact, group: range = group) -> None:
+            if done.absolute is None or done.relative is None:
                 raise AssertionError("the joint sampler tells its residuals")
-            errors = relative_error(found.x0, exact[found.samples])
-            traced = {"residual": found.absolute, "relative_residual": found.relative, "x0_error": errors}
+            errors = relative_error(done.x0, exact[done.samples])
+            traced = {"residual": done.absolute, "relative_residual": done.relative, "x0_error": errors}
             for metric, values in traced.items():
-                for i, value in zip(found.samples.tolist(), values.tolist(), strict=True):
-                    keys = {"image": group[i], "round": found.number}
+                for i, value in zip(done.samples.tolist(), values.tolist(), strict=True):
+                    keys = {"image": group[i], "round": done.number}
                     rows.append({**keys, "metric": metric, "value": value, "unit": UNITS[metric]})
 
         sample("joint", made, options, on_round)
@@ -89,7 +89,7 @@ def summary(traces: pd.DataFrame) -> list[dict[str, Any]]:
         by_metric = {metric: p.sort_values("round")["value"].to_numpy() for metric, p in part.groupby("metric")}
         values = _summed_up(by_metric["residual"], by_metric["x0_error"], steps=int(part["T"].iloc[0]))
         recorded = int(part["recorded"].iloc[0])
-        values = {name: found for name, found in values.items() if found[2] <= recorded}
+        values = {name: told for name, told in values.items() if told[2] <= recorded}
         rows += [{**keys, "metric": name, "value": value, "unit": unit} for name, (value, unit, _) in values.items()]
     return rows
 
