@@ -1,4 +1,4 @@
-"""The cards of all methods: what they take, need and cannot do, for those who must not load torch: rules and checks of a config.
+"""The cards of all methods, for those who must not load torch: rules and checks of a config.
 
 Imports are the truth: another Python imports the families and writes down their cards, which are kept beside the
 bytecode, and like it made again once a file behind them has changed. Where nothing can be written they are made anew.
@@ -131,7 +131,7 @@ def _keep(index: Index) -> None:
 
 
 def _made(*words: str) -> Index:
-    """The answer of another Python to `words`, with this one's path. UserError: a method's module cannot be imported."""
+    """The answer of another Python, with this one's path, to `words`. UserError: a module cannot be imported."""
     path = os.pathsep.join(place or os.getcwd() for place in sys.path)
     ran = subprocess.run(
         [sys.executable, "-P", "-m", "deqbench.index", *words],

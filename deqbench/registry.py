@@ -60,7 +60,7 @@ class Family:
         return Method(self, name, function)
 
     def _function(self, stem: str) -> Callable[..., Any] | None:
-        """The function that a module of the folder defines as a method; None: it defines none, or there is no such module.
+        """The method that a module of the folder defines; None: it defines none, or there is no such module.
 
         UserError: the module cannot be imported.
         """

@@ -119,7 +119,7 @@ class Config(Strict):
 
     @property
     def subjects(self) -> dict[str, Any]:
-        """All that records name as their data set: the data sets, then those parts of papers that stand in for others."""
+        """All that records name as data sets: the data sets, then those parts of papers that stand in for others."""
         parts = [
             getattr(self.papers.of(paper), part)
             for paper in self.measured

@@ -108,9 +108,7 @@ def inverted_by_all(
     The true latents are among the latents, without iterations and records.
     """
     settings = job.edited
-    methods = {
-        name: BoundInverter(name, inverter, vae, job.seed, job.pictures) for name, inverter in job.inverters.items()
-    }
+    methods = {name: BoundInverter.of(job, name, vae) for name in job.inverters}
     moving = {name: method for name, method in methods.items() if method.inverter.inverter != "encoder"}
     budgets = iterations_at_equal_seconds(moving, own.seen[:8], settings.baseline, settings.iterations, settings.timed)
     latents, rows = {TRUE_LATENT: own.states[-1]}, list[Row]()

@@ -21,6 +21,7 @@ from deqbench.experiments.rows import Row
 from deqbench.records import read_frame
 
 Rates = dict[int, float | None]  # by budget; None is the options' own
+Run = tuple[float | None, int]  # rate and budget
 
 
 def sweep(job: SweepJob, files: Files, on_step: OnStep) -> dict[str, Any]:
@@ -64,8 +65,8 @@ def swept(
     targets = targets | {"test": targets["test"].first(job.images or len(targets["test"].z))}
     images = {split: held.images(job.model.quantised).to(job.device) for split, held in targets.items()}
     declared = sorted({b for budgets in job.budgets.values() for b in budgets})
-    for done, (name, inverter) in enumerate(job.inverters.items(), start=1):
-        method = BoundInverter(name, inverter, vae, job.seed, job.pictures)
+    for done, name in enumerate(job.inverters, start=1):
+        method = BoundInverter.of(job, name, vae)
         budgets = job.budgets[name]
         end = Plateau(job.plateau, job.within) if name in job.to_plateau and not method.scheduled else None
         ask = partial(method.invert, reference=reference, every=job.record_every, plateau=end)
@@ -91,9 +92,7 @@ def _is_chosen(method: BoundInverter, frame: pd.DataFrame, chosen: Rates) -> lis
     ]
 
 
-def _planned(
-    method: BoundInverter, budgets: list[int], chosen: Rates, all_rates: bool
-) -> list[tuple[float | None, int]]:
+def _planned(method: BoundInverter, budgets: list[int], chosen: Rates, all_rates: bool) -> list[Run]:
     """Rate and budget of each run on the test targets: of a method without schedule only the longest of each rate."""
     pairs = [(rate, b) for b in budgets for rate in (method.rates if all_rates else [chosen[b]])]
     if method.scheduled:
@@ -104,9 +103,7 @@ def _planned(
     return list(longest.items())
 
 
-def _chosen(
-    method: BoundInverter, budgets: list[int], tuning: Callable[[float | None, int], DecoderInversion]
-) -> Rates:
+def _chosen(method: BoundInverter, budgets: list[int], tuning: Callable[..., DecoderInversion]) -> Rates:
     """By budget, the rate of the least mean NMSE in dB on tuning targets; a run that is not finite is never chosen.
 
     tuning: of a rate and iterations, the run on those targets.

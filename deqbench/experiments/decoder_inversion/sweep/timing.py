@@ -18,7 +18,7 @@ def times(model: str, vae: nn.Module, targets: Targets, job: TimesJob) -> list[R
     The released variants include the copies that their code makes; measuring is not part of it.
     """
     timed, vae = job.models[model], vae.to(job.device).eval()
-    methods = [BoundInverter(name, job.inverters[name], vae, job.seed, job.pictures) for name in timed.methods]
+    methods = [BoundInverter.of(job, name, vae) for name in timed.methods]
     x = targets.images(timed.model.quantised).to(job.device)
     reference = Codec(vae, max_batch=job.pictures)
     rows: list[Row] = []

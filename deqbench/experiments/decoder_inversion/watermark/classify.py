@@ -71,7 +71,7 @@ def run(vae: nn.Module, made: LatentModel, job: MarkJob, on_step: OnStep) -> Out
         batch = mark(model, codec, known, job.marked.images, job.seed, job.model.quantised)
         latents = {ORACLE: batch.z}
         for name, budget in iterations.items():
-            latents[name] = inverted(_method(vae, job, name), batch.x, budget)
+            latents[name] = inverted(BoundInverter.of(job, name, vae), batch.x, budget)
             done += 1
             on_step(done, total)
         for way in job.marked.inversions:
@@ -104,10 +104,6 @@ def judged(
     chance = {"value": level, "low": level, "high": level, "n": n, "note": f"one of {len(known)} keys, drawn blindly"}
     yield {"method": CHANCE, "metric": "correct", "unit": "", **chance}
     yield from compared({name: _hits(walked, batch, known) for name, walked in back.items()}, job.encoder, job.gradient)
-
-
-def _method(vae: nn.Module, job: MarkJob, name: str) -> BoundInverter:
-    return BoundInverter(name, job.inverters[name], vae, job.seed, job.pictures)
 
 
 def walked_back(

@@ -32,9 +32,7 @@ class Way:
         model, codec = model_at(made, job, job.marked.timed_at[0]), Codec(vae, max_batch=job.pictures)
         known = tree_rings.keys(job.seed, job.keys, made.shape, job.radius, symmetric=job.symmetric)
         batch = mark(model, codec, known, job.marked.timed, job.seed, job.model.quantised)
-        methods = {
-            name: BoundInverter(name, job.inverters[name], vae, job.seed, job.pictures) for name in iterations_of(job)
-        }
+        methods = {name: BoundInverter.of(job, name, vae) for name in iterations_of(job)}
         return cls(model, job, batch, methods)
 
     def go(self, name: str, image: int) -> tuple[float, float]:
