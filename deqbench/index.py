@@ -4,6 +4,7 @@ Imports are the truth: another Python imports the families and writes down their
 bytecode, and like it made again once a file behind them has changed. Where nothing can be written they are made anew.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -46,8 +47,11 @@ def card(folder: str, name: str) -> Card:
 
 
 def wrong(folder: str, name: str, options: dict[str, Any]) -> str | None:
-    """`option: expected ...; found ...` for the first option that a method would refuse."""
-    return table.wrong(options, card(folder, name), card)
+    """`option: expected ...; found ...` for the first option that a method would refuse, or of an unknown method."""
+    try:
+        return table.wrong(options, card(folder, name), card)
+    except UserError as error:
+        return str(error)
 
 
 def methods() -> list[dict[str, Any]]:
@@ -74,22 +78,23 @@ def _family(folder: str) -> dict[str, Any]:
 @cache
 def _families() -> dict[str, Any]:
     """Kind and cards of each family, by folder."""
-    kept = _kept()
-    if not _fresh(kept.get("families", {}), PACKAGE):
-        kept["families"] = _made("families")
-        _keep(kept)
-    return kept["families"]["cards"]
+    return _told(PACKAGE, "families")
 
 
 @cache
 def _outside(folder: str, reference: str) -> dict[str, Any]:
     """The card of a method from outside the package."""
-    kept, key = _kept(), f"{folder} {reference}"
-    known, folder_of = kept.setdefault("outside", {}), root(reference)
-    if folder_of is None or not _fresh(known.get(key, {}), folder_of):
-        known[key] = _made("outside", folder, reference)
-        _keep(kept)
-    return known[key]["cards"]
+    return _told(root(reference), "outside", folder, reference)
+
+
+def _told(where: Path | None, *words: str) -> dict[str, Any]:
+    """The cards that another Python makes of `words`, or has made, if no file behind them, below `where`, changed."""
+    kept, key = _kept(), " ".join(words)
+    if where is None or not _fresh(kept.get(key, {}), where):
+        kept[key] = _made(*words)
+        with contextlib.suppress(OSError, UserError):  # read-only: made again by whoever needs it next
+            write_text(_cache(), json.dumps(kept))
+    return kept[key]["cards"]
 
 
 def root(reference: str) -> Path | None:
@@ -121,13 +126,6 @@ def _kept() -> Index:
         return json.loads(_cache().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def _keep(index: Index) -> None:
-    try:
-        write_text(_cache(), json.dumps(index))
-    except (OSError, UserError):  # read-only: made again by whoever needs it next
-        return
 
 
 def _made(*words: str) -> Index:

@@ -60,17 +60,6 @@ def one_of(key: str, name: str, names: Any) -> None:
         raise ValueError(f"@{key}@expected one of {words}; found '{name}'{did_you_mean(name, names)}")
 
 
-def wrong_option(folder: str, name: str, options: dict[str, Any]) -> str | None:
-    """`option: expected ...; found ...` of an option that the method would refuse, or of an unknown method.
-
-    folder: that of the method's family.
-    """
-    try:
-        return index.wrong(folder, name, options)
-    except UserError as error:
-        return str(error)
-
-
 def options_fit(key: str, folder: str, name: str, preset: str | None, options: dict[str, Any]) -> None:
     """ValueError, as one sentence with its key, for an unknown method, preset, or option of either.
 
@@ -84,7 +73,7 @@ def options_fit(key: str, folder: str, name: str, preset: str | None, options: d
     known = {name: said.options for name, said in presets(key.split(".")[1]).items()}
     if preset:
         one_of(f"{key}.preset", preset, known)
-    if wrong := wrong_option(folder, name, {**known.get(preset or "", {}), **options}):
+    if wrong := index.wrong(folder, name, {**known.get(preset or "", {}), **options}):
         option, words = wrong.split(": ", 1)
         place = "options" if option in options or not preset else f"preset {preset}"
         raise ValueError(f"@{key}.{place}.{option}@{words}")

@@ -22,7 +22,7 @@ from deqbench.experiments.decoder_inversion.editing.job import EditJob
 from deqbench.experiments.decoder_inversion.methods import BoundInverter, inverted
 from deqbench.experiments.decoder_inversion.models import device_of, labels_of, networks
 from deqbench.experiments.decoder_inversion.shared import ORACLE
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
 from deqbench.experiments.rows import Row, of_images
 from deqbench.measure.clock import in_turns
 
@@ -112,14 +112,13 @@ def inverted_by_all(
     moving = {name: method for name, method in methods.items() if method.inverter.inverter != "encoder"}
     budgets = iterations_at_equal_seconds(moving, own.seen[:8], settings.baseline, settings.iterations, settings.timed)
     latents, rows = {TRUE_LATENT: own.states[-1]}, list[Row]()
-    for done, (name, method) in enumerate(methods.items(), start=1):
+    for name, method in stepped(methods.items(), on_step):
         started = time.perf_counter()
         latents[name] = inverted(method, own.seen, budgets.get(name, 0))
         seconds = (time.perf_counter() - started) / settings.images
         about = {"method": name, "iterations": budgets.get(name, 0)}
         rows.append({**about, "metric": "time_s", "value": seconds, "unit": "s"})
         rows.append({**about, "metric": "iterations_run", "value": about["iterations"], "unit": "iterations"})
-        on_step(done, len(methods))
     return latents, budgets, rows
 
 

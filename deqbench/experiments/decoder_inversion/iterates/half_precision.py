@@ -33,14 +33,7 @@ def pixel_gradient(codec: Codec, x: Tensor, z: Tensor, *, mean: bool, scale: flo
 
 
 def gradients(
-    vae: Any,
-    x: Tensor,
-    z: Tensor,
-    variants: dict[str, PixelGradient],
-    *,
-    updates: int,
-    lr: float,
-    max_batch: int,
+    vae: Any, x: Tensor, z: Tensor, variants: dict[str, PixelGradient], *, updates: int, lr: float, max_batch: int
 ) -> Iterator[Row]:
     """Rows image, method, metric, value of every variant beside the exact gradient, of float32 and the summed error.
 

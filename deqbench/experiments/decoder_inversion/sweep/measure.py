@@ -16,7 +16,7 @@ from deqbench.experiments.decoder_inversion.sweep import frontier, timing
 from deqbench.experiments.decoder_inversion.sweep.job import LadderJob, SweepJob, TimesJob
 from deqbench.experiments.decoder_inversion.sweep.records import records, same_rate, traces
 from deqbench.experiments.decoder_inversion.target_files import Targets
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
 from deqbench.experiments.rows import Row
 from deqbench.records import read_frame
 
@@ -34,11 +34,10 @@ def sweep(job: SweepJob, files: Files, on_step: OnStep) -> dict[str, Any]:
 def times(job: TimesJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     """Seconds of every method on one image at a time, methods in turn."""
     rows: list[Row] = []
-    for done, (name, timed) in enumerate(job.models.items(), start=1):
+    for name, timed in stepped(job.models.items(), on_step):
         vae = autoencoders.load(files.of("autoencoder", timed.model.autoencoder))
         test = target_files.load(files.of("targets", name))["test"]
         rows += [{"dataset": name, **row} for row in timing.times(name, vae, test, job)]
-        on_step(done, len(job.models))
     return {"times": rows}
 
 
@@ -65,7 +64,7 @@ def swept(
     targets = targets | {"test": targets["test"].first(job.images or len(targets["test"].z))}
     images = {split: held.images(job.model.quantised).to(job.device) for split, held in targets.items()}
     declared = sorted({b for budgets in job.budgets.values() for b in budgets})
-    for done, name in enumerate(job.inverters, start=1):
+    for name in stepped(job.inverters, on_step):
         method = BoundInverter.of(job, name, vae)
         budgets = job.budgets[name]
         end = Plateau(job.plateau, job.within) if name in job.to_plateau and not method.scheduled else None
@@ -79,7 +78,6 @@ def swept(
         frame["chosen"] = _is_chosen(method, frame, chosen)
         frames.append(frame)
         rows += records(method, frame, budgets, chosen, declared)
-        on_step(done, len(job.inverters))
     return rows, pd.concat(frames, ignore_index=True)
 
 

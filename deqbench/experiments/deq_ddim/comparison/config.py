@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from deqbench import index
 from deqbench.config.strict import Name, Strict
 from deqbench.experiments.deq_ddim.shared import Images, resolved
-from deqbench.experiments.named import MethodName, one_of, wrong_option
+from deqbench.experiments.named import MethodName, one_of
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 
@@ -89,7 +90,7 @@ def check(scope: Scope) -> None:
         one_of(f"{scope.key}.problems", problem, (*scope.config.datasets, *MIXTURES))
     for place, name, options in section.options():
         method = resolved(scope, "methods", [name])[name]
-        if wrong := wrong_option("diffusion/samplers", method.sampler, {**method.options, **options}):
+        if wrong := index.wrong("diffusion/samplers", method.sampler, {**method.options, **options}):
             option, words = wrong.split(": ", 1)
             raise ValueError(f"@papers.{scope.paper}.{place}.{option}@{words}")
 

@@ -13,7 +13,7 @@ from deqbench.experiments.deq_ddim.comparison import problems
 from deqbench.experiments.deq_ddim.comparison.job import MeasureJob, TimeJob
 from deqbench.experiments.deq_ddim.comparison.oracle import Options, Row, exact, measured, tune
 from deqbench.experiments.deq_ddim.comparison.problems import Problem
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
 from deqbench.measure.clock import Stopwatch
 from deqbench.metrics.errors import relative_error
 from deqbench.records import read_json
@@ -57,7 +57,7 @@ def compare(problem: Problem, job: MeasureJob, on_step: OnStep) -> tuple[list[Ro
     """Records and traces of every method on one problem, and what was chosen for those with candidates."""
     records, traces, chosen = [], [], []
     groups = [(group, exact(problem, job.T, group)) for group in chains.groups(range(job.images), job.T)]
-    for done, (name, entry) in enumerate(job.methods.items(), start=1):
+    for name, entry in stepped(job.methods.items(), on_step):
         method, compared, keys = entry.method, entry.compared, {"method": name, "T": job.T}
         options = method.options
         if compared.candidates:
@@ -68,7 +68,6 @@ def compare(problem: Problem, job: MeasureJob, on_step: OnStep) -> tuple[list[Ro
             told, rows = measured(problem, job.T, group, x0, method.sampler, options, compared.oracle)
             records += [keys | row for row in told]
             traces += [keys | row for row in rows]
-        on_step(done, len(job.methods))
     return records, traces, chosen
 
 

@@ -15,7 +15,7 @@ from deqbench.diffusion.samplers import sample
 from deqbench.experiments.deq_ddim.chains import chain, predictor
 from deqbench.experiments.deq_ddim.cycles.job import SolveJob
 from deqbench.experiments.deq_ddim.shared import Method
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
 from deqbench.experiments.rows import Row
 from deqbench.metrics.errors import relative_error
 
@@ -36,11 +36,10 @@ def cycles(network: Network, job: SolveJob, on_step: OnStep) -> Iterator[Row]:
     """
     eps = predictor(network, job.device, job.max_batch)
     plan = list(product(job.cycles.runs.items(), job.methods.items()))
-    for done, ((T, images), (name, method)) in enumerate(plan, start=1):
+    for (T, images), (name, method) in stepped(plan, on_step):
         for image in range(images):
             for metric, value in _cycle(network, job, eps, method, T, image).items():
                 yield {"T": T, "image": image, "method": name, "metric": metric, "value": value, "unit": ""}
-        on_step(done, len(plan))
 
 
 def _cycle(network: Network, job: SolveJob, eps: EpsModel, method: Method, T: int, image: int) -> dict[str, float]:

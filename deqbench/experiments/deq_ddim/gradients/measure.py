@@ -20,7 +20,7 @@ from deqbench.experiments.deq_ddim.gradients.job import CompareJob
 from deqbench.experiments.deq_ddim.gradients.misprints import misprints
 from deqbench.experiments.deq_ddim.targets import Targets, targets
 from deqbench.experiments.deq_ddim.variants import Variant
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
 from deqbench.experiments.rows import Row, of_images
 
 
@@ -39,13 +39,12 @@ def gradients(network: Network, data: Dataset, job: CompareJob, on_step: OnStep)
     """
     network.net.requires_grad_(False)
     eps, double = predictor(network, job.device, job.max_batch), _double(network, job)
-    for done, T in enumerate(job.gradients.T, start=1):
+    for T in stepped(job.gradients.T, on_step):
         sought = targets(network, eps, data, job.grid, T, 0.0, job.seed, [*range(job.gradients.images)])
         for start, x_T in _starts(sought, job).items():
             chain = replace(sought.chain, x_T=x_T)
             for row in _compared(chain, double, sought.images, job.gradients.variants):
                 yield {"T": T, "start": start, **row}
-        on_step(done, len(job.gradients.T))
 
 
 def _double(network: Network, job: CompareJob) -> NoisePredictor:

@@ -19,7 +19,7 @@ from deqbench.diffusion.inverters import invert
 from deqbench.experiments.deq_ddim.chains import predictor
 from deqbench.experiments.deq_ddim.inversion_memory.job import WeighJob
 from deqbench.experiments.deq_ddim.targets import Targets, targets
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
 from deqbench.experiments.rows import Row
 from deqbench.measure.peaks import frozen, peak_bytes
 
@@ -43,7 +43,7 @@ def weighed(network: Network, data: Dataset, job: WeighJob, on_step: OnStep) -> 
     eps, first = predictor(network, job.device, job.max_batch), dict[tuple[str, str], int]()
     state = math.prod(network.shape) * next(network.net.parameters()).element_size()
     known, chains = [*network.net.parameters(), *network.net.buffers()], sorted(job.memory.T)
-    for done, T in enumerate(chains, start=1):
+    for T in stepped(chains, on_step):
         sought = targets(network, eps, data, job.grid, T, 0.0, job.seed, [0])
         for name, run in _runs(sought, job).items():
             counted, made = _bytes(run, known)
@@ -61,7 +61,6 @@ def weighed(network: Network, data: Dataset, job: WeighJob, on_step: OnStep) -> 
                     if kind == "peak":
                         a_step = (value - before) / (chains[-1] - chains[0])
                         yield {**about, "metric": "states_a_step", "value": a_step / state}
-        on_step(done, len(chains))
 
 
 def _runs(sought: Targets, job: WeighJob) -> dict[str, Callable[[], object]]:

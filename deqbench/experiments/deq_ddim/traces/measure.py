@@ -15,7 +15,7 @@ from deqbench.diffusion.samplers import sample
 from deqbench.errors import UserError
 from deqbench.experiments.deq_ddim.chains import at_each, chain, groups, predictor
 from deqbench.experiments.deq_ddim.traces.job import Traced, TraceJob
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
 from deqbench.metrics.errors import TARGET, relative_error
 
 UNITS = {"residual": "2-norm", "relative_residual": "", "x0_error": ""}
@@ -26,10 +26,9 @@ GOOD = 0.05  # below what the eye sees
 def trace(job: TraceJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     """Residual and error of x0 after each round, per image (traces), and what they come to (summary)."""
     network, planned, parts = checkpoints.load(files.one("weights")), chains(job), []
-    for done, (name, traced, T) in enumerate(planned, start=1):
+    for name, traced, T in stepped(planned, on_step):
         part = rounds(network, job, traced, T)
         parts.append(part.assign(method=name, eta=traced.method.eta, T=T))
-        on_step(done, len(planned))
     traces = pd.concat(parts, ignore_index=True)
     return {"traces": traces, "summary": summary(traces)}
 
