@@ -103,14 +103,8 @@ def _timed(section: Inversion) -> list[str]:
 
 def _clocked(chains: Chains, names: list[str]) -> Chains:
     """The part that the clock asks for."""
-    return Chains(
-        images=chains.images,
-        epochs=[1],
-        inverters=names,
-        timed=chains.timed,
-        timed_epochs=chains.timed_epochs,
-        raced=chains.raced or chains.timed,
-    )  # type: ignore[call-arg]
+    clock = chains.model_dump(include={"images", "timed", "timed_epochs"})
+    return Chains(**clock, epochs=[1], inverters=names, raced=chains.raced or chains.timed)
 
 
 def race(scope: Scope) -> RaceJob:

@@ -38,7 +38,7 @@ def score(scope: Scope) -> ScoreJob:
 
 def trained(scope: Scope, method: str, split: int) -> str:
     """The weights of a training."""
-    return f"{scope.folder}/{scope.experiment}/{method}/{split}.safetensors"
+    return f"{scope.own}/{method}/{split}.safetensors"
 
 
 STAGES = (
