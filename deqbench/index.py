@@ -1,9 +1,10 @@
-"""What all methods take, need and cannot do, for those who must not load torch: rules and checks of a config.
+"""The cards of all methods, for those who must not load torch: rules and checks of a config.
 
 Imports are the truth: another Python imports the families and writes down their cards, which are kept beside the
 bytecode, and like it made again once a file behind them has changed. Where nothing can be written they are made anew.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -32,7 +33,7 @@ def names(folder: str) -> tuple[str, ...]:
 
 
 def kind(folder: str) -> str:
-    """What errors call a method of a family."""
+    """The word for a method of a family in errors."""
     return _family(folder)["kind"]
 
 
@@ -46,8 +47,11 @@ def card(folder: str, name: str) -> Card:
 
 
 def wrong(folder: str, name: str, options: dict[str, Any]) -> str | None:
-    """`option: expected ...; found ...` for the first option that a method would refuse."""
-    return table.wrong(options, card(folder, name), card)
+    """`option: expected ...; found ...` for the first option that a method would refuse, or of an unknown method."""
+    try:
+        return table.wrong(options, card(folder, name), card)
+    except UserError as error:
+        return str(error)
 
 
 def methods() -> list[dict[str, Any]]:
@@ -56,14 +60,14 @@ def methods() -> list[dict[str, Any]]:
         {
             "kind": kind(folder),
             "method": name,
-            "options": found.options,
-            "needs": found.needs,
-            "missing": registry.missing(found),
-            "cannot": found.cannot,
+            "options": one.options,
+            "needs": one.needs,
+            "missing": registry.missing(one),
+            "cannot": one.cannot,
         }
         for folder in _families()
         for name in names(folder)
-        for found in (card(folder, name),)
+        for one in (card(folder, name),)
     ]
 
 
@@ -74,22 +78,23 @@ def _family(folder: str) -> dict[str, Any]:
 @cache
 def _families() -> dict[str, Any]:
     """Kind and cards of each family, by folder."""
-    kept = _kept()
-    if not _fresh(kept.get("families", {}), PACKAGE):
-        kept["families"] = _made("families")
-        _keep(kept)
-    return kept["families"]["cards"]
+    return _told(PACKAGE, "families")
 
 
 @cache
 def _outside(folder: str, reference: str) -> dict[str, Any]:
     """The card of a method from outside the package."""
-    kept, key = _kept(), f"{folder} {reference}"
-    known, found = kept.setdefault("outside", {}), root(reference)
-    if found is None or not _fresh(known.get(key, {}), found):
-        known[key] = _made("outside", folder, reference)
-        _keep(kept)
-    return known[key]["cards"]
+    return _told(root(reference), "outside", folder, reference)
+
+
+def _told(where: Path | None, *words: str) -> dict[str, Any]:
+    """The cards that another Python makes of `words`, or has made, if no file behind them, below `where`, changed."""
+    kept, key = _kept(), " ".join(words)
+    if where is None or not _fresh(kept.get(key, {}), where):
+        kept[key] = _made(*words)
+        with contextlib.suppress(OSError, UserError):  # read-only: made again by whoever needs it next
+            write_text(_cache(), json.dumps(kept))
+    return kept[key]["cards"]
 
 
 def root(reference: str) -> Path | None:
@@ -123,15 +128,8 @@ def _kept() -> Index:
         return {}
 
 
-def _keep(index: Index) -> None:
-    try:
-        write_text(_cache(), json.dumps(index))
-    except (OSError, UserError):  # read-only: made again by whoever needs it next
-        return
-
-
 def _made(*words: str) -> Index:
-    """What another Python prints of `words`, with this one's path. UserError: a method's module cannot be imported."""
+    """The answer of another Python, with this one's path, to `words`. UserError: a module cannot be imported."""
     path = os.pathsep.join(place or os.getcwd() for place in sys.path)
     ran = subprocess.run(
         [sys.executable, "-P", "-m", "deqbench.index", *words],

@@ -24,7 +24,7 @@ INSIDE = dict(zip(LIMITS.values(), (operator.ge, operator.gt, operator.le, opera
 
 @dataclass(frozen=True)
 class Card:
-    """What a method takes, needs and cannot do: plain data."""
+    """The options, needs and limits of a method: plain data."""
 
     options: dict[str, dict[str, Any]]  # by name: the kinds that it takes (`anyOf`), and its `default` where it has one
     hands: dict[str, str] = field(default_factory=dict)  # option that names a method -> the folder of that one's family
@@ -57,10 +57,8 @@ def _default(parameter: inspect.Parameter) -> dict[str, Any]:
 
 
 def kinds(annotation: Any) -> list[Kind]:
-    """What an annotation allows, one kind for each member of a union; {} for whatever there is."""
+    """The kinds of values that an annotation allows, one for each member of a union; {} for whatever there is."""
     origin = get_origin(annotation)
-    if annotation is Any:
-        return [{}]
     if annotation is Any:
         return [{}]
     if origin is Annotated:

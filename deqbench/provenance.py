@@ -1,4 +1,4 @@
-"""Where a result comes from: code, packages, device, time and memory, in a JSON file beside it."""
+"""The origin of a result: code, packages, device, time and memory, in a JSON file beside it."""
 
 import ast
 import functools

@@ -60,7 +60,7 @@ class Family:
         return Method(self, name, function)
 
     def _function(self, stem: str) -> Callable[..., Any] | None:
-        """What a module of the folder defines as a method; None: it defines none, or there is no such module.
+        """The method that a module of the folder defines; None: it defines none, or there is no such module.
 
         UserError: the module cannot be imported.
         """
@@ -74,7 +74,7 @@ class Family:
             raise UserError(f"{name}: expected a module that can be imported; found {words}") from error
 
     def call(self, name: str, options: dict[str, Any], *args: Any, **given: Any) -> Any:
-        """What a method returns for the arguments and for options, its own keyword-only settings.
+        """The return of a method for the arguments and for options, its own keyword-only settings.
 
         UserError: unknown method, an option that it does not take, or something that it needs or cannot do.
         """
@@ -110,7 +110,7 @@ class Method:
 
     @property
     def card(self) -> Card:
-        """What it takes, needs and cannot do."""
+        """The options that it takes, its needs, and all that it cannot do."""
         return _card(self.function, self.family.given, tuple(self.family.hands.items()))
 
     def wrong(self, options: dict[str, Any]) -> str | None:
@@ -135,7 +135,7 @@ def refusal(card: Card, ability: str) -> str:
 
 
 def missing(card: Card) -> dict[str, str]:
-    """What a method needs and this machine lacks, with why it is needed."""
+    """The needs of a method that this machine lacks, each with the reason."""
     return {need: reason for need, reason in card.needs.items() if not _present(need)}
 
 
@@ -181,7 +181,7 @@ def _card(function: Callable[..., Any], given: tuple[str, ...], hands: tuple[tup
 
 
 def _imported(kind: str, reference: str) -> Any:
-    """What `package.module:function` names."""
+    """The object that `package.module:function` names."""
     module, _, attribute = reference.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
@@ -203,4 +203,4 @@ def families() -> list[Family]:
     package = importlib.import_module("deqbench")
     walked = pkgutil.walk_packages(package.__path__, "deqbench.")
     modules: list[ModuleType] = [importlib.import_module(info.name) for info in walked if info.ispkg]
-    return [found for module in modules if isinstance(found := getattr(module, "FAMILY", None), Family)]
+    return [family for module in modules if isinstance(family := getattr(module, "FAMILY", None), Family)]

@@ -17,6 +17,7 @@ from deqbench.config.strict import Name, Strict
 from deqbench.data.sources import SOURCE, Checkpoint, Dataset
 from deqbench.errors import UserError, unknown
 from deqbench.experiments import stage
+from deqbench.experiments.named import all_known
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section, Step
 from deqbench.papers.reading import methods_file
@@ -139,7 +140,7 @@ class Config(Strict):
 
     @property
     def subjects(self) -> dict[str, Any]:
-        """What records name as their data set: the data sets, then those parts of papers that stand in for others."""
+        """All that records name as data sets: the data sets, then those parts of papers that stand in for others."""
         parts = [
             getattr(self.papers.of(paper), part)
             for paper in self.measured
@@ -176,6 +177,7 @@ class Config(Strict):
         for scope in self.scopes:
             kind, part = kinds(scope.paper)[scope.experiment]
             if section := sections(kind)[part]:
+                all_known(scope)
                 section.check(scope)
         return self
 

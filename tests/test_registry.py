@@ -110,7 +110,7 @@ def test_a_method_from_outside_is_named_by_its_module_and_function(monkeypatch):
 
 def test_a_method_of_another_package_is_known_by_its_entry_point(monkeypatch):
     monkeypatch.setattr(registry, "entry_points", lambda folder: {"theirs": "deqbench.solvers.picard:Picard"})
-    monkeypatch.setattr(index, "_keep", lambda made: None)
+    monkeypatch.setattr(index, "write_text", lambda path, text: None)
     assert "theirs" in replace(FAMILY, attribute="SOLVER").names()
     assert FAMILY.call("theirs", {"damping": 0.5}) == Picard(damping=0.5)
     assert index.card("solvers", "theirs") == index.card("solvers", "picard")

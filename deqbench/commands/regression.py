@@ -32,12 +32,12 @@ def check(scale: Scale = "demo", results: Results = Path("results")) -> None:
 @app.command()
 def accept(scale: Scale = "demo", results: Results = Path("results")) -> None:
     """Makes the tables of this run the reference, and prints what that changes."""
-    found, reference = results / scale / "tables", results / "reference" / scale
-    mine = regression.tables(found)
+    tables, reference = results / scale / "tables", results / "reference" / scale
+    mine = regression.tables(tables)
     if not mine:
-        raise UserError(f"{found}: expected tables of a run; found none (run the workflow first)")
+        raise UserError(f"{tables}: expected tables of a run; found none (run the workflow first)")
     if regression.tables(reference):
-        for difference in regression.compare(found, reference).differences:
+        for difference in regression.compare(tables, reference).differences:
             print(difference)
     for name, path in regression.tables(reference).items():
         if name not in mine:

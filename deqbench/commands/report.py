@@ -21,12 +21,12 @@ def _by_exhibit(paper: str, records: list[Path]) -> list[tuple[Exhibit, list[Pat
     """The exhibits of a paper whose specs name some of the records, with these. UserError: one that no spec names."""
     from deqbench.report.sources import made_from
 
-    found = [(exhibit, made_from(exhibit, records)) for exhibit in (*papers.exhibits(paper), *papers.studies(paper))]
-    named = {path for _, mine in found for path in mine}
+    made = [(exhibit, made_from(exhibit, records)) for exhibit in (*papers.exhibits(paper), *papers.studies(paper))]
+    named = {path for _, mine in made for path in mine}
     for path in records:
         if path not in named:
             raise UserError(f"{path}: expected a record that an exhibit of {paper} is made from; found another file")
-    return [(exhibit, mine) for exhibit, mine in found if mine]
+    return [(exhibit, mine) for exhibit, mine in made if mine]
 
 
 @app.command()

@@ -22,7 +22,7 @@ def command(
     kind, declared = stages.named(stage)
     job = parse_job(stages.slice_type(declared), settings)
     files = Files(parse("input", input), {name: paths[-1] for name, paths in parse("output", output).items()})
-    measure = getattr(stages.module(kind, "measure"), declared.name.replace("-", "_"))
+    measure = getattr(stages.module(kind, "measure"), declared.name)
     about = {name: told for name in ("paper", "experiment", "dataset") if (told := getattr(job, name, None))}
     with (
         provenance.recorded([*files.outputs.values()], f"run {stage}", measure.__module__, job) as facts,

@@ -32,11 +32,11 @@ def load(folder: Path, subfolder: str | None = None, *, called: str | None = Non
     log = logging.getLogger("diffusers.configuration_utils")
     log.addFilter(_not_its_own)
     try:
-        found = stored.network(getattr(diffusers, str(kind)), place, name)
+        vae = stored.network(getattr(diffusers, str(kind)), place, name)
     finally:
         log.removeFilter(_not_its_own)
     # a CPU passes one image in 0.88 of the time that it takes channels first, many in 0.98
-    return found.to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+    return vae.to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
 
 
 def _not_its_own(record: logging.LogRecord) -> bool:

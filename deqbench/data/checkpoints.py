@@ -51,8 +51,8 @@ def fetch(checkpoint: Checkpoint, out: Path, check: Callable[[Any], object] | No
             _copy(Path(checkpoint.name), folder)
         else:
             _download(checkpoint, folder)
-        found = _checksums(folder, pinned, checkpoint.name)
-        write_json(folder / "checkpoint.json", {**checkpoint.model_dump(), "sha256": found})
+        checksums = _checksums(folder, pinned, checkpoint.name)
+        write_json(folder / "checkpoint.json", {**checkpoint.model_dump(), "sha256": checksums})
         loader = autoencoders.load if checkpoint.form == "autoencoder" else load
         loaded = loader(folder, called=checkpoint.name)
         if check:
@@ -60,7 +60,7 @@ def fetch(checkpoint: Checkpoint, out: Path, check: Callable[[Any], object] | No
         if out.exists():
             out.rename(Path(temporary) / "before")
         folder.rename(out)
-    return found
+    return checksums
 
 
 def _copy(source: Path, folder: Path) -> None:
@@ -120,13 +120,13 @@ def _patience() -> type:
 
 def _checksums(folder: Path, pinned: list[dict[str, str]], name: str) -> dict[str, str]:
     weights = sorted(folder.rglob("*.safetensors"))
-    found = {path.relative_to(folder).as_posix(): provenance.sha256(path) for path in weights}
-    if not found:
+    checksums = {path.relative_to(folder).as_posix(): provenance.sha256(path) for path in weights}
+    if not checksums:
         raise UserError(f"{name}: expected weights in safetensors; found none")
     for file, checksum in (item for expected in pinned for item in expected.items()):
-        if found.get(file) != checksum:
-            raise UserError(f"{name}/{file}: expected sha256 {checksum}; found {found.get(file, 'no such file')}")
-    return found
+        if checksums.get(file) != checksum:
+            raise UserError(f"{name}/{file}: expected sha256 {checksum}; found {checksums.get(file, 'no such file')}")
+    return checksums
 
 
 def load(folder: Path, subfolder: str | None = None, *, called: str | None = None) -> Network:
@@ -172,7 +172,7 @@ def _scheduler(folder: Path, name: str) -> Any:
 def check_shape(network: Network, shape: tuple[int, ...], name: str) -> None:
     """UserError unless the network takes images of that shape (C, H, W)."""
     if tuple(network.shape) != tuple(shape):
-        wanted, found = ("x".join(map(str, s)) for s in (network.shape, shape))
+        takes, wanted = ("x".join(map(str, s)) for s in (network.shape, shape))
         raise UserError(
-            f"datasets.{name}.checkpoint: expected a network for images {found} (C x H x W); found one for {wanted}"
+            f"datasets.{name}.checkpoint: expected a network for images {wanted} (C x H x W); found one for {takes}"
         )

@@ -16,21 +16,12 @@ __all__ = ["DATASETS", "SPLITS", "Dataset", "all_symmetries", "build", "dihedral
 
 def digits() -> Dataset:
     """Scikit-learn's 1,797 handwritten digits, 8x8 grey: 1,257 train and 180 tuning (1,437 in all), 360 test."""
-    from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    pixels, labels = load_digits(return_X_y=True)
-    pixels = (pixels / 8 - 1).astype(np.float32).reshape(-1, 1, 8, 8)  # from 0..16
-    rest, test, rest_y, test_y = train_test_split(pixels, labels, test_size=360, stratify=labels, random_state=0)
-    train, tuning, train_y, _ = train_test_split(rest, rest_y, test_size=180, stratify=rest_y, random_state=0)
-    return Dataset(
-        torch.from_numpy(train),
-        torch.from_numpy(tuning),
-        torch.from_numpy(test),
-        symmetric=False,
-        train_labels=torch.from_numpy(train_y),
-        test_labels=torch.from_numpy(test_y),
-    )
+    images, labels, _ = tasks.digits()
+    rest, test = train_test_split(np.arange(len(labels)), test_size=360, stratify=labels, random_state=0)
+    train, tuning = train_test_split(rest, test_size=180, stratify=labels[rest], random_state=0)
+    return Dataset(images[train], images[tuning], images[test], False, labels[train], labels[test])
 
 
 TISSUE_SIZE = 16
@@ -59,19 +50,10 @@ def patches() -> Dataset:
     """Colour patches 64x64 of nine photographs, labelled by the photograph; regions as in `deqbench.data.patches`."""
     from deqbench.data.patches import labelled
 
-    images: dict[str, list[Tensor]] = {split: [] for split in SPLITS}
-    labels: dict[str, list[Tensor]] = {split: [] for split in SPLITS}
-    for split, found, label in labelled():
-        images[split].append(found)
-        labels[split].append(label)
-    return Dataset(
-        torch.cat(images["train"]),
-        torch.cat(images["tuning"]),
-        torch.cat(images["test"]),
-        symmetric=True,
-        train_labels=torch.cat(labels["train"]),
-        test_labels=torch.cat(labels["test"]),
-    )
+    cut = list(labelled())
+    images = {split: torch.cat([part for its, part, _ in cut if its == split]) for split in SPLITS}
+    labels = {split: torch.cat([part for its, _, part in cut if its == split]) for split in ("train", "test")}
+    return Dataset(images["train"], images["tuning"], images["test"], True, labels["train"], labels["test"])
 
 
 def cifar10(root: str) -> Dataset:

@@ -97,7 +97,7 @@ def log_density(about: Mapping[str, Any], x: Tensor) -> Tensor:
     parts = curves(name, u)
     log_weights = (torch.from_numpy(shares / 2).repeat(panels * len(parts)) / (panels * len(parts))).log()
     exponents = (log_weights - _squares(rows, torch.cat(parts)) / (2 * noise**2) for rows in x.split(4096))
-    return torch.cat([torch.logsumexp(found, 1) for found in exponents]) - math.log(2 * math.pi * noise**2)
+    return torch.cat([torch.logsumexp(batch, 1) for batch in exponents]) - math.log(2 * math.pi * noise**2)
 
 
 def _squares(x: Tensor, points: Tensor) -> Tensor:

@@ -52,8 +52,8 @@ def columns(width: int) -> dict[str, tuple[int, int]]:
 def patches(region: Tensor, stride: int) -> Tensor:
     """The patches (N, 3, 64, 64) at every `stride` pixels of a region (3, H, W), but for those of one colour."""
     windows = region.unfold(1, SIZE, stride).unfold(2, SIZE, stride)  # (3, H', W', 64, 64)
-    found = windows.permute(1, 2, 0, 3, 4).flatten(0, 1)
-    return found[found.flatten(1).std(1) > LEAST_STD].contiguous()
+    cut = windows.permute(1, 2, 0, 3, 4).flatten(0, 1)
+    return cut[cut.flatten(1).std(1) > LEAST_STD].contiguous()
 
 
 def labelled() -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -61,5 +61,5 @@ def labelled() -> Iterator[tuple[str, Tensor, Tensor]]:
     for label, name in enumerate(PICTURES):
         whole = picture(name)
         for split, (left, right) in columns(whole.shape[2]).items():
-            found = patches(whole[:, :, left:right], STRIDES[split])
-            yield split, found, torch.full((len(found),), label)
+            cut = patches(whole[:, :, left:right], STRIDES[split])
+            yield split, cut, torch.full((len(cut),), label)

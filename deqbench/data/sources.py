@@ -15,7 +15,7 @@ Share = Annotated[float, Field(gt=0, lt=0.5)]
 
 
 class Checkpoint(Strict):
-    """Where a network in diffusers' format comes from."""
+    """The source of a network in diffusers' format."""
 
     form: Literal["denoiser", "autoencoder"] = Field(
         "denoiser", description="a noise-prediction network, or an encoder and a decoder"

@@ -96,10 +96,10 @@ def _check(path: Path, split: str, kind: str, tensors: dict[str, Tensor]) -> Non
     if split not in tensors or not tensors[split].numel():
         raise UserError(f"{path}: expected {what} in the split '{split}'; found none")
     rows, labels = tensors[split], tensors.get(f"{split}_labels")
-    found = f"{rows.dtype} {tuple(rows.shape)}"
+    form = f"{rows.dtype} {tuple(rows.shape)}"
     if kind == "images" and (rows.ndim != 4 or rows.dtype != torch.uint8):
-        raise UserError(f"{path}: {split}: expected uint8 images (N, C, H, W); found {found}")
+        raise UserError(f"{path}: {split}: expected uint8 images (N, C, H, W); found {form}")
     if kind != "images" and (rows.ndim < 2 or rows.dtype != torch.float32 or not rows.isfinite().all()):
-        raise UserError(f"{path}: {split}: expected finite float32 rows (N, ...); found {found}")
+        raise UserError(f"{path}: {split}: expected finite float32 rows (N, ...); found {form}")
     if labels is not None and labels.shape != rows.shape[:1]:
         raise UserError(f"{path}: {split}_labels: expected one for each of {len(rows)}; found {tuple(labels.shape)}")

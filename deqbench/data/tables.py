@@ -24,9 +24,9 @@ def table(name: str, **dealing: Any) -> Dataset:
     """Scikit-learn's wine (178 x 13, 3 classes) or breast cancer (569 x 30, 2 classes). dealing: as for `dealt`."""
     from sklearn.datasets import load_breast_cancer, load_wine
 
-    found = {"wine": load_wine, "breast-cancer": load_breast_cancer}[name](as_frame=True)
+    bunch = {"wine": load_wine, "breast-cancer": load_breast_cancer}[name](as_frame=True)
     about = {"name": name, "licence": LICENCE, "target": "class"}
-    return dealt(name, found.data, found.target.to_numpy(np.int64), about, **dealing)
+    return dealt(name, bunch.data, bunch.target.to_numpy(np.int64), about, **dealing)
 
 
 def csv(
@@ -103,8 +103,8 @@ def dealt(
         column = frame.columns[still[0]]
         raise UserError(f"{name}: column '{column}': expected values that differ in train; found {mean[still[0]]:g}")
     rows = {part: torch.from_numpy(((values[k] - mean) / std).astype(np.float32)) for part, k in parts.items()}
-    found = {f"{part}_labels": torch.from_numpy(labels[k]) for part, k in parts.items() if labels is not None}
+    targets = {f"{part}_labels": torch.from_numpy(labels[k]) for part, k in parts.items() if labels is not None}
     facts = {"columns": list(map(str, frame)), "mean": mean.tolist(), "std": std.tolist(), "split": split}
     facts |= {"duplicates": int(repeated.sum()), "duplicates_are": duplicates}
     facts["rows"] = {part: parts[part].tolist() for part in SPLITS}  # numbers in the source, from 0: what pairs are of
-    return Dataset(**rows, **found, symmetric=False, kind="table", about={**about, **facts})
+    return Dataset(**rows, **targets, symmetric=False, kind="table", about={**about, **facts})

@@ -1,6 +1,6 @@
-"""What a job reads and writes: files by name."""
+"""The files that a job reads and writes, by name."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,13 @@ from deqbench.errors import UserError
 from deqbench.records import write_frame, write_json, write_records, write_tensors
 
 OnStep = Callable[[int, int], None]  # (steps done, steps in all)
+
+
+def stepped(items: Collection[Any], on_step: OnStep) -> Iterator[Any]:
+    """The items, each told as a step when the next one is asked for."""
+    for done, item in enumerate(items, start=1):
+        yield item
+        on_step(done, len(items))
 
 
 def parse(option: str, given: Iterable[str]) -> dict[str, list[Path]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Slice(Strict):
-    """What every job of an experiment is told: its slice of the config begins so."""
+    """The beginning of every job's slice of the config: of which experiment it is, and with which limits."""
 
     paper: str
     experiment: str
@@ -74,8 +74,13 @@ class Scope:
 
     @property
     def folder(self) -> str:
-        """The folder of the paper's records, an experiment's in one of its own below it; of no paper, all results'."""
+        """The folder of the paper's records; of no paper, all results'."""
         return f"{self.results}/{self.paper}".removesuffix("/")
+
+    @property
+    def own(self) -> str:
+        """The folder of the experiment's own records."""
+        return f"{self.folder}/{self.experiment}".removesuffix("/")
 
     def checkpoints(self, names: Iterable[str]) -> list[str]:
         """The checkpoints of those of the names that are data sets."""

@@ -39,16 +39,20 @@ class Section:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of a kind of experiment; its name is that of the function in the kind's measure.py that does it."""
+    """A step of a kind of experiment: what its jobs are told, write and read; measure.py has a function of its name."""
 
-    name: str
     job: Callable[..., Strict]  # (scope, **place) -> the job's slice of the config; its return type says which
-    outputs: Callable[[Scope], dict[str, str]]  # by name, below the paper's folder: "table-1/{dataset}.csv"
     message: str  # with the wildcards of a place
+    outputs: dict[str, str] | Callable[[Scope], dict[str, str]]  # by name: in the experiment's folder, or the paper's
     places: Callable[[Scope], Iterable[dict[str, Any]]] = once
     inputs: Callable[..., dict[str, list[str]]] = nothing  # (scope, **place) -> paths by name
     alone: bool = False  # takes times, so it wants the machine to itself
     local: bool = False  # arithmetic on records: no job for a cluster
+
+    @property
+    def name(self) -> str:
+        """The name of the function that slices the config, and of that which does the job."""
+        return self.job.__name__
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,9 @@ class Step:
     @property
     def outputs(self) -> dict[str, str]:
         """Paths by name, with wildcards; one that ends with a slash is a folder."""
-        return {name: f"{self.scope.folder}/{path}" for name, path in self.stage.outputs(self.scope).items()}
+        if callable(paths := self.stage.outputs):
+            return {name: f"{self.scope.folder}/{path}" for name, path in paths(self.scope).items()}
+        return {name: f"{self.scope.own}/{path}" for name, path in paths.items()}
 
     @cached_property
     def places(self) -> list[Place]:

@@ -1,10 +1,12 @@
-"""What a run will take: the measured cost of a network call, t(B), times the calls that a method makes."""
+"""The seconds that a run will take: the measured cost of a network call, t(B), times the calls that a method makes."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+
+from deqbench.measure.clock import in_turns
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,13 @@ class CostCurve:
 def measure(call: Callable[[int], object], images: Sequence[int], max_batch: int, repeats: int) -> CostCurve:
     """The curve of `call(B)`, medians of `repeats` runs that take turns over the sizes, after a warm-up of each."""
     sizes = sorted({size for size in images if size <= max_batch} | {1, max_batch})
-    spent: dict[int, list[float]] = {size: [] for size in sizes}
-    for repeat in range(-1, repeats):
-        for size in sizes:
-            started = time.perf_counter()
-            call(size)
-            if repeat >= 0:
-                spent[size].append(time.perf_counter() - started)
+    spent = in_turns({size: partial(call, size) for size in sizes}, repeats)
     return CostCurve(tuple(sizes), tuple(float(np.median(spent[size])) for size in sizes), max_batch)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What a method did on calibration images: the images in each network call of each run, and its own time."""
+    """The calls of a method on calibration images: the images in each network call of each run, and its own time."""
 
     calls: tuple[tuple[int, ...], ...]  # a run, a call
     overhead_s: float  # of a run beside the network, mean

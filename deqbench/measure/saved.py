@@ -43,7 +43,7 @@ class SavedBytes(saved_tensors_hooks):
 
 
 class _Packed:
-    """What a node of the graph holds instead of its tensor, to be told when it is let go."""
+    """A node's stand-in for its tensor in the graph, to be told when it is let go."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor

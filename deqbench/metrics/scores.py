@@ -25,7 +25,7 @@ Images = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Reference:
-    """What images are scored against."""
+    """The real images that others are scored against."""
 
     extract: Extractor
     train: frechet.Features  # (N, D)
@@ -106,8 +106,8 @@ def _features(reference: Reference, x0: Tensor) -> frechet.Features:
     return reference.extract(x0.clamp(-1, 1)).double().numpy()
 
 
-def _row(method: str, metric: str, found: tuple[float, float, float], n: int, unit: str = "") -> dict[str, Any]:
-    value, low, high = (float(x) for x in found)
+def _row(method: str, metric: str, told: tuple[float, float, float], n: int, unit: str = "") -> dict[str, Any]:
+    value, low, high = (float(x) for x in told)
     return {"method": method, "metric": metric, "value": value, "low": low, "high": high, "n": n, "unit": unit}
 
 

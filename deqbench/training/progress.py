@@ -1,4 +1,4 @@
-"""What a training changes from step to step, and its storage: one safetensors file, replaced as a whole, no pickle."""
+"""The state of a training from step to step, and its storage: one safetensors file, replaced as a whole, no pickle."""
 
 import hashlib
 import json

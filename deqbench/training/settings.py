@@ -1,4 +1,4 @@
-"""How a network is trained, as a type that a config can hold. Nothing heavy is imported."""
+"""The training of a network, as a type that a config can hold. Nothing heavy is imported."""
 
 from typing import Literal
 

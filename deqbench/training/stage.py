@@ -44,15 +44,15 @@ def run(
         if step == trained.step
     }
     counts = {name: len(rows[0]) if isinstance(rows, tuple) else "drawn" for name, rows in splits.items()}
-    found = {"stop": trained.stop, "step": trained.step}
-    card = {**about, "settings": settings.model_dump(), **found, **facts(started, counts, at_best, [weights])}
+    end = {"stop": trained.stop, "step": trained.step}
+    card = {**about, "settings": settings.model_dump(), **end, **facts(started, counts, at_best, [weights])}
     write_json(Path(outputs["card"]), card)
     state.unlink(missing_ok=True)
     return trained
 
 
 def progress_file(out: Path) -> Path:
-    """Where the progress towards a file or folder is kept."""
+    """The file that keeps the progress towards a file or folder."""
     return out.parent / f".{out.name}.progress.safetensors"
 
 

@@ -25,7 +25,7 @@ WATCHED = "tuning"
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training made."""
+    """The outcome of a training."""
 
     weights: dict[str, Tensor]  # the network's state: of the best validation if there was any, else of the end
     step: int  # that the weights are of
@@ -99,11 +99,11 @@ def _update(progress: Progress, loss: Loss, split: Split) -> float:
     """The loss of one batch, after the update that it leads to. A loss that is not finite leads to none."""
     net, settings = progress.net, progress.settings
     generator = step_generator(settings.seed, progress.step)
-    found = _loss(net, loss, _drawn(split, settings.batch, generator), generator, settings)
-    value = float(found.detach())
+    mean = _loss(net, loss, _drawn(split, settings.batch, generator), generator, settings)
+    value = float(mean.detach())
     if math.isfinite(value):
         progress.optimizer.zero_grad()
-        found.backward()
+        mean.backward()
         if settings.clip is not None:
             nn.utils.clip_grad_norm_(net.parameters(), settings.clip)
         progress.optimizer.step()

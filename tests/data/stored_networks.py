@@ -37,8 +37,9 @@ def images(path: Path, *shape: int) -> Path:
 def words(tmp_path: Path, out: Path, **settings: object) -> list[str]:
     """The command that fetches a checkpoint for images 1x8x8."""
     data = images(tmp_path / "images.safetensors", 1, 8, 8)
-    job = json.dumps({"source": "folder", **settings})
-    return ["checkpoint", "fetch", "digits", "--settings", job, "--dataset", str(data), "--out", str(out)]
+    job = json.dumps({"network": "digits", "checkpoint": {"source": "folder", **settings}})
+    files = ["--input", f"dataset={data}", "--output", f"folder={out}"]
+    return ["run", "inputs.checkpoint", "--settings", job, *files]
 
 
 def same_weights(folder: Path, source: Path) -> bool:

@@ -123,8 +123,8 @@ def test_the_autoencoder_of_a_pipeline_is_found_in_its_subfolder_then_and_later(
 
 
 def test_the_command_fetches_an_autoencoder_and_counts_its_parameters(kl, tmp_path):
-    job = json.dumps({"form": "autoencoder", "source": "folder", "name": str(kl)})
-    ran = run("checkpoint", "fetch", "mine", "--settings", job, "--out", str(tmp_path / "out"))
+    job = {"network": "mine", "checkpoint": {"form": "autoencoder", "source": "folder", "name": str(kl)}}
+    ran = run("run", "inputs.network", "--settings", json.dumps(job), "--output", f"folder={tmp_path / 'out'}")
     assert (ran.code, ran.err) == (0, "")
     facts = json.loads((tmp_path / "out.provenance.json").read_text())
     assert facts["parameters"] == sum(p.numel() for p in small("AutoencoderKL").parameters())

@@ -189,25 +189,12 @@ def test_a_new_checkpoint_takes_the_place_of_the_old_one_with_all_its_files(tmp_
 
 def test_a_network_for_images_of_another_size_is_refused_with_both_sizes(tmp_path, tiny):
     data = images(tmp_path / "colour.safetensors", 3, 16, 16)
-    out, job = tmp_path / "out" / "tissue", json.dumps({"source": "folder", "name": str(tiny)})
-    ran = run("checkpoint", "fetch", "tissue", "--settings", job, "--dataset", data, "--out", out)
+    out, job = tmp_path / "out" / "tissue", {"network": "tissue", "checkpoint": {"source": "folder", "name": str(tiny)}}
+    files = ["--input", f"dataset={data}", "--output", f"folder={out}"]
+    ran = run("run", "inputs.checkpoint", "--settings", json.dumps(job), *files)
     wanted = "expected a network for images 3x16x16 (C x H x W); found one for 1x8x8"
     assert ran.sentence == f"datasets.tissue.checkpoint: {wanted}"
     assert left_behind(tmp_path) == []
-
-
-def test_several_are_fetched_by_one_command_each_with_its_own_settings(tmp_path, tiny):
-    words = ["checkpoint", "fetch", "mine", "digits"]
-    for name, job in (
-        ("mine", {"source": "folder", "name": str(tiny)}),
-        ("digits", {"source": "zoo", "name": "digits"}),
-    ):
-        words += ["--settings", json.dumps(job), "--out", str(tmp_path / "out" / name)]
-    assert run(*words).code == 0
-    channels = [list(checkpoints.load(tmp_path / "out" / name).net.config.block_out_channels) for name in words[2:4]]
-    assert channels[0] == list(unet().config.block_out_channels) != channels[1]
-    ran = run(*words[:-2])
-    assert ran.sentence == "--out: expected one for each of mine, digits; found 1"
 
 
 @pytest.mark.parametrize("subfolder", [None, "unet", "model"])

@@ -64,8 +64,8 @@ def fetched(hub, saved, tmp_path_factory) -> tuple[dict[str, Ran], Path]:
         }.items()
     }
     vae = {"form": "autoencoder", "source": "hub", "name": "lab/pipeline", "subfolder": "vae"}
-    out = folder / "autoencoder" / "vae"
-    cases["autoencoder"] = ["checkpoint", "fetch", "vae", "--settings", json.dumps(vae), "--out", str(out)]
+    job = json.dumps({"network": "vae", "checkpoint": vae})
+    cases["autoencoder"] = ["run", "inputs.network", "--settings", job, "--output", f"folder={folder}/autoencoder/vae"]
     cases["revision"] = words(folder, folder / "revision" / "digits", source="hub", name="lab/good", revision="v1")
     (folder / "cases.json").write_text(json.dumps(cases))
     command = [sys.executable, "-m", "tests.hub", str(folder / "cases.json"), str(folder / "ran.json")]

@@ -144,16 +144,16 @@ def test_a_file_without_metadata_holds_images(tmp_path):
 @pytest.mark.parametrize("kind", OTHERS)
 def test_the_command_builds_every_kind_and_its_provenance_says_which(kind, tmp_path):
     source, options = OTHERS[kind]["source"], {key: value for key, value in OTHERS[kind].items() if key != "source"}
-    out, job = tmp_path / "x.safetensors", json.dumps({"source": source, "options": options})
-    ran = run("dataset", "build", "mine", "--settings", job, "--out", out)
+    out, job = tmp_path / "x.safetensors", json.dumps({"dataset": "mine", "source": source, "options": options})
+    ran = run("run", "inputs.dataset", "--settings", job, "--output", f"images={out}")
     assert ran.code == 0, ran.err
     built, facts = datasets.load(out, kind=kind), json.loads(provenance.sidecar(out).read_text())
-    assert facts["kind"] == kind and facts["dataset"] == "mine"
+    assert facts["kind"] == kind and facts["settings"]["dataset"] == "mine"
     assert facts["rows"] == {split: len(getattr(built, split)) for split in datasets.SPLITS}
 
 
 def test_the_command_refuses_an_option_out_of_bounds_in_one_sentence(tmp_path):
-    job = json.dumps({"source": "density", "options": {"name": "moons", "noise": 0}})
-    ran = run("dataset", "build", "mine", "--settings", job, "--out", tmp_path / "x.safetensors")
+    job = json.dumps({"dataset": "mine", "source": "density", "options": {"name": "moons", "noise": 0}})
+    ran = run("run", "inputs.dataset", "--settings", job, "--output", f"images={tmp_path / 'x.safetensors'}")
     assert ran.sentence == "dataset source density: noise: expected a number greater than or equal to 0.01; found 0"
     assert list(tmp_path.iterdir()) == []

@@ -60,7 +60,7 @@ def test_measuring_takes_medians_in_turns(monkeypatch):
         order.append(size)
         clock[0] += 0.01 + 0.001 * size + (5.0 if len(order) <= 3 else 0.0)  # the warm-up is slow
 
-    monkeypatch.setattr("deqbench.measure.cost.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("deqbench.measure.clock.time.perf_counter", lambda: clock[0])
     curve = measure(call, [4, 900], max_batch=16, repeats=3)
     assert order == [1, 4, 16] * 4
     assert curve.seconds == pytest.approx((0.011, 0.014, 0.026))

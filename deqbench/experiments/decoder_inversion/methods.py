@@ -16,7 +16,7 @@ BATCH = 32  # images inverted together
 
 
 @dataclass(frozen=True)
-class Method:
+class BoundInverter:
     """A method as it is run on one autoencoder; its inverter's options are whole, without a preset."""
 
     name: str
@@ -24,6 +24,11 @@ class Method:
     vae: nn.Module
     seed: int
     max_batch: int
+
+    @classmethod
+    def of(cls, job: Any, name: str, vae: nn.Module) -> "BoundInverter":
+        """The inverter of that name in a job's slice."""
+        return cls(name, job.inverters[name], vae, job.seed, job.pictures)
 
     @property
     def scheduled(self) -> bool:
@@ -83,7 +88,7 @@ def codec_of(
     return form(vae, inverter.precision, state=inverter.state, posterior=posterior, copied=copied, max_batch=max_batch)
 
 
-def inverted(method: Method, x: Tensor, iterations: int) -> Tensor:
+def inverted(method: BoundInverter, x: Tensor, iterations: int) -> Tensor:
     """Latents (B, c, h, w) in float32 of images (B, 3, H, W) by a decoder inverter, at the first of its rates."""
     codec, options = method.codec(), method.options(method.rates[0])
     name = method.inverter.inverter

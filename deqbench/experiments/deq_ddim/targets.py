@@ -7,13 +7,12 @@ from torch import Tensor
 
 from deqbench.data.checkpoints import Network
 from deqbench.data.datasets import Dataset
-from deqbench.diffusion import noise
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.inverted import encode
 from deqbench.diffusion.network import NoisePredictor
-from deqbench.diffusion.schedule import timesteps
 from deqbench.errors import UserError
-from deqbench.experiments.deq_ddim.chains import CALIBRATION
+from deqbench.experiments.deq_ddim.chains import CALIBRATION, chain
+from deqbench.experiments.deq_ddim.shared import Method
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,5 @@ def targets(
         if (asked := max(places, default=-1) + 1) > (there := len(getattr(data, split))):
             raise UserError(f"images: expected at most {there} of the {split} split; found {asked}")
         parts.append(getattr(data, split)[places])
-    device = next(network.net.parameters()).device
-    x_T = noise.x_T(seed, images, network.shape).to(device)
-    steps = len(timesteps(grid, T, len(network.schedule.alpha_bar)))
-    drawn = noise.step_noise(seed, images, steps, network.shape).to(device) if eta else None
-    chain = DDIMChain.make(eps, network.schedule, grid, T, x_T, eta=eta, noise=drawn)
-    return Targets(eps, chain, torch.cat(parts).to(device))
+    made = chain(network, eps, Method(sampler="sequential", eta=eta), grid, T, seed, images)  # type: ignore[call-arg]
+    return Targets(eps, made, torch.cat(parts).to(made.x_T.device))

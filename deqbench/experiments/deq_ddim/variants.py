@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from deqbench import index
 from deqbench.config.strict import Name, Strict
-from deqbench.experiments.named import wrong_option
 
 
 class Variant(Strict):
@@ -22,7 +22,7 @@ def variant(gradient: str, double: bool = False, **options: Any) -> Variant:
 
 def _fitting(variants: dict[str, Variant]) -> dict[str, Variant]:
     for name, variant in variants.items():
-        if wrong := wrong_option("diffusion/gradients", variant.gradient, variant.options):
+        if wrong := index.wrong("diffusion/gradients", variant.gradient, variant.options):
             raise ValueError(f"{name}: {wrong}")
     return variants
 

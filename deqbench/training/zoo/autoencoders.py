@@ -17,8 +17,8 @@ Autoencoder = Any  # diffusers' AutoencoderKL or AutoencoderTiny
 
 def encoded(net: Autoencoder, x: Tensor) -> Tensor:
     """E(x): the codes (B, 4, h, w) of images (B, 3, H, W); of AutoencoderKL the posterior's mean."""
-    found = net.encode(x)
-    return found.latents if hasattr(found, "latents") else found.latent_dist.mode()
+    code = net.encode(x)
+    return code.latents if hasattr(code, "latents") else code.latent_dist.mode()
 
 
 def autoencoder_loss(net: Autoencoder, x: Tensor, generator: torch.Generator, *, l1: float, kl: float) -> Tensor:
@@ -26,11 +26,11 @@ def autoencoder_loss(net: Autoencoder, x: Tensor, generator: torch.Generator, *,
 
     A code without a distribution (AutoencoderTiny) has the divergence of a unit normal about it: z^2 / 2.
     """
-    found = net.encode(x)
-    if hasattr(found, "latents"):
-        z, divergence = found.latents, found.latents.float().square().mean() / 2
+    code = net.encode(x)
+    if hasattr(code, "latents"):
+        z, divergence = code.latents, code.latents.float().square().mean() / 2
     else:
-        q = found.latent_dist
+        q = code.latent_dist
         z = q.mean + q.std * torch.randn(q.mean.shape, generator=generator)
         divergence = (q.mean.float().square() + q.var.float() - 1 - q.logvar.float()).mean() / 2
     error = net.decode(z).sample.float() - x
@@ -65,7 +65,7 @@ def codes(net: Autoencoder, images: Tensor, batch: int = 64) -> Tensor:
 
 @torch.inference_mode()
 def quality(net: Autoencoder, images: Tensor) -> dict[str, float]:
-    """How well D undoes E on images (N, 3, H, W): `psnr_db`, and `cycle_nmse_db`, that E undoes D on codes.
+    """The quality of D as an inverse of E on images (N, 3, H, W), `psnr_db`, and of E of D on codes, `cycle_nmse_db`.
 
     Means over images: 10 log10(4 / MSE), for a range of two, and 10 log10(||E(D(z)) - z||^2 / ||z||^2) at z = E(x).
     """

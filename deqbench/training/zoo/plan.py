@@ -15,7 +15,7 @@ from deqbench.training.trainer import Loss
 
 @dataclass(frozen=True)
 class Plan:
-    """What a recipe trains. Metrics are measured in float32 and again on what a reader gets of the stored weights."""
+    """A recipe's training. Metrics are measured in float32 and again on what a reader gets of the stored weights."""
 
     net: Any
     loss: Loss
@@ -27,7 +27,7 @@ class Plan:
 
 
 def averaged(recipe: recipes.AnyRecipe) -> Optimisation:
-    """How all networks are trained whose averaged weights are shipped."""
+    """The training of all networks whose averaged weights are shipped."""
     loop = recipe.model_dump(include={"steps", "batch", "lr", "ema_decay", "seed", "bf16"})
     return Optimisation(schedule="cosine", clip=1.0, **loop)
 

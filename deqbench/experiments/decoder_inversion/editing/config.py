@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from deqbench.config.strict import Name, Strict
-from deqbench.experiments.decoder_inversion.shared import NoiseInversion, known
-from deqbench.experiments.scope import Scope
+from deqbench.config.strict import Strict
+from deqbench.experiments.decoder_inversion.shared import NoiseInversion
+from deqbench.experiments.named import InverterName, ModelName
 from deqbench.experiments.stage import Section
 
 
@@ -12,9 +12,9 @@ class Edited(Strict):
     """The edited images of one model."""
 
     images: int = Field(ge=2, description="images edited")
-    inverters: list[Name] = Field(description="decoder inverters beside the baseline")
+    inverters: list[InverterName] = Field(description="decoder inverters beside the baseline")
     iterations: int = Field(ge=1, description="of the baseline; the others get as many as take its seconds")
-    baseline: Name = Field(description="the gradient-based inverter whose seconds the others are given")
+    baseline: InverterName = Field(description="the gradient-based inverter whose seconds the others are given")
     inversion: NoiseInversion = Field(NoiseInversion(), description="the way to the trajectory")
     steps: int | None = Field(None, ge=1, le=1000, description="DDIM steps; none: the model's")
     timed: int = Field(3, ge=1, description="repeats that an iteration's seconds are measured in")
@@ -24,16 +24,7 @@ class Edited(Strict):
 class Editing(Strict):
     """Edits that keep the background. Source: figure S3."""
 
-    models: dict[Name, Edited] = Field(min_length=1)
+    models: dict[ModelName, Edited] = Field(min_length=1)
 
 
-def check(scope: Scope) -> None:
-    """ValueError, as one sentence with its key, for the first name that is not there."""
-    section: Editing = scope.section
-    for model, edited in section.models.items():
-        known(scope, "models", [model], scope.shared.models)
-        known(scope, f"models.{model}.inverters", edited.inverters, scope.shared.inverters)
-        known(scope, f"models.{model}.baseline", [edited.baseline], scope.shared.inverters)
-
-
-SECTIONS = {"": Section(Editing, check)}
+SECTIONS = {"": Section(Editing)}

@@ -29,14 +29,10 @@ def edit(scope: Scope, dataset: str) -> EditJob:
 
 STAGES = (
     Stage(
-        name="edit",
-        job=edit,
-        message="edits of {dataset}",
-        places=models_of,
-        inputs=networks_of,
-        outputs=lambda scope: {
-            "errors": f"{scope.experiment}/{{dataset}}.csv",
-            "pictures": f"{scope.experiment}/{{dataset}}.safetensors",
-        },
+        edit,
+        "edits of {dataset}",
+        {"errors": "{dataset}.csv", "pictures": "{dataset}.safetensors"},
+        models_of,
+        networks_of,
     ),
 )

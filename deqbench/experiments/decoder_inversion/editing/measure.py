@@ -6,6 +6,7 @@ Source: appendix A.2.3, figure S3.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,16 @@ from deqbench.decoder_inversion.latent_models import LatentModel, classes
 from deqbench.decoder_inversion.noise_inversion import recovered
 from deqbench.diffusion import noise
 from deqbench.experiments.decoder_inversion.editing.job import EditJob
-from deqbench.experiments.decoder_inversion.methods import Method, inverted
+from deqbench.experiments.decoder_inversion.methods import BoundInverter, inverted
 from deqbench.experiments.decoder_inversion.models import device_of, labels_of, networks
 from deqbench.experiments.decoder_inversion.shared import ORACLE
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
+from deqbench.experiments.rows import Row, of_images
+from deqbench.measure.clock import in_turns
 
 EDITED = 30_000  # the number of the first edited image: its noise is no target's
 TRUE_LATENT = "oracle-z0"  # the true z_0, its trajectory recovered as for the methods
 TIMED_ITERATIONS = 4
-Row = dict[str, Any]
 
 
 def edit(job: EditJob, files: Files, on_step: OnStep) -> dict[str, Any]:
@@ -45,20 +47,14 @@ def middle(height: int, width: int) -> Tensor:
 
 
 def iterations_at_equal_seconds(
-    methods: dict[str, Method], x: Tensor, baseline: str, iterations: int, repeats: int
+    methods: dict[str, BoundInverter], x: Tensor, baseline: str, iterations: int, repeats: int
 ) -> dict[str, int]:
     """Iterations of each method that take as long as those of the baseline on images x, at least one.
 
     Seconds of an iteration are medians of runs that take turns, after a warm-up.
     """
-    spent: dict[str, list[float]] = {name: [] for name in methods}
-    for turn in range(-1, repeats):
-        for name, method in methods.items():
-            started = time.perf_counter()
-            inverted(method, x, TIMED_ITERATIONS)
-            if turn >= 0:
-                spent[name].append(time.perf_counter() - started)
-    seconds = {name: float(np.median(values)) for name, values in spent.items()}
+    runs = {name: partial(inverted, method, x, TIMED_ITERATIONS) for name, method in methods.items()}
+    seconds = {name: float(np.median(values)) for name, values in in_turns(runs, repeats).items()}
     return {name: max(1, round(iterations * seconds[baseline] / seconds[name])) for name in methods}
 
 
@@ -112,18 +108,17 @@ def inverted_by_all(
     The true latents are among the latents, without iterations and records.
     """
     settings = job.edited
-    methods = {name: Method(name, inverter, vae, job.seed, job.pictures) for name, inverter in job.inverters.items()}
+    methods = {name: BoundInverter.of(job, name, vae) for name in job.inverters}
     moving = {name: method for name, method in methods.items() if method.inverter.inverter != "encoder"}
     budgets = iterations_at_equal_seconds(moving, own.seen[:8], settings.baseline, settings.iterations, settings.timed)
     latents, rows = {TRUE_LATENT: own.states[-1]}, list[Row]()
-    for done, (name, method) in enumerate(methods.items(), start=1):
+    for name, method in stepped(methods.items(), on_step):
         started = time.perf_counter()
         latents[name] = inverted(method, own.seen, budgets.get(name, 0))
         seconds = (time.perf_counter() - started) / settings.images
         about = {"method": name, "iterations": budgets.get(name, 0)}
         rows.append({**about, "metric": "time_s", "value": seconds, "unit": "s"})
         rows.append({**about, "metric": "iterations_run", "value": about["iterations"], "unit": "iterations"})
-        on_step(done, len(methods))
     return latents, budgets, rows
 
 
@@ -140,13 +135,11 @@ def errors(z: Tensor, z_true: Tensor, inverse: Tensor, image: Tensor, x: Tensor,
     exactly 0, the oracle's, has no dB and no record.
     """
     pixels = in_pixels(mask, x)
-    found_errors = {
+    by_metric = {
         "background_nmse_db": nmse(image[..., ~pixels], x[..., ~pixels]),
         "latent_background_nmse_db": nmse(z[..., ~mask], z_true[..., ~mask]),
         "nmse_db": nmse(inverse, z_true),
         "changed_nmse_db": nmse(image[..., pixels], x[..., pixels]),
     }
-    for metric, values in found_errors.items():
-        for number, value in enumerate(decibel(values).tolist()):
-            if np.isfinite(value):
-                yield {"image": number, "metric": metric, "value": value, "unit": "dB"}
+    rows = of_images({metric: decibel(values) for metric, values in by_metric.items()}, dict.fromkeys(by_metric, "dB"))
+    return (row for row in rows if np.isfinite(row["value"]))

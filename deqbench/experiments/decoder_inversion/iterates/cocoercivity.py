@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +10,9 @@ from torch import Tensor
 
 from deqbench.decoder_inversion.codec import decibel, nmse
 from deqbench.experiments.decoder_inversion.iterates.trajectories import Trajectory
+from deqbench.experiments.rows import Row, of_images
 from deqbench.metrics.intervals import LEVEL, t_reach
 
-Row = dict[str, Any]
 LEAST = 4  # instances that a correlation with an interval needs
 FITTED = {  # statistic: what is compared with what
     "slope": ("cocoercivity", "convergence"),
@@ -52,21 +51,9 @@ def rows(method: str, run: Trajectory, wide: Tensor | None, z_true: Tensor) -> I
     }
     if wide is not None:
         measures |= {"cocoercivity_fp32": wide, "positive_fp32": (wide > 0).double()}
-    for metric, values in measures.items():
-        for image, value in enumerate(values.tolist()):
-            yield {"method": method, "image": image, "metric": metric, "value": float(value), "unit": UNITS[metric]}
+    yield from of_images(measures, {"convergence": "2-norm", "final_nmse_db": "dB"}, method=method)
     for statistic, (value, low, high, n) in fitted({name: values.numpy() for name, values in measures.items()}).items():
         yield {"method": method, "metric": statistic, "value": value, "low": low, "high": high, "n": n, "unit": ""}
-
-
-UNITS = {
-    "cocoercivity": "",
-    "cocoercivity_fp32": "",
-    "positive": "",
-    "positive_fp32": "",
-    "convergence": "2-norm",
-    "final_nmse_db": "dB",
-}
 
 
 def fitted(measures: dict[str, NDArray[np.float64]]) -> dict[str, tuple[float, float, float, int]]:
@@ -98,6 +85,6 @@ def correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, 
     """Pearson's correlation of (n,) values and its 95 % interval, by Fisher's transformation."""
     from scipy.stats import pearsonr
 
-    found = pearsonr(x, y)
-    interval = found.confidence_interval(LEVEL)
-    return float(found.statistic), float(interval.low), float(interval.high)
+    fit = pearsonr(x, y)
+    interval = fit.confidence_interval(LEVEL)
+    return float(fit.statistic), float(interval.low), float(interval.high)

@@ -6,8 +6,7 @@ from pydantic import Field, model_validator
 
 from deqbench.config.strict import Name, Strict
 from deqbench.decoder_inversion import Precision
-from deqbench.experiments.decoder_inversion.shared import known
-from deqbench.experiments.scope import Scope
+from deqbench.experiments.named import InverterName, ModelName
 from deqbench.experiments.stage import Section
 
 Figure = Literal["figure-2", "figure-4", "figure-s4"]  # forward steps and inertial KM; Adam; gradient-based
@@ -16,7 +15,7 @@ Figure = Literal["figure-2", "figure-4", "figure-s4"]  # forward steps and inert
 class Followed(Strict):
     """Runs whose iterates are kept."""
 
-    inverters: list[Name] = Field(min_length=1)
+    inverters: list[InverterName] = Field(min_length=1)
     iterates: int = Field(
         ge=1, description="the convergence is measured at this iterate; the smallest ratio is up to it"
     )
@@ -32,7 +31,7 @@ class Followed(Strict):
 class Cocoercivity(Strict):
     """Cocoercivity along the iterates against convergence. Source: figures 2, 4 and S4."""
 
-    models: list[Name] = Field(min_length=1, description="theorems and precision are studied on these too")
+    models: list[ModelName] = Field(min_length=1, description="theorems and precision are studied on these too")
     instances: int = Field(100, ge=4, description="test targets, all in one batch")
     figures: dict[Figure, Followed] = Field(description="runs by exhibit; all three")
 
@@ -49,9 +48,15 @@ FOLLOWED = ["forward-printed", "forward-converging", "forward-large", "km-printe
 class Theorems(Strict):
     """The theorems' conditions and rates, and the remarks, on runs. Source: sections 3.1 to 3.3."""
 
-    inverters: list[Name] = Field(FOLLOWED, min_length=1, description="methods `forward` and `inertial` only")
+    inverters: list[InverterName] = Field(
+        FOLLOWED, min_length=1, validate_default=True, description="methods `forward` and `inertial` only"
+    )
     iterations: int = Field(ge=2, description="where figure-2 has as many, its runs are taken")
-    zero: Name = Field("anderson-followed", description="the method whose last iterate stands for the zero z* of T")
+    zero: InverterName = Field(
+        "anderson-followed",
+        validate_default=True,
+        description="the method whose last iterate stands for the zero z* of T",
+    )
     zero_iterations: int = Field(ge=2, description="of that method: more than bring it to rounding errors")
 
 
@@ -84,34 +89,11 @@ class HalfPrecision(Strict):
     )
     updates: int = Field(20, ge=1, description="of Adam by each gradient")
     lr: float = Field(0.01, gt=0)
-    inverters: list[Name] = Field(min_length=1, description="whose iterates are followed")
+    inverters: list[InverterName] = Field(min_length=1, description="whose iterates are followed")
     instances: int = Field(8, ge=2, description="test targets of these")
     iterations: int = Field(ge=1)
     at: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="iterations in the table")
     repeats: int = Field(3, ge=2, description="timed passes of E after D, precisions taking turns")
 
 
-def check_cocoercivity(scope: Scope) -> None:
-    """ValueError, as one sentence with its key, for the first name that is not there."""
-    section: Cocoercivity = scope.section
-    known(scope, "models", section.models, scope.shared.models)
-    for exhibit, runs in section.figures.items():
-        known(scope, f"figures.{exhibit}.inverters", runs.inverters, scope.shared.inverters)
-
-
-def check_theorems(scope: Scope) -> None:
-    """ValueError, as one sentence with its key, for the first inverter that is not there."""
-    known(scope, "inverters", scope.section.inverters, scope.shared.inverters)
-    known(scope, "zero", [scope.section.zero], scope.shared.inverters)
-
-
-def check_precision(scope: Scope) -> None:
-    """ValueError, as one sentence with its key, for the first inverter that is not there."""
-    known(scope, "inverters", scope.section.inverters, scope.shared.inverters)
-
-
-SECTIONS = {
-    "": Section(Cocoercivity, check_cocoercivity),
-    "theorems": Section(Theorems, check_theorems),
-    "precision": Section(HalfPrecision, check_precision),
-}
+SECTIONS = {"": Section(Cocoercivity), "theorems": Section(Theorems), "precision": Section(HalfPrecision)}

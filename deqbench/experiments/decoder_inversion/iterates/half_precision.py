@@ -1,6 +1,5 @@
 """Pixel gradients and gradient-free iterates in 16 bits. Source: figure 3's caption, section 4, table S1."""
 
-import time
 from collections.abc import Iterator
 from functools import partial
 from statistics import median
@@ -14,8 +13,8 @@ from deqbench.decoder_inversion.inverters import Iterate, invert
 from deqbench.experiments.decoder_inversion.iterates.config import PixelGradient
 from deqbench.experiments.decoder_inversion.methods import codec_of
 from deqbench.experiments.decoder_inversion.shared import Inverter
-
-Row = dict[str, Any]
+from deqbench.experiments.rows import Row, of_images
+from deqbench.measure.clock import in_turns
 
 
 def pixel_gradient(codec: Codec, x: Tensor, z: Tensor, *, mean: bool, scale: float) -> tuple[Tensor, Tensor]:
@@ -34,14 +33,7 @@ def pixel_gradient(codec: Codec, x: Tensor, z: Tensor, *, mean: bool, scale: flo
 
 
 def gradients(
-    vae: Any,
-    x: Tensor,
-    z: Tensor,
-    variants: dict[str, PixelGradient],
-    *,
-    updates: int,
-    lr: float,
-    max_batch: int,
+    vae: Any, x: Tensor, z: Tensor, variants: dict[str, PixelGradient], *, updates: int, lr: float, max_batch: int
 ) -> Iterator[Row]:
     """Rows image, method, metric, value of every variant beside the exact gradient, of float32 and the summed error.
 
@@ -66,9 +58,7 @@ def gradients(
             "loss_left": left,
             "falls": (left < 1).double(),
         }
-        for metric, values in metrics.items():
-            for image, value in enumerate(values.tolist()):
-                yield {"method": name, "image": image, "metric": metric, "value": value, "unit": ""}
+        yield from of_images(metrics, method=name)
 
 
 def _descended(codec: Codec, x: Tensor, z: Tensor, *, updates: int, lr: float, mean: bool, scale: float) -> Tensor:
@@ -113,14 +103,10 @@ def drift(
         keep = partial(_keep, kept)
         invert(method.inverter, codec, x, codec.encode(x), method.options, iterations=iterations, on_iterate=keep)
         for iteration, z in enumerate(kept):
-            values = {"nmse_db": (decibel(nmse(z, z_true)), "dB")}
+            metrics = {"nmse_db": decibel(nmse(z, z_true))}
             if iteration in at:
-                residual = (wide.encode_decode(z) - encoded).flatten(1).norm(dim=1)
-                values["residual_left"] = (residual / first, "")
-            for metric, (of_images, unit) in values.items():
-                for image, value in enumerate(of_images.tolist()):
-                    key = {"method": name, "iterations": iteration, "image": image}
-                    yield {**key, "metric": metric, "value": value, "unit": unit}
+                metrics["residual_left"] = (wide.encode_decode(z) - encoded).flatten(1).norm(dim=1) / first
+            yield from of_images(metrics, {"nmse_db": "dB"}, method=name, iterations=iteration)
 
 
 def _keep(kept: list[Tensor], step: Iterate) -> None:
@@ -134,13 +120,7 @@ def seconds(vae: Any, z: Tensor, precisions: list[str], repeats: int) -> Iterato
     method: the precision; image: the number of the turn, after one that does not count.
     """
     codecs = {name: Codec(vae, name) for name in dict.fromkeys(["fp32", *precisions])}  # type: ignore[arg-type]
-    taken: dict[str, list[float]] = {name: [] for name in codecs}
-    for _ in range(repeats + 1):
-        for name, codec in codecs.items():
-            began = time.perf_counter()
-            codec.encode_decode(z)
-            taken[name].append(time.perf_counter() - began)
-    base = median(taken["fp32"][1:])
+    spent = in_turns({name: partial(codec.encode_decode, z) for name, codec in codecs.items()}, repeats)
+    base = median(spent["fp32"])
     for name in precisions:
-        for turn, value in enumerate(taken[name][1:]):
-            yield {"method": name, "image": turn, "metric": "pass_ratio", "value": value / base, "unit": ""}
+        yield from of_images({"pass_ratio": [value / base for value in spent[name]]}, method=name)

@@ -50,13 +50,4 @@ def _outputs(scope: Scope) -> dict[str, str]:
     return {path.rsplit("/", 1)[-1].replace("-", "_").replace(".", "_"): path for path in paths}
 
 
-STAGES = (
-    Stage(
-        name="cocoercivity",
-        job=cocoercivity,
-        message="iterates of inversions on {dataset}",
-        places=models_of,
-        inputs=autoencoder_and_targets_of,
-        outputs=_outputs,
-    ),
-)
+STAGES = (Stage(cocoercivity, "iterates of inversions on {dataset}", _outputs, models_of, autoencoder_and_targets_of),)

@@ -17,8 +17,7 @@ from deqbench.experiments.decoder_inversion.iterates.trajectories import Recordi
 from deqbench.experiments.decoder_inversion.methods import codec_of
 from deqbench.experiments.decoder_inversion.target_files import Targets
 from deqbench.experiments.files import Files, OnStep
-
-Row = dict[str, Any]
+from deqbench.experiments.rows import Row
 
 
 def cocoercivity(job: IteratesJob, files: Files, on_step: OnStep) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec, quantised
 from deqbench.experiments.decoder_inversion.target_files import Targets
-
-Row = dict[str, Any]
+from deqbench.experiments.rows import Row, of_images
 
 
 @torch.no_grad()
@@ -29,18 +28,13 @@ def preimages(vae: Any, targets: Targets, generator: torch.Generator, max_batch:
         sampling = Codec(vae, posterior=generator, max_batch=max_batch)
         gaps["sampled"] = _relative(sampling.encode(targets.x), sampling.encode_decode(targets.z))
     for method, values in gaps.items():
-        yield from _instances(method, "preimage_gap", values)
-    yield from _instances("autoencoder", "identity_gap", _relative(targets.z, again))
+        yield from of_images({"preimage_gap": values}, method=method)
+    yield from of_images({"identity_gap": _relative(targets.z, again)}, method="autoencoder")
 
 
 def _relative(reference: Tensor, other: Tensor) -> Tensor:
     """(B,) float64, ||reference - other|| / ||reference||."""
     return (reference.double() - other.double()).flatten(1).norm(dim=1) / reference.double().flatten(1).norm(dim=1)
-
-
-def _instances(method: str, metric: str, values: Tensor) -> Iterator[Row]:
-    for image, value in enumerate(values.tolist()):
-        yield {"method": method, "image": image, "metric": metric, "value": value, "unit": ""}
 
 
 def trained(covariance: Tensor, size: int, generator: torch.Generator, steps: int = 500) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from deqbench.experiments.decoder_inversion.iterates.cocoercivity import ratios
 from deqbench.experiments.decoder_inversion.iterates.trajectories import Trajectory
+from deqbench.experiments.rows import Row, of_images
 
-Row = dict[str, Any]
 UNKNOWN = -1  # whether the condition holds, where all states are as near to the zero as it is known
 TOLD = 10.0  # lengths of T at the zero: nearer states cannot be told from it
 
@@ -89,9 +89,6 @@ def rows(method: str, run: Trajectory, zero: Trajectory, step: float, alpha: flo
     by_metric = measures(run, zero.limit, step, alpha, TOLD * left)
     within = torch.where(by_metric["beta"].isnan(), UNKNOWN, by_metric["within"]).tolist()
     by_metric["within"] = torch.where(by_metric["beta"].isnan(), torch.nan, by_metric["within"])
-    for metric, values in by_metric.items():
-        for image, value in enumerate(values.tolist()):
-            if value == value:  # NaN: nothing is promised without the condition, or beta is not known
-                yield {"method": method, "image": image, "metric": metric, "value": value, "unit": ""} | {
-                    "within": int(within[image])
-                }
+    for row in of_images(by_metric, method=method):
+        if row["value"] == row["value"]:  # NaN: nothing is promised without the condition, or beta is not known
+            yield row | {"within": int(within[row["image"]])}

@@ -1,21 +1,16 @@
 """Bytes of iterations and frames that fit, as sections of the config."""
 
-from typing import Annotated
-
 from pydantic import Field
 
-from deqbench.config.strict import Name, Strict
-from deqbench.experiments.decoder_inversion.shared import known
-from deqbench.experiments.scope import Scope
+from deqbench.config.strict import Count, Strict
+from deqbench.experiments.named import ModelName
 from deqbench.experiments.stage import Section
-
-Count = Annotated[int, Field(ge=1)]
 
 
 class CodecMemory(Strict):
     """Peak bytes by resolution and batch."""
 
-    models: list[Name] = Field(min_length=1, description="frames are counted on these too")
+    models: list[ModelName] = Field(min_length=1, description="frames are counted on these too")
     pixels: list[Count] = Field(min_length=1, description="sides of square images, one at a time")
     batches: list[Count] = Field([], description="images at once, at the smallest side")
 
@@ -29,9 +24,4 @@ class Frames(Strict):
     budget_gib: float = Field(24.0, gt=0, description="of the paper's card")
 
 
-def check(scope: Scope) -> None:
-    """ValueError, as one sentence with its key, for the first model that is not there."""
-    known(scope, "models", scope.section.models, scope.shared.models)
-
-
-SECTIONS = {"": Section(CodecMemory, check), "frames": Section(Frames)}
+SECTIONS = {"": Section(CodecMemory), "frames": Section(Frames)}

@@ -7,9 +7,8 @@ import torch
 
 from deqbench.decoder_inversion.frames import Line, bytes_of
 from deqbench.experiments.decoder_inversion.memory.kinds import KINDS, codec_for, pair
+from deqbench.experiments.rows import Row
 from deqbench.measure.peaks import frozen
-
-Row = dict[str, Any]
 
 
 def frames(

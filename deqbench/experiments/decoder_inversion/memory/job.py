@@ -23,13 +23,4 @@ def _outputs(scope: Scope) -> dict[str, str]:
     return {name: f"{name}/{{dataset}}.csv" for name in names}
 
 
-STAGES = (
-    Stage(
-        name="memory",
-        job=memory,
-        message="bytes and frames of {dataset}",
-        places=models_of,
-        inputs=autoencoder_of,
-        outputs=_outputs,
-    ),
-)
+STAGES = (Stage(memory, "bytes and frames of {dataset}", _outputs, models_of, autoencoder_of),)

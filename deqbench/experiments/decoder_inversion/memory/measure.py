@@ -15,9 +15,9 @@ from deqbench.experiments.decoder_inversion.memory.frames import frames
 from deqbench.experiments.decoder_inversion.memory.job import MemoryJob
 from deqbench.experiments.decoder_inversion.memory.kinds import KINDS, Kind, codec_for, pair
 from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.rows import Row
 from deqbench.measure.peaks import frozen, peak_bytes
 
-Row = dict[str, Any]
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 GIB = 1 << 30
 

@@ -1,21 +1,18 @@
 """Sweeps over methods, iterations, rates and precisions, as a section of the config."""
 
-from typing import Annotated
-
 from pydantic import Field, model_validator
 
-from deqbench.config.strict import Name, Steps, Strict
+from deqbench.config.strict import Count, Name, Steps, Strict
 from deqbench.experiments.decoder_inversion.shared import known
+from deqbench.experiments.named import InverterName, ModelName
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
-
-Count = Annotated[int, Field(ge=1)]
 
 
 class Swept(Strict):
     """The inversions of one model's targets."""
 
-    inverters: list[Name] = Field(min_length=1, description="methods, the encoder among them")
+    inverters: list[InverterName] = Field(min_length=1, description="methods, the encoder among them")
     budgets: Steps = Field(description="iterations that errors are reported at")
     limits: dict[Name, Steps] = Field({}, description="budgets by method, where they are others")
     images: int | None = Field(None, ge=2, description="only so many of the test targets; none: all")
@@ -35,7 +32,9 @@ class Swept(Strict):
 class Ladder(Strict):
     """Seconds to each level of error, and against baselines."""
 
-    baselines: list[Name] = Field(min_length=1, description="gradient-based methods, run to their plateaus where told")
+    baselines: list[InverterName] = Field(
+        min_length=1, description="gradient-based methods, run to their plateaus where told"
+    )
     step: float = Field(1.0, gt=0, description="dB between two levels")
     plateau: float = Field(0.05, gt=0, description="dB: a run that improves by less has reached its plateau")
     within: Count = Field(50, description="iterations within which that is asked")
@@ -44,12 +43,12 @@ class Ladder(Strict):
 class Sweep(Strict):
     """Error against iterations and seconds. Source: figures 1b and 3, tables S1a to S1c, S2a and S2b."""
 
-    models: dict[Name, Swept] = Field(min_length=1)
+    models: dict[ModelName, Swept] = Field(min_length=1)
     ladder: Ladder
     dense: int = Field(20, ge=0, description="iterations until which each one is traced")
     record_every: int = Field(10, ge=1, description="every which iteration is traced, after those")
     timed_iterations: Steps = Field([1, 4], description="budgets timed; between and beyond them times are linear")
-    timed_more: dict[Name, Steps] = Field({}, description="by method, where the cost of an iteration changes")
+    timed_more: dict[InverterName, Steps] = Field({}, description="by method, where the cost of an iteration changes")
 
     @model_validator(mode="after")
     def _timed_twice(self) -> "Sweep":
@@ -70,15 +69,9 @@ class Sweep(Strict):
 
 def check(scope: Scope) -> None:
     """ValueError, as one sentence with its key, for the first name that is not there."""
-    section: Sweep = scope.section
-    models, inverters = scope.shared.models, scope.shared.inverters
-    for model, swept in section.models.items():
-        known(scope, "models", [model], models)
-        known(scope, f"models.{model}.inverters", swept.inverters, inverters)
+    for model, swept in scope.section.models.items():
         known(scope, f"models.{model}.to_plateau", swept.to_plateau, swept.inverters)
         known(scope, f"models.{model}.limits", swept.limits, swept.inverters)
-    known(scope, "ladder.baselines", section.ladder.baselines, inverters)
-    known(scope, "timed_more", section.timed_more, inverters)
 
 
 SECTIONS = {"": Section(Sweep, check)}

@@ -1,7 +1,6 @@
 """Error against seconds: every setting as a point, the Pareto frontier, and seconds to each level of a ladder."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,9 +8,9 @@ from numpy.typing import NDArray
 
 from deqbench.experiments.decoder_inversion.sweep.config import Ladder
 from deqbench.experiments.decoder_inversion.sweep.timing import seconds
+from deqbench.experiments.rows import Row
 from deqbench.metrics.frontier import frontier
 
-Row = dict[str, Any]
 RUN = ["method", "rate", "budget"]  # what one run is known by
 
 

@@ -1,7 +1,5 @@
 """A job a model for errors by iteration, one that times all methods, and a job a model for seconds to each level."""
 
-from typing import Any
-
 from deqbench.config.strict import Strict
 from deqbench.experiments.decoder_inversion.shared import (
     DecoderSlice,
@@ -112,39 +110,31 @@ def _timed_inputs(scope: Scope) -> dict[str, list[str]]:
 
 
 def _ladder_inputs(scope: Scope, dataset: str) -> dict[str, list[str]]:
-    folder = f"{scope.folder}/{scope.experiment}"
-    return {"traces": [f"{folder}/{dataset}/traces.parquet"], "times": [f"{folder}/times.csv"]}
-
-
-def _files(*names: str) -> Any:
-    return lambda scope: {name.split(".")[0]: f"{scope.experiment}/{{dataset}}/{name}" for name in names}
+    return {"traces": [f"{scope.own}/{dataset}/traces.parquet"], "times": [f"{scope.own}/times.csv"]}
 
 
 STAGES = (
     Stage(
-        name="sweep",
-        job=sweep,
-        message="every method on {dataset}",
-        places=models_of,
-        inputs=autoencoder_and_targets_of,
-        outputs=_files("errors.csv", "traces.parquet"),
+        sweep,
+        "every method on {dataset}",
+        {"errors": "{dataset}/errors.csv", "traces": "{dataset}/traces.parquet"},
+        models_of,
+        autoencoder_and_targets_of,
     ),
     Stage(
-        name="times",
-        job=times,
-        message="times of every method",
-        places=lambda scope: once(scope) * bool(_timed(scope)),
-        inputs=_timed_inputs,
-        outputs=lambda scope: {"times": f"{scope.experiment}/times.csv"},
+        times,
+        "times of every method",
+        {"times": "times.csv"},
+        lambda scope: once(scope) * bool(_timed(scope)),
+        _timed_inputs,
         alone=True,
     ),
     Stage(
-        name="ladder",
-        job=ladder,
-        message="seconds to each level of error on {dataset}",
-        places=lambda scope: [{"dataset": name} for name in _timed(scope)],
-        inputs=_ladder_inputs,
-        outputs=_files("seconds.csv", "ladder.csv", "points.parquet"),
+        ladder,
+        "seconds to each level of error on {dataset}",
+        {"seconds": "{dataset}/seconds.csv", "ladder": "{dataset}/ladder.csv", "points": "{dataset}/points.parquet"},
+        lambda scope: [{"dataset": name} for name in _timed(scope)],
+        _ladder_inputs,
         local=True,
     ),
 )

@@ -11,16 +11,17 @@ from deqbench.data import autoencoders
 from deqbench.decoder_inversion.codec import Codec, decibel
 from deqbench.decoder_inversion.inverting import DecoderInversion, Plateau
 from deqbench.experiments.decoder_inversion import target_files
-from deqbench.experiments.decoder_inversion.methods import Method
+from deqbench.experiments.decoder_inversion.methods import BoundInverter
 from deqbench.experiments.decoder_inversion.sweep import frontier, timing
 from deqbench.experiments.decoder_inversion.sweep.job import LadderJob, SweepJob, TimesJob
 from deqbench.experiments.decoder_inversion.sweep.records import records, same_rate, traces
 from deqbench.experiments.decoder_inversion.target_files import Targets
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
+from deqbench.experiments.rows import Row
 from deqbench.records import read_frame
 
-Row = dict[str, Any]
 Rates = dict[int, float | None]  # by budget; None is the options' own
+Run = tuple[float | None, int]  # rate and budget
 
 
 def sweep(job: SweepJob, files: Files, on_step: OnStep) -> dict[str, Any]:
@@ -33,11 +34,10 @@ def sweep(job: SweepJob, files: Files, on_step: OnStep) -> dict[str, Any]:
 def times(job: TimesJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     """Seconds of every method on one image at a time, methods in turn."""
     rows: list[Row] = []
-    for done, (name, timed) in enumerate(job.models.items(), start=1):
+    for name, timed in stepped(job.models.items(), on_step):
         vae = autoencoders.load(files.of("autoencoder", timed.model.autoencoder))
         test = target_files.load(files.of("targets", name))["test"]
         rows += [{"dataset": name, **row} for row in timing.times(name, vae, test, job)]
-        on_step(done, len(job.models))
     return {"times": rows}
 
 
@@ -64,8 +64,8 @@ def swept(
     targets = targets | {"test": targets["test"].first(job.images or len(targets["test"].z))}
     images = {split: held.images(job.model.quantised).to(job.device) for split, held in targets.items()}
     declared = sorted({b for budgets in job.budgets.values() for b in budgets})
-    for done, (name, inverter) in enumerate(job.inverters.items(), start=1):
-        method = Method(name, inverter, vae, job.seed, job.pictures)
+    for name in stepped(job.inverters, on_step):
+        method = BoundInverter.of(job, name, vae)
         budgets = job.budgets[name]
         end = Plateau(job.plateau, job.within) if name in job.to_plateau and not method.scheduled else None
         ask = partial(method.invert, reference=reference, every=job.record_every, plateau=end)
@@ -78,11 +78,10 @@ def swept(
         frame["chosen"] = _is_chosen(method, frame, chosen)
         frames.append(frame)
         rows += records(method, frame, budgets, chosen, declared)
-        on_step(done, len(job.inverters))
     return rows, pd.concat(frames, ignore_index=True)
 
 
-def _is_chosen(method: Method, frame: pd.DataFrame, chosen: Rates) -> list[bool]:
+def _is_chosen(method: BoundInverter, frame: pd.DataFrame, chosen: Rates) -> list[bool]:
     """Whether each row is of a run at a chosen rate: of its own budget where the method is scheduled."""
     rates = {budget: method.own_rate(rate) for budget, rate in chosen.items()}
     return [
@@ -91,7 +90,7 @@ def _is_chosen(method: Method, frame: pd.DataFrame, chosen: Rates) -> list[bool]
     ]
 
 
-def _planned(method: Method, budgets: list[int], chosen: Rates, all_rates: bool) -> list[tuple[float | None, int]]:
+def _planned(method: BoundInverter, budgets: list[int], chosen: Rates, all_rates: bool) -> list[Run]:
     """Rate and budget of each run on the test targets: of a method without schedule only the longest of each rate."""
     pairs = [(rate, b) for b in budgets for rate in (method.rates if all_rates else [chosen[b]])]
     if method.scheduled:
@@ -102,7 +101,7 @@ def _planned(method: Method, budgets: list[int], chosen: Rates, all_rates: bool)
     return list(longest.items())
 
 
-def _chosen(method: Method, budgets: list[int], tuning: Callable[[float | None, int], DecoderInversion]) -> Rates:
+def _chosen(method: BoundInverter, budgets: list[int], tuning: Callable[..., DecoderInversion]) -> Rates:
     """By budget, the rate of the least mean NMSE in dB on tuning targets; a run that is not finite is never chosen.
 
     tuning: of a rate and iterations, the run on those targets.

@@ -1,17 +1,15 @@
 """Errors of inversions, by iteration as traces and at the declared budgets as records."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from deqbench.decoder_inversion.inverting import DecoderInversion
-from deqbench.experiments.decoder_inversion.methods import Method
+from deqbench.experiments.decoder_inversion.methods import BoundInverter
 from deqbench.experiments.decoder_inversion.sweep.job import SweepJob
+from deqbench.experiments.rows import Row
 from deqbench.metrics.intervals import t_interval
-
-Row = dict[str, Any]
 
 
 def same_rate(left: float, right: float) -> bool:
@@ -19,7 +17,9 @@ def same_rate(left: float, right: float) -> bool:
     return left == right or (left != left and right != right)
 
 
-def traces(method: Method, rate: float | None, budget: int, ran: DecoderInversion, job: SweepJob) -> pd.DataFrame:
+def traces(
+    method: BoundInverter, rate: float | None, budget: int, ran: DecoderInversion, job: SweepJob
+) -> pd.DataFrame:
     """One row an image and traced iteration of a run: nmse, relative residual, squared pixel error (NaN: not known)."""
     last = len(ran.seconds) - 1
     budgets = job.budgets[method.name]
@@ -40,7 +40,7 @@ def traces(method: Method, rate: float | None, budget: int, ran: DecoderInversio
 
 
 def records(
-    method: Method, frame: pd.DataFrame, budgets: list[int], chosen: dict[int, float | None], declared: list[int]
+    method: BoundInverter, frame: pd.DataFrame, budgets: list[int], chosen: dict[int, float | None], declared: list[int]
 ) -> Iterator[Row]:
     """Errors at the declared budgets, at the chosen rate. The encoder, which has no iterations, stands at each one."""
     has_none = frame["iteration"].max() == 0

@@ -1,18 +1,15 @@
 """Seconds of decoder inversions, one image at a time, methods in turn; and what a budget takes by them."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
 from deqbench.decoder_inversion.codec import Codec
-from deqbench.experiments.decoder_inversion.methods import Method
+from deqbench.experiments.decoder_inversion.methods import BoundInverter
 from deqbench.experiments.decoder_inversion.sweep.job import TimesJob
 from deqbench.experiments.decoder_inversion.target_files import Targets
-
-Row = dict[str, Any]
+from deqbench.experiments.rows import Row
 
 
 def times(model: str, vae: nn.Module, targets: Targets, job: TimesJob) -> list[Row]:
@@ -21,7 +18,7 @@ def times(model: str, vae: nn.Module, targets: Targets, job: TimesJob) -> list[R
     The released variants include the copies that their code makes; measuring is not part of it.
     """
     timed, vae = job.models[model], vae.to(job.device).eval()
-    methods = [Method(name, job.inverters[name], vae, job.seed, job.pictures) for name in timed.methods]
+    methods = [BoundInverter.of(job, name, vae) for name in timed.methods]
     x = targets.images(timed.model.quantised).to(job.device)
     reference = Codec(vae, max_batch=job.pictures)
     rows: list[Row] = []

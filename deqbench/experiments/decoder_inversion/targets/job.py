@@ -12,11 +12,10 @@ def targets(scope: Scope, dataset: str) -> ModelSlice:
 
 STAGES = (
     Stage(
-        name="targets",
-        job=targets,
-        message="latents and images of {dataset}",
-        places=lambda scope: [{"dataset": name} for name in scope.shared.models],
-        inputs=networks_of,
-        outputs=lambda scope: {"targets": f"{scope.experiment}/{{dataset}}.safetensors"},
+        targets,
+        "latents and images of {dataset}",
+        {"targets": "{dataset}.safetensors"},
+        lambda scope: [{"dataset": name} for name in scope.shared.models],
+        networks_of,
     ),
 )

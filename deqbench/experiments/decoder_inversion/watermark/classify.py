@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +11,16 @@ from deqbench.decoder_inversion.codec import Codec, decibel, nmse, quantised
 from deqbench.decoder_inversion.latent_models import LatentModel, classes
 from deqbench.decoder_inversion.noise_inversion import Recovered, recovered
 from deqbench.diffusion import noise
-from deqbench.experiments.decoder_inversion.methods import Method, inverted
+from deqbench.experiments.decoder_inversion.methods import BoundInverter, inverted
 from deqbench.experiments.decoder_inversion.models import device_of, labels_of
 from deqbench.experiments.decoder_inversion.shared import ORACLE
 from deqbench.experiments.decoder_inversion.watermark.job import MarkJob
 from deqbench.experiments.files import OnStep
+from deqbench.experiments.rows import Row
 from deqbench.metrics.pairs import gained
 
 MARKED = 20_000  # the number of the first marked image: its noise is no target's
 CHANCE = "chance"
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def run(vae: nn.Module, made: LatentModel, job: MarkJob, on_step: OnStep) -> Out
         batch = mark(model, codec, known, job.marked.images, job.seed, job.model.quantised)
         latents = {ORACLE: batch.z}
         for name, budget in iterations.items():
-            latents[name] = inverted(_method(vae, job, name), batch.x, budget)
+            latents[name] = inverted(BoundInverter.of(job, name, vae), batch.x, budget)
             done += 1
             on_step(done, total)
         for way in job.marked.inversions:
@@ -105,10 +104,6 @@ def judged(
     chance = {"value": level, "low": level, "high": level, "n": n, "note": f"one of {len(known)} keys, drawn blindly"}
     yield {"method": CHANCE, "metric": "correct", "unit": "", **chance}
     yield from compared({name: _hits(walked, batch, known) for name, walked in back.items()}, job.encoder, job.gradient)
-
-
-def _method(vae: nn.Module, job: MarkJob, name: str) -> Method:
-    return Method(name, job.inverters[name], vae, job.seed, job.pictures)
 
 
 def walked_back(

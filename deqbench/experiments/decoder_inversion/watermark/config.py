@@ -6,6 +6,7 @@ from pydantic import Field
 
 from deqbench.config.strict import Name, Strict
 from deqbench.experiments.decoder_inversion.shared import NoiseInversion, known
+from deqbench.experiments.named import InverterName, ModelName
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 
@@ -18,7 +19,7 @@ class Watermarked(Strict):
 
     images: int = Field(ge=6, description="marked images for each guidance; the keys take turns")
     steps: int | None = Field(None, ge=1, le=1000, description="DDIM steps; none: the model's")
-    guidance: dict[Guidance, dict[Name, Count]] = Field(
+    guidance: dict[Guidance, dict[InverterName, Count]] = Field(
         min_length=1, description="by guidance, the iterations of each decoder inverter"
     )
     inversions: list[Name] = Field(min_length=1, description="ways from z_0 to x_T")
@@ -41,26 +42,24 @@ class Watermark(Strict):
     radius: int = Field(3, ge=1, description="frequencies that the rings reach")
     symmetric: bool = Field(True, description="keys that real noise can hold; the released code's lose half")
     inversions: dict[Name, NoiseInversion] = Field(min_length=1)
-    models: dict[Name, Watermarked] = Field(min_length=1)
-    encoder: Name = Field("encoder", description="the inverter that others are compared with, image by image")
-    gradient: Name = Field("gradient-paper", description="the gradient-based inverter that others are compared with")
+    models: dict[ModelName, Watermarked] = Field(min_length=1)
+    encoder: InverterName = Field(
+        "encoder", validate_default=True, description="the inverter that others are compared with, image by image"
+    )
+    gradient: InverterName = Field(
+        "gradient-paper", validate_default=True, description="the gradient-based inverter that others are compared with"
+    )
     shown: int = Field(3, ge=0, description="images whose recovered rings are shown")
 
 
 def check(scope: Scope) -> None:
     """ValueError, as one sentence with its key, for the first name or guidance that is not there."""
     section: Watermark = scope.section
-    inverters = scope.shared.inverters
     for model, marked in section.models.items():
-        known(scope, "models", [model], scope.shared.models)
-        for guidance, named in marked.guidance.items():
-            known(scope, f"models.{model}.guidance.{guidance:g}", named, inverters)
         ways = [*marked.inversions, *([marked.timed_inversion] if marked.timed_inversion else [])]
         known(scope, f"models.{model}.inversions", ways, section.inversions)
         chosen = {f"{guidance:g}" for guidance in marked.guidance}
         known(scope, f"models.{model}.timed_guidance", [f"{marked.timed_at[0]:g}"], chosen)
-    known(scope, "encoder", [section.encoder], inverters)
-    known(scope, "gradient", [section.gradient], inverters)
 
 
 SECTIONS = {"": Section(Watermark, check), "guidance": None}  # the latter's records are the watermarks' too

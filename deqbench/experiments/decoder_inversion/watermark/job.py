@@ -62,26 +62,23 @@ def _timed_networks(scope: Scope) -> dict[str, list[str]]:
     return {"network": scope.networks(name for model in models for name in (model.autoencoder, model.denoiser))}
 
 
+def _outputs(scope: Scope) -> dict[str, str]:
+    names = {
+        "told": "{}/{{dataset}}.csv",
+        "guidance": "{}-guidance/{{dataset}}.csv",
+        "pictures": "{}/{{dataset}}.safetensors",
+    }
+    return {name: path.format(scope.experiment) for name, path in names.items()}
+
+
 STAGES = (
+    Stage(watermark, "tree-ring keys of {dataset}", _outputs, models_of, networks_of),
     Stage(
-        name="watermark",
-        job=watermark,
-        message="tree-ring keys of {dataset}",
-        places=models_of,
-        inputs=networks_of,
-        outputs=lambda scope: {
-            "told": f"{scope.experiment}/{{dataset}}.csv",
-            "guidance": f"{scope.experiment}-guidance/{{dataset}}.csv",
-            "pictures": f"{scope.experiment}/{{dataset}}.safetensors",
-        },
-    ),
-    Stage(
-        name="time",
-        job=time,
-        message="times of inversions",
-        places=lambda scope: once(scope) * bool(_timed(scope)),
-        inputs=_timed_networks,
-        outputs=lambda scope: {"times": f"{scope.experiment}/times.csv"},
+        time,
+        "times of inversions",
+        {"times": "times.csv"},
+        lambda scope: once(scope) * bool(_timed(scope)),
+        _timed_networks,
         alone=True,
     ),
 )

@@ -5,7 +5,7 @@ from typing import Any
 from deqbench.experiments.decoder_inversion.models import networks, networks_at
 from deqbench.experiments.decoder_inversion.watermark import classify, timing
 from deqbench.experiments.decoder_inversion.watermark.job import MarkJob, TimeMarksJob
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
 
 
 def watermark(job: MarkJob, files: Files, on_step: OnStep) -> dict[str, Any]:
@@ -24,8 +24,7 @@ def watermark(job: MarkJob, files: Files, on_step: OnStep) -> dict[str, Any]:
 def time(job: TimeMarksJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     """Seconds from a marked image to x_T, one image at a time, methods in turn."""
     rows = []
-    for done, (name, marked) in enumerate(job.models.items(), start=1):
+    for name, marked in stepped(job.models.items(), on_step):
         folders = (files.of("network", str(part)) for part in (marked.model.autoencoder, marked.model.denoiser))
         rows += [{"dataset": name, **row} for row in timing.times(*networks_at(marked, *folders), marked)]
-        on_step(done, len(job.models))
     return {"times": rows}

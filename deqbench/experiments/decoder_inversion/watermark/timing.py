@@ -1,23 +1,20 @@
 """Seconds and bytes from an image to x_T, by decoder inverter, one image at a time. Source: table 2."""
 
-import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import torch
 from torch import nn
 
 from deqbench.decoder_inversion import tree_rings
 from deqbench.decoder_inversion.codec import Codec
 from deqbench.decoder_inversion.latent_models import LatentModel
-from deqbench.experiments.decoder_inversion.methods import Method, inverted
+from deqbench.experiments.decoder_inversion.methods import BoundInverter, inverted
 from deqbench.experiments.decoder_inversion.shared import ORACLE
 from deqbench.experiments.decoder_inversion.watermark.classify import Marked, mark, model_at, walked_back
 from deqbench.experiments.decoder_inversion.watermark.job import MarkJob
+from deqbench.experiments.rows import Row
+from deqbench.measure.clock import Stopwatch
 from deqbench.measure.peaks import frozen, peak_bytes
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class Way:
     model: LatentModel
     job: MarkJob
     batch: Marked
-    methods: dict[str, Method]
+    methods: dict[str, BoundInverter]
 
     @classmethod
     def of(cls, vae: nn.Module, made: LatentModel, job: MarkJob) -> "Way":
@@ -35,17 +32,17 @@ class Way:
         model, codec = model_at(made, job, job.marked.timed_at[0]), Codec(vae, max_batch=job.pictures)
         known = tree_rings.keys(job.seed, job.keys, made.shape, job.radius, symmetric=job.symmetric)
         batch = mark(model, codec, known, job.marked.timed, job.seed, job.model.quantised)
-        methods = {name: Method(name, job.inverters[name], vae, job.seed, job.pictures) for name in iterations_of(job)}
+        methods = {name: BoundInverter.of(job, name, vae) for name in iterations_of(job)}
         return cls(model, job, batch, methods)
 
     def go(self, name: str, image: int) -> tuple[float, float]:
         """Seconds to the latents, and to x_T."""
         x, label = self.batch.x[image, None], self.batch.labels[image, None]
-        started = _now(self.job.device)
+        watch = Stopwatch(self.job.device)
         z = inverted(self.methods[name], x, iterations_of(self.job)[name])
-        between = _now(self.job.device)
+        decoded = watch.seconds()
         walked_back(self.model, self.job, self.job.marked.timed_at[1], {name: z}, label)
-        return between - started, _now(self.job.device) - started
+        return decoded, watch.seconds()
 
     def row(self, name: str, image: int, metric: str, value: float, unit: str) -> Row:
         """A record."""
@@ -85,9 +82,3 @@ def peaks(vae: nn.Module, made: LatentModel, job: MarkJob) -> list[Row]:
 def iterations_of(job: MarkJob) -> dict[str, int]:
     """The iterations of the inverters that are timed."""
     return {name: count for name, count in job.marked.guidance[job.marked.timed_at[0]].items() if name != ORACLE}
-
-
-def _now(device: str) -> float:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return time.perf_counter()

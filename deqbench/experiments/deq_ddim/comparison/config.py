@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from deqbench import index
 from deqbench.config.strict import Name, Strict
 from deqbench.experiments.deq_ddim.shared import Images, resolved
-from deqbench.experiments.named import one_of, wrong_option
+from deqbench.experiments.named import MethodName, one_of
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 
@@ -15,7 +16,7 @@ MIXTURES = ("mixture-64", "mixture-3072")  # analytic chains, see problems.py
 
 
 class Compared(Strict):
-    """How one method takes part."""
+    """One method's part in the comparison."""
 
     oracle: dict[str, Any] = Field(
         {}, description="options that keep it going past its own stop, to see when it is right"
@@ -39,7 +40,7 @@ class Chains(Strict):
 class Comparison(Strict):
     """Rounds, evaluations, errors and times of all methods on the same chains (eta 0)."""
 
-    methods: dict[Name, Compared] = Field(min_length=1, description="methods compared, the baseline among them")
+    methods: dict[MethodName, Compared] = Field(min_length=1, description="methods compared, the baseline among them")
     problems: dict[Name, Chains] = Field(
         min_length=1, description=f"data sets, each by its network, or analytic: {', '.join(MIXTURES)}"
     )
@@ -55,8 +56,8 @@ class Comparison(Strict):
             for T, names in chains.only.items():
                 for name in names:
                     if name not in self.methods:
-                        known, found = ", ".join(self.methods), f"found {name} at T {T}"
-                        raise ValueError(f"expected methods compared ({known}) in {problem}'s only; {found}")
+                        known = f"methods compared ({', '.join(self.methods)}) in {problem}'s only"
+                        raise ValueError(f"expected {known}; found {name} at T {T}")
             for T in chains.images:
                 if tuned and T not in chains.calibration:
                     raise ValueError(
@@ -83,14 +84,13 @@ def check(scope: Scope) -> None:
     known = scope.shared.methods
     one_of(f"{scope.key}.methods", scope.shared.baseline, section.methods)
     for name in section.methods:
-        one_of(f"{scope.key}.methods", name, known)
         if known[name].eta:
             raise ValueError(f"@{scope.key}.methods.{name}@expected a method of eta 0; found another")
     for problem in section.problems:
         one_of(f"{scope.key}.problems", problem, (*scope.config.datasets, *MIXTURES))
     for place, name, options in section.options():
         method = resolved(scope, "methods", [name])[name]
-        if wrong := wrong_option("diffusion/samplers", method.sampler, {**method.options, **options}):
+        if wrong := index.wrong("diffusion/samplers", method.sampler, {**method.options, **options}):
             option, words = wrong.split(": ", 1)
             raise ValueError(f"@papers.{scope.paper}.{place}.{option}@{words}")
 

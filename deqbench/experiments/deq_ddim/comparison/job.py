@@ -4,16 +4,9 @@ from typing import Any
 
 from deqbench.config.strict import Strict
 from deqbench.experiments.deq_ddim.comparison.config import Compared, Comparison
-from deqbench.experiments.deq_ddim.shared import (
-    ChainSlice,
-    Method,
-    chain_slice,
-    grid,
-    network_and_images_of,
-    resolved,
-)
+from deqbench.experiments.deq_ddim.shared import ChainSlice, Method, chain_slice, grid, network_and_images_of, resolved
 from deqbench.experiments.scope import Scope, Slice
-from deqbench.experiments.stage import Place, Stage
+from deqbench.experiments.stage import Stage, once
 
 
 class Entry(Strict):
@@ -75,44 +68,30 @@ def _chains(scope: Scope, part: str) -> list[dict[str, Any]]:
     return [{"dataset": name, "T": T} for name, chains in section.problems.items() for T in getattr(chains, part)]
 
 
-def _once(scope: Scope) -> list[Place]:
-    """Once where something is timed."""
-    return [{}] if _chains(scope, "timed") else []
-
-
 def _timed_from(scope: Scope) -> dict[str, list[str]]:
     timed = _chains(scope, "timed")
     names = list(dict.fromkeys(place["dataset"] for place in timed))
     return {
         "weights": scope.checkpoints(names),
         "dataset": scope.datasets(names),
-        "chosen": [f"{scope.folder}/{scope.experiment}/{place['dataset']}/{place['T']}.chosen.json" for place in timed],
+        "chosen": [f"{scope.own}/{place['dataset']}/{place['T']}.chosen.json" for place in timed],
     }
 
 
 STAGES = (
     Stage(
-        name="measure",
-        job=measure,
-        message="all methods on {dataset}, T = {T}",
-        places=lambda scope: _chains(scope, "images"),
-        inputs=network_and_images_of,
-        outputs=lambda scope: {
-            "records": f"{scope.experiment}/{{dataset}}/{{T}}.csv",
-            "traces": f"{scope.experiment}/{{dataset}}/{{T}}.parquet",
-            "chosen": f"{scope.experiment}/{{dataset}}/{{T}}.chosen.json",
-        },
+        measure,
+        "all methods on {dataset}, T = {T}",
+        {"records": "{dataset}/{T}.csv", "traces": "{dataset}/{T}.parquet", "chosen": "{dataset}/{T}.chosen.json"},
+        lambda scope: _chains(scope, "images"),
+        network_and_images_of,
     ),
     Stage(
-        name="time",
-        job=time,
-        message="times",
-        places=_once,
-        inputs=_timed_from,
-        outputs=lambda scope: {
-            "records": f"{scope.experiment}/times.csv",
-            "traces": f"{scope.experiment}/times.parquet",
-        },
+        time,
+        "times",
+        {"records": "times.csv", "traces": "times.parquet"},
+        lambda scope: once(scope) * bool(_chains(scope, "timed")),
+        _timed_from,
         alone=True,
     ),
 )

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from deqbench.data import checkpoints, datasets
-from deqbench.diffusion.sampled import Round
 from deqbench.diffusion.samplers import sample
 from deqbench.experiments.deq_ddim import chains
 from deqbench.experiments.deq_ddim.chains import CALIBRATION
@@ -15,8 +13,8 @@ from deqbench.experiments.deq_ddim.comparison import problems
 from deqbench.experiments.deq_ddim.comparison.job import MeasureJob, TimeJob
 from deqbench.experiments.deq_ddim.comparison.oracle import Options, Row, exact, measured, tune
 from deqbench.experiments.deq_ddim.comparison.problems import Problem
-from deqbench.experiments.files import Files, OnStep
-from deqbench.measure.clock import now
+from deqbench.experiments.files import Files, OnStep, stepped
+from deqbench.measure.clock import Stopwatch
 from deqbench.metrics.errors import relative_error
 from deqbench.records import read_json
 
@@ -59,7 +57,7 @@ def compare(problem: Problem, job: MeasureJob, on_step: OnStep) -> tuple[list[Ro
     """Records and traces of every method on one problem, and what was chosen for those with candidates."""
     records, traces, chosen = [], [], []
     groups = [(group, exact(problem, job.T, group)) for group in chains.groups(range(job.images), job.T)]
-    for done, (name, entry) in enumerate(job.methods.items(), start=1):
+    for name, entry in stepped(job.methods.items(), on_step):
         method, compared, keys = entry.method, entry.compared, {"method": name, "T": job.T}
         options = method.options
         if compared.candidates:
@@ -70,20 +68,7 @@ def compare(problem: Problem, job: MeasureJob, on_step: OnStep) -> tuple[list[Ro
             told, rows = measured(problem, job.T, group, x0, method.sampler, options, compared.oracle)
             records += [keys | row for row in told]
             traces += [keys | row for row in rows]
-        on_step(done, len(job.methods))
     return records, traces, chosen
-
-
-class Stopwatch:
-    """The `on_round` that notes when each round of one image ended, and what it had reached."""
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-        self.seen: list[tuple[float, int, Tensor]] = []
-        self.started = now(device)
-
-    def __call__(self, found: Round) -> None:
-        self.seen.append((now(self.device) - self.started, found.number, found.x0.clone()))
 
 
 @torch.inference_mode()
@@ -97,20 +82,17 @@ def timed(
     x0 = None
     for name, (sampler, options) in methods.items():
         chain = problem.chain(T, [image])
-        watch = Stopwatch(problem.device)
+        watch = Stopwatch(problem.device, lambda done: (done.number, done.x0.clone()))
         solved = sample(sampler, chain, options, watch)
-        seconds = now(problem.device) - watch.started
+        seconds = watch.seconds()
         x0 = solved.x0 if x0 is None else x0
-        errors = relative_error(torch.cat([reached for *_, reached in watch.seen]), x0).tolist()
+        errors = relative_error(torch.cat([reached for _, (_, reached) in watch.told]), x0).tolist()
         about = {"image": image, "metric": "x0_error", "unit": ""}
-        yield (
-            name,
-            seconds,
-            [
-                {**about, "round": number, "seconds": at, "value": error}
-                for (at, number, _), error in zip(watch.seen, errors, strict=True)
-            ],
-        )
+        rows = [
+            {**about, "round": number, "seconds": at, "value": error}
+            for (at, (number, _)), error in zip(watch.told, errors, strict=True)
+        ]
+        yield name, seconds, rows
 
 
 def times(

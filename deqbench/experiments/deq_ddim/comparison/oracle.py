@@ -13,12 +13,12 @@ from deqbench.diffusion.sampled import Round, Sampled
 from deqbench.diffusion.samplers import sample
 from deqbench.experiments.deq_ddim.chains import CALIBRATION
 from deqbench.experiments.deq_ddim.comparison.problems import Problem
+from deqbench.experiments.rows import Row
 from deqbench.metrics.errors import TARGET, relative_error
 
 PATIENCE = 5  # rounds in a row below the target, after which an oracle's run is cut
 
 Options = dict[str, Any]
-Row = dict[str, Any]
 
 
 @dataclass
@@ -59,10 +59,10 @@ class Watch:
         self.exact, self.cut = exact, cut
         self.traces = [Trace() for _ in exact]
 
-    def __call__(self, found: Round) -> bool:
-        errors = relative_error(found.x0, self.exact[found.samples])
-        for i, nfe, error in zip(found.samples.tolist(), found.nfe.tolist(), errors.tolist(), strict=True):
-            self.traces[i].add(found.number, nfe, error)
+    def __call__(self, done: Round) -> bool:
+        errors = relative_error(done.x0, self.exact[done.samples])
+        for i, nfe, error in zip(done.samples.tolist(), done.nfe.tolist(), errors.tolist(), strict=True):
+            self.traces[i].add(done.number, nfe, error)
         return self.cut and all(trace.surely_right() for trace in self.traces)
 
     @property
@@ -79,16 +79,16 @@ def exact(problem: Problem, T: int, images: Sequence[int]) -> Tensor:
 
 @torch.inference_mode()
 def watched(chain: DDIMChain, eps: NoisePredictor, sampler: str, options: Options, watch: Watch) -> Sampled:
-    """What a method makes of the chains, or what it had reached when the watch cut the run.
+    """The samples that a method makes of the chains, or had reached when the watch cut the run.
 
     AssertionError: it counts or tells other evaluations than the network saw.
     """
     before = eps.evaluations
-    found = sample(sampler, chain, options, watch)
-    seen, counted = eps.evaluations - before, int(found.nfe.sum())
+    solved = sample(sampler, chain, options, watch)
+    seen, counted = eps.evaluations - before, int(solved.nfe.sum())
     if not seen == counted == watch.evaluations:
         raise AssertionError(f"{sampler}: NFE {counted}, told {watch.evaluations}, seen {seen}")
-    return found
+    return solved
 
 
 @torch.inference_mode()
@@ -102,20 +102,20 @@ def measured(
     """
     chain = problem.chain(T, images)
     watch = Watch(x0)
-    found = watched(chain, problem.eps, sampler, options, watch)
+    solved = watched(chain, problem.eps, sampler, options, watch)
     if oracle:
         watch = Watch(x0, cut=True)
         watched(chain, problem.eps, sampler, {**options, **oracle}, watch)
     records, rows = [], []
-    errors = relative_error(found.x0, x0).tolist()
+    errors = relative_error(solved.x0, x0).tolist()
     for i, (image, trace) in enumerate(zip(images, watch.traces, strict=True)):
         number, nfe, reached = trace.right()
         values = {
             "rounds_oracle": (number, "rounds"),
             "nfe_oracle": (nfe / chain.steps, "T"),
             "reached": (float(reached), ""),
-            "rounds": (int(found.rounds[i]), "rounds"),
-            "nfe": (int(found.nfe[i]) / chain.steps, "T"),
+            "rounds": (int(solved.rounds[i]), "rounds"),
+            "nfe": (int(solved.nfe[i]) / chain.steps, "T"),
             "x0_error": (errors[i], ""),
             "above": (float(not errors[i] < TARGET), ""),
         }
@@ -134,9 +134,9 @@ def tune(problem: Problem, T: int, images: int, sampler: str, options: Options, 
     tried = []
     for candidate in candidates:
         watch = Watch(x0)
-        found = watched(problem.chain(T, chosen), problem.eps, sampler, {**options, **candidate}, watch)
-        errors = relative_error(found.x0, x0).nan_to_num(float("inf"))
-        tried.append((float(found.rounds.double().mean()), float(errors.max()), int(found.nfe.sum())))
+        solved = watched(problem.chain(T, chosen), problem.eps, sampler, {**options, **candidate}, watch)
+        errors = relative_error(solved.x0, x0).nan_to_num(float("inf"))
+        tried.append((float(solved.rounds.double().mean()), float(errors.max()), int(solved.nfe.sum())))
     at = best(tried)
     rounds, error, _ = tried[at]
     return {"options": candidates[at], "tried": len(tried), "rounds": rounds, "x0_error": error}

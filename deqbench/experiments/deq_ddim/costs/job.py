@@ -20,13 +20,5 @@ def time(scope: Scope, dataset: str) -> TimeJob:
 
 
 STAGES = (
-    Stage(
-        name="time",
-        job=time,
-        message="times and memory on {dataset}",
-        places=datasets_of,
-        inputs=network_of,
-        outputs=lambda scope: {"records": f"{scope.experiment}/{{dataset}}.csv"},
-        alone=True,
-    ),
+    Stage(time, "times and memory on {dataset}", {"records": "{dataset}.csv"}, datasets_of, network_of, alone=True),
 )

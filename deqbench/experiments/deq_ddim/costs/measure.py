@@ -16,13 +16,13 @@ from deqbench.diffusion.chain import EpsModel
 from deqbench.diffusion.samplers import sample
 from deqbench.experiments.deq_ddim.chains import CALIBRATION, chain, predictor
 from deqbench.experiments.deq_ddim.costs.job import TimeJob
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
+from deqbench.experiments.rows import Row
 from deqbench.measure import cost
 from deqbench.measure.cost import CostCurve, Plan, Profile
 from deqbench.measure.memory import LiveBytes
 
 CURVE = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-Row = dict[str, Any]
 
 
 class Watched:
@@ -63,10 +63,9 @@ def costs(network: Network, job: TimeJob, on_step: OnStep) -> Iterator[Row]:
     for size, seconds in zip(curve.images, curve.seconds, strict=True):
         yield {"T": 1, "batch": size, "method": "network", "metric": "time_s", "value": seconds, "unit": "s"}
     plan = list(product(job.costs.T, job.costs.images))
-    for done, (T, images) in enumerate(plan, start=1):
+    for T, images in stepped(plan, on_step):
         for row in _costs_of(network, job, eps, curve, T, images):
             yield {"T": T, "batch": images, **row}
-        on_step(done, len(plan))
 
 
 def _costs_of(network: Network, job: TimeJob, eps: EpsModel, curve: CostCurve, T: int, images: int) -> list[Row]:

@@ -19,13 +19,4 @@ def solve(scope: Scope, dataset: str) -> SolveJob:
     return SolveJob(**chain_slice(scope, dataset), methods=resolved(scope, "methods", section.methods), cycles=section)
 
 
-STAGES = (
-    Stage(
-        name="solve",
-        job=solve,
-        message="long solves on {dataset}",
-        places=datasets_of,
-        inputs=network_of,
-        outputs=lambda scope: {"records": f"{scope.experiment}/{{dataset}}.csv"},
-    ),
-)
+STAGES = (Stage(solve, "long solves on {dataset}", {"records": "{dataset}.csv"}, datasets_of, network_of),)

@@ -15,15 +15,15 @@ from deqbench.diffusion.samplers import sample
 from deqbench.experiments.deq_ddim.chains import chain, predictor
 from deqbench.experiments.deq_ddim.cycles.job import SolveJob
 from deqbench.experiments.deq_ddim.shared import Method
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
+from deqbench.experiments.rows import Row
 from deqbench.metrics.errors import relative_error
 
 SETTLED = 1e-5  # a relative residual below it is rounding in float32
-Row = dict[str, Any]
 
 
 def solve(job: SolveJob, files: Files, on_step: OnStep) -> dict[str, Any]:
-    """How joint solves of many rounds end, by T, image and method."""
+    """The ends of joint solves of many rounds, by T, image and method."""
     return {"records": cycles(checkpoints.load(files.one("weights")), job, on_step)}
 
 
@@ -36,11 +36,10 @@ def cycles(network: Network, job: SolveJob, on_step: OnStep) -> Iterator[Row]:
     """
     eps = predictor(network, job.device, job.max_batch)
     plan = list(product(job.cycles.runs.items(), job.methods.items()))
-    for done, ((T, images), (name, method)) in enumerate(plan, start=1):
+    for (T, images), (name, method) in stepped(plan, on_step):
         for image in range(images):
             for metric, value in _cycle(network, job, eps, method, T, image).items():
                 yield {"T": T, "image": image, "method": name, "metric": metric, "value": value, "unit": ""}
-        on_step(done, len(plan))
 
 
 def _cycle(network: Network, job: SolveJob, eps: EpsModel, method: Method, T: int, image: int) -> dict[str, float]:
@@ -48,11 +47,11 @@ def _cycle(network: Network, job: SolveJob, eps: EpsModel, method: Method, T: in
     exact = sample("sequential", made, {}).x0
     told: list[tuple[float, float, float]] = []
 
-    def on_round(found: Round) -> None:
-        if found.absolute is None or found.relative is None:
+    def on_round(done: Round) -> None:
+        if done.absolute is None or done.relative is None:
             raise AssertionError("a joint solve tells its residuals")
-        error = float(relative_error(found.x0, exact)[0])
-        told.append((float(found.absolute[0]), float(found.relative[0]), error))
+        error = float(relative_error(done.x0, exact)[0])
+        told.append((float(done.absolute[0]), float(done.relative[0]), error))
 
     options = {**method.options, "tol": 0.0, "max_iter": job.cycles.rounds}
     sample(method.sampler, made, options, on_round)

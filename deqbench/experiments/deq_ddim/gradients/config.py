@@ -4,10 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from deqbench.config.strict import Count, Name, Steps, Strict
+from deqbench.config.strict import Count, Steps, Strict
 from deqbench.experiments.deq_ddim.variants import Variants, variant
-from deqbench.experiments.named import one_of
-from deqbench.experiments.scope import Scope
+from deqbench.experiments.named import DatasetName
 from deqbench.experiments.stage import Section
 
 COMPARED = {
@@ -45,10 +44,4 @@ class Gradients(Strict):
     variants: Variants = COMPARED
 
 
-def check(scope: Scope) -> None:
-    """ValueError, as one sentence with its key, for the first name that is not there."""
-    for dataset in scope.section:
-        one_of(scope.key, dataset, scope.config.datasets)
-
-
-SECTIONS = {"": Section(dict[Name, Gradients], check)}
+SECTIONS = {"": Section(dict[DatasetName, Gradients])}

@@ -20,11 +20,10 @@ def compare(scope: Scope, dataset: str) -> CompareJob:
 
 STAGES = (
     Stage(
-        name="compare",
-        job=compare,
-        message="every gradient beside the exact one on {dataset}",
-        places=datasets_of,
-        inputs=network_and_images_of,
-        outputs=lambda scope: {"records": f"{scope.experiment}/{{dataset}}.csv"},
+        compare,
+        "every gradient beside the exact one on {dataset}",
+        {"records": "{dataset}.csv"},
+        datasets_of,
+        network_and_images_of,
     ),
 )

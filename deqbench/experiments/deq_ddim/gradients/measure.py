@@ -20,9 +20,8 @@ from deqbench.experiments.deq_ddim.gradients.job import CompareJob
 from deqbench.experiments.deq_ddim.gradients.misprints import misprints
 from deqbench.experiments.deq_ddim.targets import Targets, targets
 from deqbench.experiments.deq_ddim.variants import Variant
-from deqbench.experiments.files import Files, OnStep
-
-Row = dict[str, Any]
+from deqbench.experiments.files import Files, OnStep, stepped
+from deqbench.experiments.rows import Row, of_images
 
 
 def compare(job: CompareJob, files: Files, on_step: OnStep) -> dict[str, Any]:
@@ -40,13 +39,12 @@ def gradients(network: Network, data: Dataset, job: CompareJob, on_step: OnStep)
     """
     network.net.requires_grad_(False)
     eps, double = predictor(network, job.device, job.max_batch), _double(network, job)
-    for done, T in enumerate(job.gradients.T, start=1):
+    for T in stepped(job.gradients.T, on_step):
         sought = targets(network, eps, data, job.grid, T, 0.0, job.seed, [*range(job.gradients.images)])
         for start, x_T in _starts(sought, job).items():
             chain = replace(sought.chain, x_T=x_T)
             for row in _compared(chain, double, sought.images, job.gradients.variants):
                 yield {"T": T, "start": start, **row}
-        on_step(done, len(job.gradients.T))
 
 
 def _double(network: Network, job: CompareJob) -> NoisePredictor:
@@ -74,9 +72,9 @@ def _compared(chain: DDIMChain, double: NoisePredictor, target: Tensor, variants
         counts = {"nfe": pulled.nfe, "vjps": pulled.vjps}
         if pulled.residual is not None:
             counts["adjoint_residual"] = pulled.residual
-        yield from _rows(name, {**_beside(pulled.gradient, exact), **counts})
+        yield from of_images({**_beside(pulled.gradient, exact), **counts}, method=name)
     for name, printed in misprints(wide, wide_target).items():
-        yield from _rows(name, _beside(printed, exact))
+        yield from of_images(_beside(printed, exact), method=name)
 
 
 def _beside(taken: Tensor, exact: Tensor) -> dict[str, Tensor]:
@@ -88,9 +86,3 @@ def _beside(taken: Tensor, exact: Tensor) -> dict[str, Tensor]:
         "norm_ratio": a.norm(dim=1) / length,
         "relative_error": (a - b).norm(dim=1) / length,
     }
-
-
-def _rows(method: str, metrics: dict[str, Tensor]) -> Iterator[Row]:
-    for metric, values in metrics.items():
-        for image, value in enumerate(values.tolist()):
-            yield {"image": image, "method": method, "metric": metric, "value": float(value), "unit": ""}

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from deqbench.config.strict import Count, Eta, Name, One, Steps, Strict
-from deqbench.experiments.named import one_of
+from deqbench.experiments.named import DatasetName, InverterName, one_of
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 
@@ -43,13 +43,13 @@ class Chains(Strict):
 class Inversion(Strict):
     """Latents of test images by several methods, at each one's best rate. Source: DEQ-DDIM, table 3."""
 
-    inverters: list[Name] = Field(min_length=1, description="methods, the baseline among them")
+    inverters: list[InverterName] = Field(min_length=1, description="methods, the baseline among them")
     baseline: Name = Field("algorithm-1", description="the method that the others are compared with")
     baseline_encoded: Name | None = Field(None, description="its like for methods that start at the encoding")
     rates: Rates = Field(description="learning rates tried by every descent")
     paper_rate: Rate = Field(0.01, description="where methods are compared at the same rate, if they tried it")
     eta: list[Eta] = Field([], description="chains inverted at each; none: at 0")
-    datasets: dict[Name, dict[Count, Chains]] = Field(min_length=1, description="by data set and T")
+    datasets: dict[DatasetName, dict[Count, Chains]] = Field(min_length=1, description="by data set and T")
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Inversion":
@@ -79,7 +79,7 @@ class Inversion(Strict):
 def check(scope: Scope) -> None:
     """ValueError, as one sentence with its key, for a name that is not there, or rates without images to choose on."""
     section: Inversion = scope.section
-    for place, name, names in _names(section, scope.shared.inverters, scope.config.datasets):
+    for place, name, names in _names(section):
         one_of(f"{scope.key}.{place}", name, names)
     for dataset, shares in section.datasets.items():
         for T, share in shares.items():
@@ -90,13 +90,9 @@ def check(scope: Scope) -> None:
                     raise ValueError(f"@{key}@expected images to choose among {len(rates)} rates on; found 0")
 
 
-def _names(
-    section: Inversion, inverters: Container[str], datasets: Container[str]
-) -> Iterator[tuple[str, str, Container[str]]]:
-    """Key, name told and names known of everything that a section refers to."""
-    yield from (("inverters", method, inverters) for method in section.inverters)
+def _names(section: Inversion) -> Iterator[tuple[str, str, Container[str]]]:
+    """Key, name told and names known of everything in a section that refers to other parts of it."""
     for dataset, chains in section.datasets.items():
-        yield "datasets", dataset, datasets
         for T, share in chains.items():
             key, run = f"datasets.{dataset}.{T}", section.named(dataset, T)
             yield from ((f"{key}.inverters", method, section.inverters) for method in run)

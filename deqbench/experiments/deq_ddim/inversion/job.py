@@ -13,7 +13,7 @@ from deqbench.experiments.deq_ddim.shared import (
     resolved,
 )
 from deqbench.experiments.scope import Scope, Slice
-from deqbench.experiments.stage import Place, Stage
+from deqbench.experiments.stage import Place, Stage, once
 
 
 class RunJob(ChainSlice):
@@ -70,15 +70,8 @@ def run(scope: Scope, dataset: str, T: str) -> RunJob:
 
 def _untimed(chains: Chains) -> Chains:
     """Without what only the clock asks for, and what `rates` and `epochs` of the job say already."""
-    update: dict[str, Any] = {
-        "timed": 0,
-        "timed_epochs": 1,
-        "raced": None,
-        "inverters": None,
-        "limits": {},
-        "epochs": [1],
-    }
-    return chains.model_copy(update=update)
+    clock: dict[str, Any] = {"timed": 0, "timed_epochs": 1, "raced": None}
+    return chains.model_copy(update={**clock, "inverters": None, "limits": {}, "epochs": [1]})
 
 
 def time(scope: Scope) -> TimeJob:
@@ -110,14 +103,8 @@ def _timed(section: Inversion) -> list[str]:
 
 def _clocked(chains: Chains, names: list[str]) -> Chains:
     """The part that the clock asks for."""
-    return Chains(
-        images=chains.images,
-        epochs=[1],
-        inverters=names,
-        timed=chains.timed,
-        timed_epochs=chains.timed_epochs,
-        raced=chains.raced or chains.timed,
-    )  # type: ignore[call-arg]
+    clock = chains.model_dump(include={"images", "timed", "timed_epochs"})
+    return Chains(**clock, epochs=[1], inverters=names, raced=chains.raced or chains.timed)
 
 
 def race(scope: Scope) -> RaceJob:
@@ -139,19 +126,13 @@ def _lengths(scope: Scope) -> list[dict[str, Any]]:
     return [{"dataset": dataset, "T": T} for dataset, shares in section.datasets.items() for T in shares]
 
 
-def _once(scope: Scope) -> list[Place]:
-    """Once where something is timed."""
-    return [{}] if _timed(scope.section) else []
-
-
 def _raced_from(scope: Scope) -> dict[str, list[str]]:
-    folder = f"{scope.folder}/{scope.experiment}"
-    runs = [f"{folder}/{place['dataset']}/{place['T']}" for place in _lengths(scope)]
+    runs = [f"{scope.own}/{place['dataset']}/{place['T']}" for place in _lengths(scope)]
     return {
         "records": [f"{path}.csv" for path in runs],
         "traces": [f"{path}.parquet" for path in runs],
-        "times": [f"{folder}/times.csv"],
-        "steps": [f"{folder}/times.parquet"],
+        "times": [f"{scope.own}/times.csv"],
+        "steps": [f"{scope.own}/times.parquet"],
     }
 
 
@@ -160,41 +141,22 @@ def _timed_from(scope: Scope) -> dict[str, list[str]]:
     return {"weights": scope.checkpoints(names), "dataset": scope.datasets(names)}
 
 
+def _files(name: str) -> dict[str, str]:
+    return {"records": f"{name}.csv", "traces": f"{name}.parquet"}
+
+
+def _where_timed(scope: Scope) -> list[Place]:
+    return once(scope) if _timed(scope.section) else []
+
+
 STAGES = (
     Stage(
-        name="run",
-        job=run,
-        message="inversions on {dataset}, T = {T}",
-        places=_lengths,
-        inputs=network_and_images_of,
-        outputs=lambda scope: {
-            "records": f"{scope.experiment}/{{dataset}}/{{T}}.csv",
-            "traces": f"{scope.experiment}/{{dataset}}/{{T}}.parquet",
-            "pictures": f"{scope.experiment}/{{dataset}}/{{T}}.safetensors",
-        },
+        run,
+        "inversions on {dataset}, T = {T}",
+        {**_files("{dataset}/{T}"), "pictures": "{dataset}/{T}.safetensors"},
+        _lengths,
+        network_and_images_of,
     ),
-    Stage(
-        name="time",
-        job=time,
-        message="times of inversions",
-        places=_once,
-        inputs=_timed_from,
-        outputs=lambda scope: {
-            "records": f"{scope.experiment}/times.csv",
-            "traces": f"{scope.experiment}/times.parquet",
-        },
-        alone=True,
-    ),
-    Stage(
-        name="race",
-        job=race,
-        message="loss against seconds",
-        places=_once,
-        inputs=_raced_from,
-        outputs=lambda scope: {
-            "records": f"{scope.experiment}/race.csv",
-            "traces": f"{scope.experiment}/race.parquet",
-        },
-        local=True,
-    ),
+    Stage(time, "times of inversions", _files("times"), _where_timed, _timed_from, alone=True),
+    Stage(race, "loss against seconds", _files("race"), _where_timed, _raced_from, local=True),
 )

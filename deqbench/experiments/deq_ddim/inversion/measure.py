@@ -19,11 +19,10 @@ from deqbench.experiments.deq_ddim.inversion.trials import Trial, best_rate, den
 from deqbench.experiments.deq_ddim.shared import Inverter
 from deqbench.experiments.deq_ddim.targets import Targets, targets
 from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.rows import Row, of_images
 from deqbench.records import read_frame
 
 THRESHOLDS = (0.5, 2.0)  # where the paper's runs stop. Source: DEQ-DDIM, appendix A
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -179,9 +178,6 @@ def _longer(
     eps = predictor(network, job.device, job.max_batch)
     sought = targets(network, eps, data, job.grid, steps, eta, job.seed, images)
     x0, losses = evaluate(sought, images, [trial.x_T for trial in chosen], job.max_batch)
-    out.records += [
-        {**keys, "image": image, "metric": "longer_loss", "value": value, "unit": ""}
-        for image, value in zip(images, losses, strict=True)
-    ]
+    out.records += of_images({"longer_loss": losses}, **keys)
     if job.chains.shown:
         out.pictures[f"{keys['method']}@{eta:g}/longer"] = x0[: job.chains.shown]

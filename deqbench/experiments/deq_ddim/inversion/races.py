@@ -8,28 +8,14 @@ import torch
 
 from deqbench.data.checkpoints import Network
 from deqbench.data.datasets import Dataset
-from deqbench.diffusion.inverted import Update
 from deqbench.diffusion.inverters import invert
 from deqbench.experiments.deq_ddim.chains import CALIBRATION, predictor
 from deqbench.experiments.deq_ddim.inversion.config import Chains
 from deqbench.experiments.deq_ddim.inversion.job import RaceJob, TimeJob
 from deqbench.experiments.deq_ddim.shared import Inverter
 from deqbench.experiments.deq_ddim.targets import Targets, targets
-from deqbench.measure.clock import now
-
-Row = dict[str, Any]
-
-
-class Stopwatch:
-    """The `on_update` that notes when x_T of one image was at hand after each update."""
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-        self.seen: list[tuple[float, int]] = []
-        self.started = now(device)
-
-    def __call__(self, step: Update) -> None:
-        self.seen.append((now(self.device) - self.started, step.number))
+from deqbench.experiments.rows import Row
+from deqbench.measure.clock import Stopwatch
 
 
 @torch.no_grad()
@@ -38,11 +24,11 @@ def clocked(
 ) -> tuple[float, float, Stopwatch]:
     """Seconds until the start was at hand, seconds in all, and the updates between, of one image."""
     options = inverter.options | ({"lr": rate, "epochs": epochs} if inverter.descends else {})
-    watch = Stopwatch(device)
+    watch = Stopwatch(device, lambda step: step.number)
     chain = sought.start(inverter.start)
-    begun = now(device) - watch.started
+    begun = watch.seconds()
     invert(inverter.inverter, chain, sought.images, options, watch)
-    return begun, now(device) - watch.started, watch
+    return begun, watch.seconds(), watch
 
 
 def times(network: Network, data: Dataset, job: TimeJob, dataset: str) -> Iterator[tuple[list[Row], list[Row]]]:
@@ -80,14 +66,14 @@ def _turn(sought: Targets, job: TimeJob, chains: Chains, image: int) -> Iterator
         epochs = chains.timed_epochs + 1  # the first update warms up
         begun, total, watch = clocked(sought, inverter, job.rate, epochs, job.device)
         if inverter.descends:
-            seconds = (watch.seen[-1][0] - watch.seen[1][0]) / chains.timed_epochs
+            seconds = (watch.told[-1][0] - watch.told[1][0]) / chains.timed_epochs
             yield name, {"metric": "epoch_s", "value": seconds, "unit": "s"}
             if inverter.start == "encoding":
                 yield name, {"metric": "start_s", "value": begun, "unit": "s"}
             continue
         yield name, {"metric": "total_s", "value": total, "unit": "s"}
         # An encoding start is told as step 0 once more, when it is at hand.
-        for number, at in {number: at for at, number in watch.seen}.items():
+        for number, at in {number: at for at, number in watch.told}.items():
             yield name, {"step": number, "metric": "elapsed_s", "value": at, "unit": "s"}
 
 

@@ -2,10 +2,9 @@
 
 from pydantic import Field
 
-from deqbench.config.strict import Count, Name, Strict
+from deqbench.config.strict import Count, Strict
 from deqbench.experiments.deq_ddim.variants import Variants, variant
-from deqbench.experiments.named import one_of
-from deqbench.experiments.scope import Scope
+from deqbench.experiments.named import DatasetName, InverterName
 from deqbench.experiments.stage import Section
 
 WEIGHED = {  # few rounds and products: how many there are does not change what lives at once, but for GMRES' own basis
@@ -24,15 +23,7 @@ class InversionMemory(Strict):
 
     T: list[Count] = Field(min_length=2)
     variants: Variants = WEIGHED
-    inverters: list[Name] = Field([], description="of the section inverters; of a descent one update")
+    inverters: list[InverterName] = Field([], description="of the section inverters; of a descent one update")
 
 
-def check(scope: Scope) -> None:
-    """ValueError, as one sentence with its key, for the first name that is not there."""
-    for dataset, share in scope.section.items():
-        one_of(scope.key, dataset, scope.config.datasets)
-        for inverter in share.inverters:
-            one_of(f"{scope.key}.{dataset}.inverters", inverter, scope.shared.inverters)
-
-
-SECTIONS = {"": Section(dict[Name, InversionMemory], check)}
+SECTIONS = {"": Section(dict[DatasetName, InversionMemory])}

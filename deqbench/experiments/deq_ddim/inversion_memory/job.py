@@ -38,11 +38,10 @@ def weigh(scope: Scope, dataset: str) -> WeighJob:
 
 STAGES = (
     Stage(
-        name="weigh",
-        job=weigh,
-        message="bytes of gradients and inverters on {dataset}",
-        places=datasets_of,
-        inputs=network_and_images_of,
-        outputs=lambda scope: {"records": f"{scope.experiment}/{{dataset}}.csv"},
+        weigh,
+        "bytes of gradients and inverters on {dataset}",
+        {"records": "{dataset}.csv"},
+        datasets_of,
+        network_and_images_of,
     ),
 )

@@ -19,10 +19,9 @@ from deqbench.diffusion.inverters import invert
 from deqbench.experiments.deq_ddim.chains import predictor
 from deqbench.experiments.deq_ddim.inversion_memory.job import WeighJob
 from deqbench.experiments.deq_ddim.targets import Targets, targets
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
+from deqbench.experiments.rows import Row
 from deqbench.measure.peaks import frozen, peak_bytes
-
-Row = dict[str, Any]
 
 
 def weigh(job: WeighJob, files: Files, on_step: OnStep) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def weighed(network: Network, data: Dataset, job: WeighJob, on_step: OnStep) -> 
     eps, first = predictor(network, job.device, job.max_batch), dict[tuple[str, str], int]()
     state = math.prod(network.shape) * next(network.net.parameters()).element_size()
     known, chains = [*network.net.parameters(), *network.net.buffers()], sorted(job.memory.T)
-    for done, T in enumerate(chains, start=1):
+    for T in stepped(chains, on_step):
         sought = targets(network, eps, data, job.grid, T, 0.0, job.seed, [0])
         for name, run in _runs(sought, job).items():
             counted, made = _bytes(run, known)
@@ -62,11 +61,10 @@ def weighed(network: Network, data: Dataset, job: WeighJob, on_step: OnStep) -> 
                     if kind == "peak":
                         a_step = (value - before) / (chains[-1] - chains[0])
                         yield {**about, "metric": "states_a_step", "value": a_step / state}
-        on_step(done, len(chains))
 
 
 def _runs(sought: Targets, job: WeighJob) -> dict[str, Callable[[], object]]:
-    """What is counted, by its name."""
+    """The runs whose bytes are counted, by name."""
     runs: dict[str, Callable[[], object]] = {
         name: partial(gradient, variant.gradient, sought.chain, sought.images, variant.options)
         for name, variant in job.memory.variants.items()
@@ -107,6 +105,6 @@ def as_released(chain: DDIMChain, target: Tensor, options: dict[str, Any]) -> Lo
         indices = torch.arange(chain.steps).repeat(len(z))
         eps = chain.step_terms(leaf[:, :-1].flatten(0, 1), indices).unflatten(0, z.shape[:2])
         x0 = torch.lerp(leaf[:, -1], chain.combine(x_T, leaf[:, :-1], eps)[:, -1], options["tau"])
-        found, _ = torch.autograd.grad(x0, (x_T, leaf), loss_gradient(x0.detach(), target))
+        taken, _ = torch.autograd.grad(x0, (x_T, leaf), loss_gradient(x0.detach(), target))
     count = torch.full((len(z),), chain.steps)
-    return LossAndGrad(loss(x0.detach(), target), found, x0.detach(), end.nfe + count, count)
+    return LossAndGrad(loss(x0.detach(), target), taken, x0.detach(), end.nfe + count, count)

@@ -31,13 +31,4 @@ def solve(scope: Scope, dataset: str) -> SolveJob:
     return SolveJob(**chain_slice(scope, dataset), solves=told, chains=section.datasets[dataset])
 
 
-STAGES = (
-    Stage(
-        name="solve",
-        job=solve,
-        message="latents on {dataset}",
-        places=datasets_of,
-        inputs=network_of,
-        outputs=lambda scope: {"latents": f"{scope.experiment}/{{dataset}}.safetensors"},
-    ),
-)
+STAGES = (Stage(solve, "latents on {dataset}", {"latents": "{dataset}.safetensors"}, datasets_of, network_of),)

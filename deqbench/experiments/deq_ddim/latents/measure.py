@@ -12,7 +12,7 @@ from deqbench.errors import UserError
 from deqbench.experiments.deq_ddim.chains import chain, predictor
 from deqbench.experiments.deq_ddim.latents.config import Shown
 from deqbench.experiments.deq_ddim.latents.job import Solved, SolveJob
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
 from deqbench.metrics.errors import relative_error
 
 
@@ -25,10 +25,9 @@ def solve(job: SolveJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     network = checkpoints.load(files.one("weights"))
     eps = predictor(network, job.device, job.max_batch)
     tensors: dict[str, Tensor] = {}
-    for done, shown in enumerate(job.chains, start=1):
+    for shown in stepped(job.chains, on_step):
         made = chain(network, eps, job.solves[0].method, job.grid, shown.T, job.seed, [0])
         tensors |= {f"T{shown.T}.{name}": tensor for name, tensor in _states(made, shown, job.solves).items()}
-        on_step(done, len(job.chains))
     solves = ", ".join(f"{solved.name} {solved.rounds}" for solved in job.solves)
     return {"latents": (tensors, {"solves": solves, "dataset": job.dataset})}
 

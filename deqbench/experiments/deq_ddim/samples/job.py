@@ -28,12 +28,5 @@ def sample(scope: Scope, dataset: str) -> SampleJob:
 
 
 STAGES = (
-    Stage(
-        name="sample",
-        job=sample,
-        message="samples at several eta on {dataset}",
-        places=datasets_of,
-        inputs=network_of,
-        outputs=lambda scope: {"images": f"{scope.experiment}/{{dataset}}.safetensors"},
-    ),
+    Stage(sample, "samples at several eta on {dataset}", {"images": "{dataset}.safetensors"}, datasets_of, network_of),
 )

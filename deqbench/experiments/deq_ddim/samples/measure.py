@@ -9,7 +9,7 @@ from deqbench.data import checkpoints
 from deqbench.diffusion import samplers
 from deqbench.experiments.deq_ddim.chains import chain, predictor
 from deqbench.experiments.deq_ddim.samples.job import SampleJob
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
 from deqbench.metrics.errors import relative_error
 
 
@@ -22,7 +22,7 @@ def sample(job: SampleJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     network = checkpoints.load(files.one("weights"))
     eps = predictor(network, job.device, job.max_batch)
     parts: dict[str, list[Tensor]] = {name: [] for name in ("joint", "sequential", "error", "rounds")}
-    for done, eta in enumerate(job.eta, start=1):
+    for eta in stepped(job.eta, on_step):
         method = job.method.model_copy(update={"eta": eta})
         made = chain(network, eps, method, job.grid, job.T, job.seed, [0])
         joint = samplers.sample(method.sampler, made, method.options)
@@ -31,7 +31,6 @@ def sample(job: SampleJob, files: Files, on_step: OnStep) -> dict[str, Any]:
         parts["sequential"].append(exact.x0)
         parts["error"].append(relative_error(joint.x0, exact.x0))
         parts["rounds"].append(joint.rounds)
-        on_step(done, len(job.eta))
     tensors = {name: torch.cat(each).cpu() for name, each in parts.items()}
     words = {"T": str(job.T), "method": job.name, "dataset": job.dataset}
     return {"images": (tensors | {"eta": torch.tensor(job.eta, dtype=torch.float64)}, words)}

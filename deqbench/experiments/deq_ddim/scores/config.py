@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from deqbench.config.strict import Eta, Name, Steps, Strict
-from deqbench.experiments.named import able, one_of
+from deqbench.experiments.named import DatasetName, MethodName, able, one_of
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 
@@ -28,14 +28,14 @@ class Times(Strict):
 class Scores(Strict):
     """Scores and times of single-image sampling. Source: DEQ-DDIM, tables 1, 2 and 4."""
 
-    methods: list[Name] = Field(min_length=1, description="methods scored, the baseline among them")
-    timed: list[Name] = Field(min_length=1, description="methods timed")
+    methods: list[MethodName] = Field(min_length=1, description="methods scored, the baseline among them")
+    timed: list[MethodName] = Field(min_length=1, description="methods timed")
     eta: dict[Name, list[Eta]] | None = Field(
         None,
         description="by data set: methods are walked at each, those with an eta of their own at that only; none: at it",
     )
-    scores: dict[Name, Scored]
-    times: dict[Name, Times]
+    scores: dict[DatasetName, Scored]
+    times: dict[DatasetName, Times]
 
     def scored(self, dataset: str) -> list[str]:
         """The methods whose images of a data set are scored."""
@@ -49,12 +49,6 @@ class Scores(Strict):
 def check(scope: Scope) -> None:
     """ValueError, as one sentence with its key, for the first name or eta that is not there."""
     section: Scores = scope.section
-    for key in ("methods", "timed"):
-        for method in getattr(section, key):
-            one_of(f"{scope.key}.{key}", method, scope.shared.methods)
-    for key in ("scores", "times"):
-        for dataset in getattr(section, key):
-            one_of(f"{scope.key}.{key}", dataset, scope.config.datasets)
     for dataset in section.scores:
         for method in section.scored(dataset):
             one_of(f"{scope.key}.scores.{dataset}.methods", method, section.methods)

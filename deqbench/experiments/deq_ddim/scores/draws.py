@@ -42,12 +42,9 @@ def drawn(
         done += len(group)
         if on_image:
             on_image(done)
-    return {
-        "x0": torch.cat([part.x0 for part in parts]).cpu(),
-        "rounds": torch.cat([part.rounds for part in parts]).cpu(),
-        "nfe": torch.cat([part.nfe for part in parts]).cpu(),
-        "diverged": torch.tensor([word == "diverged" for part in parts for word in part.stopped]),
-    }
+    diverged = torch.tensor([word == "diverged" for part in parts for word in part.stopped])
+    told = {name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in ("x0", "rounds", "nfe")}
+    return {**told, "diverged": diverged}
 
 
 @torch.inference_mode()
@@ -66,20 +63,19 @@ def diffusers_walk(network: Network, method: Method, grid: str, T: int, seed: in
         settings = {**scheduler.config, "variance_type": "fixed_large", "clip_sample": False}
         scheduler = DDPMScheduler.from_config(settings)
         scheduler.set_timesteps(T)
-        return _ddpm_walk(network, scheduler, x, drawn)
     for j, t in enumerate(scheduler.timesteps):
         out = network.net(x, t.to(device).expand(len(x))).sample
-        extra = {"variance_noise": drawn[:, j]} if drawn is not None else {}
-        x = scheduler.step(out, t, x, eta=method.eta, **extra).prev_sample
+        if drawn is not None and method.variance == "large":
+            x = _ddpm_step(scheduler, out, t, x, drawn[:, j])
+        else:
+            extra = {"variance_noise": drawn[:, j]} if drawn is not None else {}
+            x = scheduler.step(out, t, x, eta=method.eta, **extra).prev_sample
     return x.cpu()
 
 
-def _ddpm_walk(network: Network, scheduler: Any, x: Tensor, drawn: Tensor) -> Tensor:
+def _ddpm_step(scheduler: Any, out: Tensor, t: Tensor, x: Tensor, drawn: Tensor) -> Tensor:
     """DDPMScheduler draws its noise itself: its mean is taken with the noise of ours added."""
-    for j, t in enumerate(scheduler.timesteps):
-        out = network.net(x, t.to(x.device).expand(len(x))).sample
-        mean = scheduler.step(out, t, x, generator=torch.Generator().manual_seed(0)).prev_sample
-        own = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
-        spread = scheduler._get_variance(t, variance_type="fixed_large") ** 0.5 if t > 0 else 0.0
-        x = mean + spread * (drawn[:, j] - own)
-    return x.cpu()
+    mean = scheduler.step(out, t, x, generator=torch.Generator().manual_seed(0)).prev_sample
+    own = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
+    spread = scheduler._get_variance(t, variance_type="fixed_large") ** 0.5 if t > 0 else 0.0
+    return mean + spread * (drawn - own)

@@ -5,7 +5,7 @@ from typing import Any
 from deqbench.experiments.deq_ddim.scores.config import Scores, Times
 from deqbench.experiments.deq_ddim.shared import ChainSlice, Method, chain_slice, grid, network_of, resolved
 from deqbench.experiments.scope import Scope, Slice
-from deqbench.experiments.stage import Place, Stage
+from deqbench.experiments.stage import Stage, once
 
 DRAWN = "{dataset}/{method}/{shard}.safetensors"  # below the experiment's folder
 
@@ -97,40 +97,27 @@ def _shards(scope: Scope) -> list[dict[str, Any]]:
 def _scored_from(scope: Scope, dataset: str) -> dict[str, list[str]]:
     drawn = [place for place in _shards(scope) if place["dataset"] == dataset]
     return {
-        "drawn": [f"{scope.folder}/{scope.experiment}/{DRAWN.format(**place)}" for place in drawn],
+        "drawn": [f"{scope.own}/{DRAWN.format(**place)}" for place in drawn],
         "dataset": scope.datasets([dataset]),
         "features": [f"{scope.results}/statistics/{dataset}.safetensors"],
     }
 
 
-def _clocked(scope: Scope) -> list[Place]:
-    return [{}] if scope.section.times else []
-
-
 STAGES = (
+    Stage(draw, "{method} on {dataset}, shard {shard}", {"images": DRAWN}, _shards, network_of),
     Stage(
-        name="draw",
-        job=draw,
-        message="{method} on {dataset}, shard {shard}",
-        places=_shards,
-        inputs=network_of,
-        outputs=lambda scope: {"images": f"{scope.experiment}/{DRAWN}"},
+        score,
+        "scores on {dataset}",
+        {"records": "{dataset}/scores.csv"},
+        lambda scope: [{"dataset": dataset} for dataset in scope.section.scores],
+        _scored_from,
     ),
     Stage(
-        name="score",
-        job=score,
-        message="scores on {dataset}",
-        places=lambda scope: [{"dataset": dataset} for dataset in scope.section.scores],
-        inputs=_scored_from,
-        outputs=lambda scope: {"records": f"{scope.experiment}/{{dataset}}/scores.csv"},
-    ),
-    Stage(
-        name="time",
-        job=time,
-        message="times",
-        places=_clocked,
-        inputs=lambda scope: {"weights": scope.checkpoints(scope.section.times)},
-        outputs=lambda scope: {"records": f"{scope.experiment}/times.csv"},
+        time,
+        "times",
+        {"records": "times.csv"},
+        lambda scope: once(scope) * bool(scope.section.times),
+        lambda scope: {"weights": scope.checkpoints(scope.section.times)},
         alone=True,
     ),
 )

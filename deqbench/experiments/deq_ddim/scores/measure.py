@@ -16,7 +16,7 @@ from deqbench.experiments.deq_ddim.chains import at_each, chain, predictor, same
 from deqbench.experiments.deq_ddim.scores.draws import diffusers_walk, drawn, shard_images
 from deqbench.experiments.deq_ddim.scores.job import DrawJob, ScoreJob, TimeJob
 from deqbench.experiments.deq_ddim.shared import Method
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
 from deqbench.measure.clock import now
 from deqbench.metrics import scores
 from deqbench.metrics.errors import relative_error
@@ -93,11 +93,10 @@ def time(job: TimeJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     ]
     networks = {dataset: checkpoints.load(files.of("weights", dataset)) for dataset in job.times}
     rows: list[dict[str, Any]] = []
-    for place, (dataset, T, eta, methods) in enumerate(plan, start=1):
+    for dataset, T, eta, methods in stepped(plan, on_step):
         for run in timed(networks[dataset], job, methods, dataset, T):
             keys = {"dataset": dataset, "method": run["method"], **_group(T, eta), "image": run["image"]}
             rows += [{**keys, "metric": metric, "value": run[metric], "unit": unit} for metric, unit in TIMED.items()]
-        on_step(place, len(plan))
     return {"records": pd.DataFrame(rows).dropna(subset=["value"])}
 
 

@@ -37,14 +37,10 @@ def trace(scope: Scope, dataset: str) -> TraceJob:
 
 STAGES = (
     Stage(
-        name="trace",
-        job=trace,
-        message="traces on {dataset}",
-        places=datasets_of,
-        inputs=network_of,
-        outputs=lambda scope: {
-            "traces": f"{scope.experiment}/{{dataset}}.parquet",
-            "summary": f"{scope.experiment}/{{dataset}}.csv",
-        },
+        trace,
+        "traces on {dataset}",
+        {"traces": "{dataset}.parquet", "summary": "{dataset}.csv"},
+        datasets_of,
+        network_of,
     ),
 )

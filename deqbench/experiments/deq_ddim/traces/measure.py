@@ -15,7 +15,7 @@ from deqbench.diffusion.samplers import sample
 from deqbench.errors import UserError
 from deqbench.experiments.deq_ddim.chains import at_each, chain, groups, predictor
 from deqbench.experiments.deq_ddim.traces.job import Traced, TraceJob
-from deqbench.experiments.files import Files, OnStep
+from deqbench.experiments.files import Files, OnStep, stepped
 from deqbench.metrics.errors import TARGET, relative_error
 
 UNITS = {"residual": "2-norm", "relative_residual": "", "x0_error": ""}
@@ -26,10 +26,9 @@ GOOD = 0.05  # below what the eye sees
 def trace(job: TraceJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     """Residual and error of x0 after each round, per image (traces), and what they come to (summary)."""
     network, planned, parts = checkpoints.load(files.one("weights")), chains(job), []
-    for done, (name, traced, T) in enumerate(planned, start=1):
+    for name, traced, T in stepped(planned, on_step):
         part = rounds(network, job, traced, T)
         parts.append(part.assign(method=name, eta=traced.method.eta, T=T))
-        on_step(done, len(planned))
     traces = pd.concat(parts, ignore_index=True)
     return {"traces": traces, "summary": summary(traces)}
 
@@ -60,14 +59,14 @@ def rounds(network: Network, job: TraceJob, traced: Traced, T: int) -> pd.DataFr
         made = chain(network, eps, method, job.grid, T, job.seed, group)
         exact = sample("sequential", made, {}).x0
 
-        def on_round(found: Round, exact: Tensor = exact, group: range = group) -> None:
-            if found.absolute is None or found.relative is None:
+        def on_round(done: Round, exact: Tensor = exact, group: range = group) -> None:
+            if done.absolute is None or done.relative is None:
                 raise AssertionError("the joint sampler tells its residuals")
-            errors = relative_error(found.x0, exact[found.samples])
-            traced = {"residual": found.absolute, "relative_residual": found.relative, "x0_error": errors}
+            errors = relative_error(done.x0, exact[done.samples])
+            traced = {"residual": done.absolute, "relative_residual": done.relative, "x0_error": errors}
             for metric, values in traced.items():
-                for i, value in zip(found.samples.tolist(), values.tolist(), strict=True):
-                    keys = {"image": group[i], "round": found.number}
+                for i, value in zip(done.samples.tolist(), values.tolist(), strict=True):
+                    keys = {"image": group[i], "round": done.number}
                     rows.append({**keys, "metric": metric, "value": value, "unit": UNITS[metric]})
 
         sample("joint", made, options, on_round)
@@ -89,7 +88,7 @@ def summary(traces: pd.DataFrame) -> list[dict[str, Any]]:
         by_metric = {metric: p.sort_values("round")["value"].to_numpy() for metric, p in part.groupby("metric")}
         values = _summed_up(by_metric["residual"], by_metric["x0_error"], steps=int(part["T"].iloc[0]))
         recorded = int(part["recorded"].iloc[0])
-        values = {name: found for name, found in values.items() if found[2] <= recorded}
+        values = {name: told for name, told in values.items() if told[2] <= recorded}
         rows += [{**keys, "metric": name, "value": value, "unit": unit} for name, (value, unit, _) in values.items()]
     return rows
 

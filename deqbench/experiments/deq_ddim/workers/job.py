@@ -23,14 +23,4 @@ def time(scope: Scope, dataset: str) -> TimeJob:
     )
 
 
-STAGES = (
-    Stage(
-        name="time",
-        job=time,
-        message="times on {dataset}",
-        places=datasets_of,
-        inputs=network_of,
-        outputs=lambda scope: {"records": f"{scope.experiment}/{{dataset}}.csv"},
-        alone=True,
-    ),
-)
+STAGES = (Stage(time, "times on {dataset}", {"records": "{dataset}.csv"}, datasets_of, network_of, alone=True),)

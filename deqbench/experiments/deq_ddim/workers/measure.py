@@ -15,9 +15,8 @@ from deqbench.diffusion.parallel import DistributedPredictor, run_ranks
 from deqbench.diffusion.samplers import sample
 from deqbench.experiments.deq_ddim.chains import chain, predictor
 from deqbench.experiments.deq_ddim.workers.job import TimeJob
-from deqbench.experiments.files import Files, OnStep
-
-Row = dict[str, Any]
+from deqbench.experiments.files import Files, OnStep, stepped
+from deqbench.experiments.rows import Row, of_images
 
 
 def time(job: TimeJob, files: Files, on_step: OnStep) -> dict[str, Any]:
@@ -27,14 +26,12 @@ def time(job: TimeJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     the number of workers.
     """
     rows: list[Row] = []
-    for done, count in enumerate(job.workers.workers, start=1):
+    for count in stepped(job.workers.workers, on_step):
         with tempfile.TemporaryDirectory() as folder:
             run_ranks(_time_rank, count, Path(folder), job, files.one("weights"))
             timed = np.load(Path(folder) / "seconds.npy", allow_pickle=False)
         for T, seconds in zip(job.workers.T, timed, strict=True):
-            about = {"T": T, "method": f"workers-{count}", "metric": "time_s", "unit": "s"}
-            rows += [{**about, "image": repeat, "value": value} for repeat, value in enumerate(seconds)]
-        on_step(done, len(job.workers.workers))
+            rows += of_images({"time_s": seconds}, {"time_s": "s"}, T=T, method=f"workers-{count}")
     return {"records": rows}
 
 

@@ -11,6 +11,7 @@ from deqbench.decoder_inversion.edits import edited
 from deqbench.decoder_inversion.latent_models import LatentModel
 from deqbench.experiments.decoder_inversion.editing import measure
 from deqbench.experiments.decoder_inversion.editing.job import EditJob
+from deqbench.measure import clock
 from tests.decoder_inversion import tiny
 
 LABELS = torch.tensor([0, 1, 2])
@@ -55,14 +56,14 @@ def test_errors_look_at_the_background_alone() -> None:
 
 
 def test_equal_seconds_are_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = 0.0
+    seconds = 0.0
 
     def inverted(method: str, x: object, iterations: int) -> None:
-        nonlocal clock
-        clock += {"gradient": 3.0, "free": 1.0, "slow": 100.0}[method] * iterations
+        nonlocal seconds
+        seconds += {"gradient": 3.0, "free": 1.0, "slow": 100.0}[method] * iterations
 
     monkeypatch.setattr(measure, "inverted", inverted)
-    monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=lambda: clock))
+    monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: seconds))
     methods = {name: name for name in ("gradient", "free", "slow")}
     found = measure.iterations_at_equal_seconds(methods, torch.zeros(1), "gradient", 20, 3)  # type: ignore[arg-type]
     assert found == {"gradient": 20, "free": 60, "slow": 1}

@@ -7,6 +7,7 @@ import pandas as pd
 from deqbench.experiments.deq_ddim.inversion import races
 from deqbench.experiments.deq_ddim.inversion.config import Chains
 from deqbench.experiments.deq_ddim.inversion.job import RaceJob, TimeJob
+from deqbench.measure import clock
 from tests.experiments.deq_ddim.inversion.digits import METHODS, SEED, T, metric
 
 
@@ -36,7 +37,7 @@ def timing(**chains):
 
 def test_an_update_is_timed_without_the_first_and_a_whole_run_with_its_start(network, data, monkeypatch):
     ticks = itertools.count()
-    monkeypatch.setattr(races, "now", lambda device: float(next(ticks)))
+    monkeypatch.setattr(clock, "now", lambda device: float(next(ticks)))
     ((records, steps),) = races.times(network, data, timing(), "digits")
     frame = pd.DataFrame(records)
     assert metric(frame, "algorithm-1", "epoch_s") == [1.0]  # a tick an update: four told, the first two left out

@@ -38,26 +38,24 @@ def score(scope: Scope) -> ScoreJob:
 
 def trained(scope: Scope, method: str, split: int) -> str:
     """The weights of a training."""
-    return f"{scope.folder}/{scope.experiment}/{method}/{split}.safetensors"
+    return f"{scope.own}/{method}/{split}.safetensors"
 
 
 STAGES = (
     Stage(
-        name="train",
-        job=train,
-        message="{method} on split {split}",
-        places=lambda scope: [{"method": m, "split": s} for m in scope.section.methods for s in scope.section.splits],
-        inputs=lambda scope, **_: {"data": scope.datasets([scope.section.dataset])},
-        outputs=lambda scope: {n: f"{scope.experiment}/{{method}}/{{split}}.{end}" for n, end in ENDINGS.items()},
+        train,
+        "{method} on split {split}",
+        {n: "{method}/{split}.{end}" for n, end in ENDINGS.items()},
+        lambda scope: [{"method": m, "split": s} for m in scope.section.methods for s in scope.section.splits],
+        lambda scope, **_: {"data": scope.datasets([scope.section.dataset])},
     ),
     Stage(
-        name="score",
-        job=score,
-        message="excess of all",
+        score,
+        "excess of all",
+        {"records": "scores.csv"},
         inputs=lambda scope: {
             "data": scope.datasets([scope.section.dataset]),
             "weights": [trained(scope, m, s) for m in scope.section.methods for s in scope.section.splits],
         },
-        outputs=lambda scope: {"records": f"{scope.experiment}/scores.csv"},
     ),
 )
