@@ -31,9 +31,7 @@ class DDIMChain:
     noise_scale: Tensor  # (N,) float64, of the added noise; sigma but for DDPM's larger variance
     x_T: Tensor  # (B, *dims)
     noise: Tensor | None = None  # (B, N, *dims) standard normal, None where noise_scale is 0
-    alpha_bar_prev: Tensor | None = (
-        None  # (N,) float64, alpha_bar where each step lands; None: where the next one sets out
-    )
+    alpha_bar_prev: Tensor | None = None  # (N,) float64, where each step lands; None: where the next one sets out
     moments: Moments | None = None  # of data that are not measured, for linear parts and starts that want them
 
     @classmethod
@@ -57,9 +55,7 @@ class DDIMChain:
         alpha_bar = schedule.along(tau)
         sigma = sigmas(alpha_bar, eta)
         scale = large_sigmas(alpha_bar) if variance == "large" and eta == 1 else sigma
-        if scale.any() and noise is None:
-            raise ValueError("noise: expected a tensor (B, N, *dims) for eta > 0; found None")
-        return cls(eps_model, tau, alpha_bar, sigma, scale, x_T, noise if scale.any() else None)
+        return cls(eps_model, tau, alpha_bar, sigma, scale, x_T, _needed(noise, scale))
 
     @classmethod
     def strided(
@@ -83,11 +79,9 @@ class DDIMChain:
         alpha_bar_prev = schedule.alpha_bar[lower.clamp_min(0)].where(lower >= 0, schedule.final_alpha_bar)
         before = schedule.alpha_bar[tau]
         sigma = sigmas(torch.stack([before, alpha_bar_prev]), eta)[0]
-        if sigma.any() and noise is None:
-            raise ValueError("noise: expected a tensor (B, N, *dims) for eta > 0; found None")
         alpha_bar = torch.cat([before, alpha_bar_prev[-1:]])
         elsewhere = None if torch.equal(alpha_bar_prev, alpha_bar[1:]) else alpha_bar_prev
-        return cls(eps_model, tau, alpha_bar, sigma, sigma, x_T, noise if sigma.any() else None, elsewhere)
+        return cls(eps_model, tau, alpha_bar, sigma, sigma, x_T, _needed(noise, sigma), elsewhere)
 
     @property
     def start(self) -> Tensor:
@@ -173,9 +167,13 @@ class DDIMChain:
             x = self.step(x, j)
             yield x
 
-    def step(self, x: Tensor, j: int) -> Tensor:
-        """The states (B, *dims) after step j from those before it."""
-        eps = self.eps_model(x, self.timesteps[j].expand(len(x)).to(x.device))
+    def eps(self, x: Tensor, j: int) -> Tensor:
+        """The noise (B, *dims) predicted at the states x before step j."""
+        return self.eps_model(x, self.timesteps[j].expand(len(x)).to(x.device))
+
+    def step(self, x: Tensor, j: int, eps: Tensor | None = None) -> Tensor:
+        """The states (B, *dims) after step j from those before it, and from their eps where it is known."""
+        eps = self.eps(x, j) if eps is None else eps
         x = float(self.ratio[j]) * x + float(self.scale[j]) * eps
         return x if self.noise is None else x + float(self.noise_scale[j]) * self.noise[:, j]
 
@@ -184,6 +182,23 @@ class DDIMChain:
         if self.noise is not None:
             x = x - float(self.noise_scale[j]) * self.noise[:, j]
         return (x - float(self.scale[j]) * eps) / float(self.ratio[j])
+
+    def encode(self, x: Tensor, steps: int | None = None) -> Iterator[Tensor]:
+        """The states (B, *dims) before the last `steps` steps (None: all), from the last back to the first.
+
+        They start from x (B, *dims), and each eps is taken at the state already known; noises that the chain adds are
+        taken off again. Source: DDIM, section 5.4, at the chain's own timesteps.
+        """
+        for j in reversed(range(0 if steps is None else self.steps - steps, self.steps)):
+            x = self.unstep(x, self.eps(x, j), j)
+            yield x
+
+
+def _needed(noise: Tensor | None, scale: Tensor) -> Tensor | None:
+    """The noises, None where none is added. ValueError: they are needed and not there."""
+    if scale.any() and noise is None:
+        raise ValueError("noise: expected a tensor (B, N, *dims) for eta > 0; found None")
+    return noise if scale.any() else None
 
 
 def _recur(base: Tensor, rest: Tensor, linear: Tensor) -> Tensor:

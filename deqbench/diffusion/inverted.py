@@ -68,14 +68,10 @@ def inverted(
 
 @torch.no_grad()
 def encode(chain: DDIMChain, target: Tensor) -> Tensor:
-    """x_T (B, *dims) by the chain walked backwards from target (B, *dims), each eps taken at the state already known.
-
-    Source: DDIM, section 5.4, at the chain's own timesteps; noises that it adds are taken off again.
-    """
+    """x_T (B, *dims) by the chain walked backwards from target (B, *dims), see DDIMChain.encode."""
     x = target
-    for j in reversed(range(chain.steps)):
-        eps = chain.eps_model(x, chain.timesteps[j].expand(len(x)).to(x.device))
-        x = chain.unstep(x, eps, j)
+    for x in chain.encode(target):  # one state at a time: an unpacked list would hold all of them
+        pass
     return x
 
 

@@ -57,9 +57,9 @@ class DEQ(nn.Module):
         """z of the inputs, each (B, ...), solved for from z0, (B, *dims); None: from zeros."""
         if z0 is None:
             z0 = inputs[0].new_zeros(len(inputs[0]), *(inputs[0].shape[1:] if self.dims is None else self.dims))
-        found = fixed_point(self.cell, z0, *inputs, **self.settings)
-        self.last = replace(found, z=found.z.detach())
-        return found.z
+        equilibrium = fixed_point(self.cell, z0, *inputs, **self.settings)
+        self.last = replace(equilibrium, z=equilibrium.z.detach())
+        return equilibrium.z
 
     def extra_repr(self) -> str:
         """The settings that are not None."""

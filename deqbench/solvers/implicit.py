@@ -78,26 +78,26 @@ def fixed_point(
     _check(derivative, order, adjoint, steps, tau)
     map_ = f if not inputs else lambda z: f(z, *inputs)
     method: str | Solver = Picard(damping=tau) if derivative == "unrolled" else solver
-    found = solve(map_, z0.detach(), solver=method, tol=tol, max_iter=max_iter, on_round=on_round, **options)
+    solved = solve(map_, z0.detach(), solver=method, tol=tol, max_iter=max_iter, on_round=on_round, **options)
     if tol > 0:
-        last = torch.tensor([float(trace[-1]) for trace in found.relative], dtype=torch.float64)
-        warn_of_short("fixed point", ~found.converged.cpu(), last, tol, f"{max_iter} rounds")
+        last = torch.tensor([float(trace[-1]) for trace in solved.relative], dtype=torch.float64)
+        warn_of_short("fixed point", ~solved.converged.cpu(), last, tol, f"{max_iter} rounds")
     system = Resolvent(
         map_,
-        found.z,
+        solved.z,
         adjoint=adjoint,
         tol=tol if adjoint_tol is None else adjoint_tol,
         max_iter=max_iter if adjoint_max_iter is None else adjoint_max_iter,
     )
-    z = found.z
+    z = solved.z
     if torch.is_grad_enabled():
         if derivative == "exact":
             z = _attached(system, order)
         elif derivative == "phantom":
             z = damped_steps(map_, z, steps, tau)
         else:
-            z = damped_steps(map_, z0, max(found.rounds.tolist(), default=0), tau)
-    return Equilibrium(**{**vars(found), "z": z}, linear_solves=system.solves)
+            z = damped_steps(map_, z0, max(solved.rounds.tolist(), default=0), tau)
+    return Equilibrium(**{**vars(solved), "z": z}, linear_solves=system.solves)
 
 
 def damped_steps(f: Callable[[Tensor], Tensor], z: Tensor, steps: int, tau: float) -> Tensor:

@@ -208,7 +208,7 @@ def norms(*states: Tensor) -> np.ndarray:
 
 @lru_cache
 def block_length(width: int) -> int:
-    """How many values in a row to sum in their own dtype: a divisor of width, at most LONGEST_BLOCK if one is near."""
+    """The number of values to sum in a row in their own dtype: a divisor of width, at most LONGEST_BLOCK if one is near."""
     blocks = range(min(width, LONGEST_BLOCK), LONGEST_BLOCK // 8, -1)
     return width if width <= LONGEST_BLOCK else next((d for d in blocks if width % d == 0), width)
 

@@ -62,10 +62,10 @@ def solved(
             raise TypeError(f"forward sequential takes no option {', '.join(solver_options)}")
         return _walked(chain, first, whole)
     if forward == "secant":
-        found = sample("secant", chain, {"tol": tol, **solver_options})
-        if found.states is None:
+        sampled = sample("secant", chain, {"tol": tol, **solver_options})
+        if sampled.states is None:
             raise AssertionError("secant sweeps keep their states")
-        return Solved(found.states, None, found.nfe, found.rounds, found.states)
+        return Solved(sampled.states, None, sampled.nfe, sampled.rounds, sampled.states)
     begin = chain.initial("zeros" if start == "zeros" else "x_T") if states is None else states
     fixed = solve(chain, begin, solver=solver, tol=tol, max_iter=max_iter, **solver_options)
     next_start = begin if start == "first" else fixed.z

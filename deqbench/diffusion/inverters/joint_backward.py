@@ -68,12 +68,7 @@ def first_states(chain: DDIMChain, target: Tensor, first: First, window: int | N
         x = chain.x_T.to(target)
         states = [x, *(replace(chain, x_T=x).walk())]
         return torch.stack(states[:-1], 1), chain.steps
-    x, states = target, []
-    for j in reversed(range(chain.steps - steps, chain.steps)):
-        eps = chain.eps_model(x, chain.timesteps[j].expand(len(x)).to(x.device))
-        x = chain.unstep(x, eps, j)
-        states.append(x)
-    return torch.stack(states[::-1], 1), steps
+    return torch.stack([*chain.encode(target, steps)][::-1], 1), steps
 
 
 def invert(
