@@ -1,13 +1,13 @@
 """From z_0 back to x_T: naive DDIM inversion, and backward Euler by damped repetition; the same for one step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from deqbench.decoder_inversion.latent_models import GuidedEps, LatentModel
+from deqbench.decoder_inversion.latent_models import LatentModel
 from deqbench.diffusion.inverters.backward_euler import Before
 from deqbench.solvers import solve
 
@@ -23,18 +23,6 @@ class Recovered:
     def x_T(self) -> Tensor:
         """(B, c, h, w)."""
         return self.states[0]
-
-
-@dataclass(frozen=True)
-class GuidedBefore(Before):
-    """`Before` of chains with classes: a selection of samples keeps each one's class."""
-
-    def select(self, indices: Tensor) -> "GuidedBefore":
-        """The map of those samples."""
-        eps = self.chain.eps_model
-        assert isinstance(eps, GuidedEps)
-        chain = replace(self.chain.select(indices), eps_model=eps.select(indices))
-        return GuidedBefore(chain, self.after[indices], self.j)
 
 
 @torch.no_grad()
@@ -62,7 +50,7 @@ def recovered(
     chain = model.chain(z_0, labels, None if guided else 0.0)
     states, worst = [z_0], torch.zeros(len(z_0), dtype=torch.float64)
     for j in reversed(range(chain.steps)):
-        x, residual = _solved(GuidedBefore(chain, states[0], j), states[0], **options)
+        x, residual = _solved(Before(chain, states[0], j), states[0], **options)
         states.insert(0, x)
         worst = torch.maximum(worst, residual.nan_to_num(nan=torch.inf))
     return Recovered(states, worst)

@@ -110,9 +110,10 @@ class DDIMChain:
         return direction - self.ratio * (1 - self.alpha_bar[:-1]).sqrt()
 
     def select(self, indices: Tensor) -> DDIMChain:
-        """The chains of those samples."""
+        """The chains of those samples; a noise predictor with a `select` of its own, which tells them apart, follows."""
         noise = None if self.noise is None else self.noise[indices]
-        return replace(self, x_T=self.x_T[indices], noise=noise)
+        eps_model = self.eps_model.select(indices) if hasattr(self.eps_model, "select") else self.eps_model
+        return replace(self, eps_model=eps_model, x_T=self.x_T[indices], noise=noise)
 
     def initial(self, kind: Literal["x_T", "zeros"] = "x_T") -> Tensor:
         """(B, N, *dims): x_T, or zeros, for every state. Source: DEQ-DDIM, appendices A and C."""
@@ -143,15 +144,15 @@ class DDIMChain:
         linear = linear.reshape(-1, len(ratio), *linear.shape[2:])
         # The eps form is a plain sum in y = x / product, taken at once; other sweeps go step by step.
         product = linear.cumprod(1) if split is None else linear.new_ones(1, 1)
-        rest = _along(self.scale[window] / product, terms) * terms  # (b, M, *dims)
+        rest = along(self.scale[window] / product, terms) * terms  # (b, M, *dims)
         if self.noise is not None:
             noise = self.noise if samples is None else self.noise[samples]
-            rest += _along(self.noise_scale[window] / product, terms) * noise[:, window]
+            rest += along(self.noise_scale[window] / product, terms) * noise[:, window]
         if split is not None:
-            apart = _along(ratio, terms) - linear if linear.ndim > 2 else _along(ratio - linear, terms)
+            apart = along(ratio, terms) - linear if linear.ndim > 2 else along(ratio - linear, terms)
             return _recur(base, rest.addcmul_(apart, states), linear)
         total = rest.cumsum(1, dtype=torch.float64).add_(base[:, None])
-        return total.mul_(_along(product, total)).to(terms.dtype)
+        return total.mul_(along(product, total)).to(terms.dtype)
 
     def __call__(self, z: Tensor) -> Tensor:
         """z: (B, N, *dims), a guess of the states after each step -> the same states computed from it."""
@@ -211,13 +212,13 @@ def _recur(base: Tensor, rest: Tensor, linear: Tensor) -> Tensor:
         for row, factor in zip(rest.unbind(1), linear[0].tolist(), strict=True):
             x = row.add_(x, alpha=factor)
         return rest
-    factors_of = linear if linear.ndim > 2 else _along(linear, rest)
+    factors_of = linear if linear.ndim > 2 else along(linear, rest)
     for row, factors in zip(rest.unbind(1), factors_of.unbind(1), strict=True):
         x = row.addcmul_(x, factors)
     return rest
 
 
-def _along(coefficients: Tensor, like: Tensor) -> Tensor:
-    """(M,) or (b, M) -> (1 or b, M, 1, ...) in the dtype and on the device of `like`."""
+def along(coefficients: Tensor, like: Tensor) -> Tensor:
+    """(M,) or (b, M) -> (1 or b, M, 1, ...) in the dtype and on the device of `like`, (b, M, *dims)."""
     rows = coefficients.to(like).reshape(-1, coefficients.shape[-1])
     return rows.view(*rows.shape, *[1] * (like.ndim - 2))

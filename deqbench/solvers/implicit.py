@@ -12,17 +12,16 @@ M is the one new operation, and the derivative of M is M^T, the adjoint solve, w
 Source: the implicit function theorem; phantom gradients: Geng et al., "On training implicit models" (2021).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from deqbench.errors import did_you_mean
 from deqbench.solvers.picard import Picard
 from deqbench.solvers.resolvent import LinearSolve, Resolvent, lengths, warn_of_short
-from deqbench.solvers.solve import FixedPoint, Solver, solve, solvers
+from deqbench.solvers.solve import FixedPoint, Solver, one_of, solve, solvers
 
 Derivative = Literal["exact", "phantom", "unrolled"]
 
@@ -107,14 +106,6 @@ def damped_steps(f: Callable[[Tensor], Tensor], z: Tensor, steps: int, tau: floa
     return z
 
 
-def check_damping(steps: int, tau: float) -> None:
-    """ValueError: fewer than one step, or tau outside (0, 1]."""
-    if steps < 1:
-        raise ValueError(f"steps: expected at least 1; found {steps}")
-    if not 0 < tau <= 1:
-        raise ValueError(f"tau: expected a number in (0, 1]; found {tau}")
-
-
 def _attached(system: Resolvent, order: int) -> Tensor:
     """z after `order` attached Newton steps, eq. 1; z itself where f depends on nothing that wants a gradient."""
     z = system.z
@@ -179,14 +170,12 @@ class _Last(torch.autograd.Function):
 
 
 def _check(derivative: str, order: int, adjoint: str | Solver, steps: int, tau: float) -> None:
-    def one_of(name: str, value: str, known: Sequence[str]) -> None:
-        if value not in known:
-            hint = did_you_mean(value, known)
-            raise ValueError(f"{name}: expected one of {', '.join(known)}; found {value!r}{hint}")
-
     one_of("derivative", derivative, ("exact", "phantom", "unrolled"))
     if isinstance(adjoint, str):
         one_of("adjoint", adjoint, ("dense", "gmres", *solvers()))
     if order < 1:
         raise ValueError(f"order: expected at least 1; found {order}")
-    check_damping(steps, tau)
+    if steps < 1:
+        raise ValueError(f"steps: expected at least 1; found {steps}")
+    if not 0 < tau <= 1:
+        raise ValueError(f"tau: expected a number in (0, 1]; found {tau}")

@@ -28,12 +28,8 @@ def gmres(product: Callable[[Tensor], Tensor], b: Tensor, tol: float, max_iter: 
     of the product, v -> A v (B, *dims). A sample stops at an estimated residual of tol ||b||, (B,) float64 relative to
     ||b||, or after max_iter products; one more finds the residual. A sample of b that is not finite gives nan.
     """
-    v, residual, estimate = (
-        torch.full_like(b, torch.nan),
-        torch.full_like(b, torch.nan),
-        b.new_full((len(b),), torch.nan),
-    )
-    estimate = estimate.double().cpu()
+    v, residual = torch.full_like(b, torch.nan), torch.full_like(b, torch.nan)
+    estimate = torch.full((len(b),), torch.nan, dtype=torch.float64)
     finite = [i for i in range(len(b)) if b[i].isfinite().all()]
     runs = {i: _krylov(b[i].flatten().double().cpu().numpy(), tol, max_iter) for i in finite}
     replies: dict[int, Any] = dict.fromkeys(finite)

@@ -51,12 +51,6 @@ def solved(
     from it, and nfe leaves it out. whole: keep all states of a walk. max_iter is the joint solve's; tol the secant
     sweeps' too.
     """
-    for name, value, known in (
-        ("forward", forward, ("sequential", "joint", "secant")),
-        ("start", start, ("x_T", "zeros", "first")),
-    ):
-        if value not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(known)}; found '{value}'")
     if forward == "sequential":
         if solver_options:
             raise TypeError(f"forward sequential takes no option {', '.join(solver_options)}")

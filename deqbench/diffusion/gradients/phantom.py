@@ -13,7 +13,6 @@ from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import LossAndGrad, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import carried, leaf_and_first, solved
 from deqbench.diffusion.gradients.jacobian import Linearised
-from deqbench.solvers.implicit import check_damping
 
 
 def gradient(
@@ -36,10 +35,7 @@ def gradient(
     Each further step carries the weights of all states back by one product with the joint Jacobian: N - 1 of the
     network. forward, solver, tol, max_iter, start, solver_options: see deqbench.diffusion.gradients.forward. A joint
     solve's last evaluation serves as the h~(z) of the first step; the states of a walk stay where they are.
-
-    ValueError: fewer than one step, or tau outside (0, 1].
     """
-    check_damping(steps, tau)
     x_T, first = leaf_and_first(chain)
     settings = {"solver": solver, "tol": tol, "max_iter": max_iter, "start": start, **solver_options}
     end = solved(chain, forward, states, first=first.detach(), whole=steps > 1, **settings)

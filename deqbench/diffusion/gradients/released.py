@@ -13,7 +13,6 @@ from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.gradients import LossAndGrad, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import solved
-from deqbench.solvers.implicit import check_damping
 
 
 def gradient(
@@ -33,14 +32,10 @@ def gradient(
 
     forward, solver, tol, max_iter, start, solver_options: see deqbench.diffusion.gradients.forward. The code's own are
     the preset inversion-released; its solves all start at the first x_T: start "first" and a descent with warm_start.
-    ValueError: tau outside (0, 1].
     """
-    check_damping(1, tau)
     settings = {"solver": solver, "tol": tol, "max_iter": max_iter, "start": start, **solver_options}
     end = solved(chain, forward, states, whole=False, **settings)
     x0 = end.damped(tau)[:, -1]
     # The product of the ratios is sqrt(alpha_bar_0 / alpha_bar_T) wherever each step sets out where the last landed.
     scaled = tau * float(chain.ratio.prod()) * loss_gradient(x0, target)
-    return LossAndGrad(
-        loss(x0, target), scaled, x0, end.nfe, end.nfe.new_zeros(len(x0)), end.rounds, end.next_start
-    )
+    return LossAndGrad(loss(x0, target), scaled, x0, end.nfe, end.nfe.new_zeros(len(x0)), end.rounds, end.next_start)
