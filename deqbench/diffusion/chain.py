@@ -110,7 +110,7 @@ class DDIMChain:
         return direction - self.ratio * (1 - self.alpha_bar[:-1]).sqrt()
 
     def select(self, indices: Tensor) -> DDIMChain:
-        """The chains of those samples; a noise predictor with a `select` of its own, which tells them apart, follows."""
+        """The chains of those samples; a noise predictor that tells samples apart by its own `select` follows."""
         noise = None if self.noise is None else self.noise[indices]
         eps_model = self.eps_model.select(indices) if hasattr(self.eps_model, "select") else self.eps_model
         return replace(self, eps_model=eps_model, x_T=self.x_T[indices], noise=noise)
