@@ -78,13 +78,13 @@ class Codec:
         return whole.view(*states.shape[:-3], *whole.shape[1:])
 
     def _encode(self, vae: Any, x: Tensor) -> Tensor:
-        found = vae.encode(x)
-        if hasattr(found, "latents"):  # AutoencoderTiny has no posterior
-            code = found.latents
+        encoded = vae.encode(x)
+        if hasattr(encoded, "latents"):  # AutoencoderTiny has no posterior
+            code = encoded.latents
         elif self.posterior is not None:
-            code = found.latent_dist.sample(self.posterior)
+            code = encoded.latent_dist.sample(self.posterior)
         else:
-            code = found.latent_dist.mode()
+            code = encoded.latent_dist.mode()
         return (code - self.shift) * self.scale
 
     def _decode(self, vae: Any, z: Tensor) -> Tensor:

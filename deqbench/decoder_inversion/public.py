@@ -77,13 +77,15 @@ def invert_decoder(
     reference = codec if codec.exact else Codec(vae, "fp32", max_batch=max_batch)
     with _bar(method, iterations, progress) as on_progress:
         try:
-            found = run(
+            inversion = run(
                 method, codec, x, options or {}, iterations, tol=tol, max_seconds=max_seconds, keep=keep,
                 reference=reference, on_progress=on_progress,
             )  # fmt: skip
         except ValueError as error:
             raise UserError(str(error)) from error
-    return DecoderInversionResult(found.z, found.residuals, found.seconds, found.iterations, found.stopped)
+    return DecoderInversionResult(
+        inversion.z, inversion.residuals, inversion.seconds, inversion.iterations, inversion.stopped
+    )
 
 
 def _loaded(vae: Any) -> Any:
@@ -107,9 +109,9 @@ def _pictures(images: Any) -> Tensor:
             return stacked.permute(0, 3, 1, 2).float() / 127.5 - 1
     shaped = isinstance(images, Tensor) and images.dim() in (4, 5) and images.shape[-3] == 3 and len(images)
     if not shaped or not images.is_floating_point():
-        found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise UserError(
-            f"images: expected floats (B, 3, H, W) or (B, F, 3, H, W), or PIL images of one size; found {found}"
+            f"images: expected floats (B, 3, H, W) or (B, F, 3, H, W), or PIL images of one size; found {given}"
         )
     return images.detach().float()
 

@@ -1,6 +1,7 @@
 """The updates that an inverter yields, and the latents that come of them."""
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -68,23 +69,19 @@ def inverted(
 
 @torch.no_grad()
 def encode(chain: DDIMChain, target: Tensor) -> Tensor:
-    """x_T (B, *dims) by the chain walked backwards from target (B, *dims), each eps taken at the state already known.
-
-    Source: DDIM, section 5.4, at the chain's own timesteps; noises that it adds are taken off again.
-    """
-    x = target
-    for j in reversed(range(chain.steps)):
-        eps = chain.eps_model(x, chain.timesteps[j].expand(len(x)).to(x.device))
-        x = chain.unstep(x, eps, j)
-    return x
+    """x_T (B, *dims) by the chain walked backwards from target (B, *dims), see DDIMChain.encode."""
+    return last(chain.encode(target))
 
 
 @torch.no_grad()
 def reconstruct(chain: DDIMChain, x_T: Tensor) -> Tensor:
     """x_0 (B, *dims) of the sequential chain from x_T: what every reported loss is taken at."""
-    for x in replace(chain, x_T=x_T).walk():  # one state at a time: an unpacked list would hold all of them
-        x_T = x
-    return x_T
+    return last(replace(chain, x_T=x_T).walk())
+
+
+def last(states: Iterator[Tensor]) -> Tensor:
+    """The last of one state or more, held one at a time: an unpacked list would hold all of them."""
+    return deque(states, maxlen=1)[0]
 
 
 def finite(x: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def invert_images(
     max_batch: int = 256,
     callback_on_update_end: OnUpdateEnd | None = None,
 ) -> DEQDDIMInversionOutput:
-    """Latents x_T from which this pipeline draws `images`: `pipe(latents=found.latents, ...)` gives them again.
+    """Latents x_T from which this pipeline draws `images`: `pipe(latents=inversion.latents, ...)` gives them again.
 
     images: PIL images, arrays (B, H, W, C) in [0, 1], or a tensor (B, C, H, W) in [-1, 1]. generator: one, or one an
     image; it draws the starts and then, where eta > 0, the steps' noises: a call that is to draw the images again needs

@@ -51,6 +51,23 @@ def sampled(chain: DDIMChain, made: Iterable[Round], on_round: OnRound | None = 
     return Sampled(x0=x0, states=states, rounds=run.rounds, nfe=run.nfe, stopped=run.stopped(finite))
 
 
+@dataclass(frozen=True)
+class OfChain:
+    """A triangular system on a chain's states, with terms of its own."""
+
+    chain: DDIMChain
+
+    @property
+    def start(self) -> Tensor:
+        """x_T: (B, *dims)."""
+        return self.chain.x_T
+
+    @property
+    def steps(self) -> int:
+        """N."""
+        return self.chain.steps
+
+
 def of_system(
     swept: Iterable[SystemRound], calls: int = 1, back: Callable[[Tensor], Tensor] = lambda states: states
 ) -> Iterator[Round]:

@@ -97,7 +97,7 @@ class Forecast:
         self.moves[first:], self.last = moves, float(errors[-1])
 
     def still(self, first: int, settings: Settings) -> int:
-        """How many states in a row after step `first` no longer move, nor the states that they were swept from."""
+        """The number of states after step `first`, in a row, that no longer move, nor those they were swept from."""
         limit = settings.settle_tol
         still = (self.moves[first:] <= limit) & (self.drifts[first:] <= limit / settings.interpolated)
         return int(still.cumprod().sum())

@@ -1,7 +1,7 @@
 """The iteration, the stop test and the traces of every fixed-point solver, and the family of solvers."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -208,7 +208,7 @@ def norms(*states: Tensor) -> np.ndarray:
 
 @lru_cache
 def block_length(width: int) -> int:
-    """How many values in a row to sum in their own dtype: a divisor of width, at most LONGEST_BLOCK if one is near."""
+    """The number of values in a row to sum in their dtype: a divisor of width, at most LONGEST_BLOCK if one is near."""
     blocks = range(min(width, LONGEST_BLOCK), LONGEST_BLOCK // 8, -1)
     return width if width <= LONGEST_BLOCK else next((d for d in blocks if width % d == 0), width)
 
@@ -224,6 +224,12 @@ def _pooled(absolute: np.ndarray, length: np.ndarray, finite: np.ndarray) -> np.
     return _ratio(np.linalg.norm(absolute[finite]), np.linalg.norm(length[finite]))
 
 
+def one_of(name: str, value: str, known: Sequence[str]) -> None:
+    """ValueError: a value that is not one of those known."""
+    if value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(known)}; found {value!r}{did_you_mean(value, known)}")
+
+
 def _check(z0: Tensor, tol: float, max_iter: int, stop: str) -> None:
     if z0.dim() == 0 or z0.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"z0: expected float32 or float64 of shape (B, *dims), found {z0.dtype} {tuple(z0.shape)}")
@@ -231,10 +237,7 @@ def _check(z0: Tensor, tol: float, max_iter: int, stop: str) -> None:
         raise ValueError(f"tol: expected a number of at least 0, found {tol}")
     if max_iter < 1:
         raise ValueError(f"max_iter: expected at least 1, found {max_iter}")
-    if stop not in ("sample", "batch"):
-        raise ValueError(
-            f"stop: expected one of sample, batch; found {stop!r}{did_you_mean(stop, ('sample', 'batch'))}"
-        )
+    one_of("stop", stop, ("sample", "batch"))
 
 
 def _made(solver: str | Solver, options: dict[str, Any]) -> Solver:

@@ -15,7 +15,7 @@ from deqbench.errors import UserError
 from deqbench.solvers.rounds import Run
 from deqbench.solvers.secant import secant_sweeps
 from tests import oracles
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 # Settings that run a sampler to the end, where it has any.
 TO_THE_END = {
@@ -48,21 +48,21 @@ def test_every_sampler_run_to_the_end_gives_the_sequential_chain(name, eta):
         with pytest.raises(UserError, match="expected no eta > 0, since "):
             sample(name, chain, {})
         return
-    found = sample(name, chain, TO_THE_END.get(name, {}))
+    drawn = sample(name, chain, TO_THE_END.get(name, {}))
     walked = torch.stack(list(chain.walk()), 1)
-    assert relative(found.x0, walked[:, -1]) < 1e-11
-    if found.states is not None:
-        assert relative(found.states, walked) < 1e-11
+    assert relative(drawn.x0, walked[:, -1]) < 1e-11
+    if drawn.states is not None:
+        assert relative(drawn.states, walked) < 1e-11
 
 
 @EACH
 def test_every_sampler_reports_the_evaluations_that_the_network_saw(name):
     chain, predictor = counted(name=name)
-    found = sample(name, chain, {})
-    assert predictor.evaluations == int(found.nfe.sum())
-    assert (found.rounds >= 1).all()
-    assert (found.nfe <= found.rounds * chain.steps).all()
-    assert set(found.stopped) <= {"converged", "max_iter", "diverged"}
+    drawn = sample(name, chain, {})
+    assert predictor.evaluations == int(drawn.nfe.sum())
+    assert (drawn.rounds >= 1).all()
+    assert (drawn.nfe <= drawn.rounds * chain.steps).all()
+    assert set(drawn.stopped) <= {"converged", "max_iter", "diverged"}
 
 
 @EACH
@@ -95,15 +95,15 @@ def test_every_sampler_says_so_when_the_network_gives_nan(name):
 def test_every_sampler_tells_its_rounds(name):
     told = []
     chain, _ = counted(20, name)
-    found = sample(name, chain, {}, on_round=lambda r: told.append((r.number, r.samples.clone(), r.x0.clone(), r.nfe)))
-    rounds, nfe, last = torch.zeros(len(found.x0)), torch.zeros(len(found.x0)), torch.zeros_like(found.x0)
+    drawn = sample(name, chain, {}, on_round=lambda r: told.append((r.number, r.samples.clone(), r.x0.clone(), r.nfe)))
+    rounds, nfe, last = torch.zeros(len(drawn.x0)), torch.zeros(len(drawn.x0)), torch.zeros_like(drawn.x0)
     for number, samples, x0, evaluations in told:
         rounds[samples] = number
         nfe[samples] += evaluations
         last[samples] = x0
-    assert torch.equal(rounds, found.rounds.float())
-    assert torch.equal(nfe, found.nfe.float())
-    assert torch.equal(last, found.x0)
+    assert torch.equal(rounds, drawn.rounds.float())
+    assert torch.equal(nfe, drawn.nfe.float())
+    assert torch.equal(last, drawn.x0)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_other_predictions_are_turned_into_eps(prediction):
         return x0 if prediction == "sample" else a.sqrt() * eps - (1 - a).sqrt() * x0
 
     x, t = chain.x_T, torch.tensor([3, 900])
-    found = NoisePredictor(other, alpha_bar, prediction)(x, t)
-    assert relative(found, net(x, t)) < 1e-8
+    drawn = NoisePredictor(other, alpha_bar, prediction)(x, t)
+    assert relative(drawn, net(x, t)) < 1e-8
 
 
 SHAPES = {(1, 4, 4): 1, (2, 4, 4): 1, (3, 4, 4): 1, (1, 16, 16): 8, (3, 16, 24): 8, (3, 28, 28): 4, (3, 17, 17): 1}

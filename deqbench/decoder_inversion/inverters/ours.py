@@ -71,7 +71,7 @@ def invert(
         stand = now if best is None else now.or_other(fell, best)
         yield Iterate(z=stand.z, loss=stand.error if limit == float("inf") else None)
         if best is not None:
-            fell = now.error < best.error  # an error that is not finite counts as risen
+            fell = now.error < best.error  # an error that is not finite counts as one that rose
             length = torch.where(fell, (length * LONGER).clamp_max(1), length * SHORTER)
         best = now if best is None else now.or_other(fell, best)
         window.append(now)

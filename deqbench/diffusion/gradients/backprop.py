@@ -16,6 +16,6 @@ def gradient(
         x_T = x = chain.x_T.detach().requires_grad_()
         for j in range(chain.steps):
             x = checkpoint(chain.step, x, j, use_reentrant=False) if checkpointing else chain.step(x, j)
-        (found,) = torch.autograd.grad(x, x_T, loss_gradient(x.detach(), target))
+        (derivative,) = torch.autograd.grad(x, x_T, loss_gradient(x.detach(), target))
     x0, count = x.detach(), torch.full((len(x),), chain.steps)
-    return LossAndGrad(loss(x0, target), found, x0, nfe=count * (2 if checkpointing else 1), vjps=count)
+    return LossAndGrad(loss(x0, target), derivative, x0, nfe=count * (2 if checkpointing else 1), vjps=count)

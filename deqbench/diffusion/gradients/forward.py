@@ -51,21 +51,15 @@ def solved(
     from it, and nfe leaves it out. whole: keep all states of a walk. max_iter is the joint solve's; tol the secant
     sweeps' too.
     """
-    for name, value, known in (
-        ("forward", forward, ("sequential", "joint", "secant")),
-        ("start", start, ("x_T", "zeros", "first")),
-    ):
-        if value not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(known)}; found '{value}'")
     if forward == "sequential":
         if solver_options:
             raise TypeError(f"forward sequential takes no option {', '.join(solver_options)}")
         return _walked(chain, first, whole)
     if forward == "secant":
-        found = sample("secant", chain, {"tol": tol, **solver_options})
-        if found.states is None:
+        sampled = sample("secant", chain, {"tol": tol, **solver_options})
+        if sampled.states is None:
             raise AssertionError("secant sweeps keep their states")
-        return Solved(found.states, None, found.nfe, found.rounds, found.states)
+        return Solved(sampled.states, None, sampled.nfe, sampled.rounds, sampled.states)
     begin = chain.initial("zeros" if start == "zeros" else "x_T") if states is None else states
     fixed = solve(chain, begin, solver=solver, tol=tol, max_iter=max_iter, **solver_options)
     next_start = begin if start == "first" else fixed.z

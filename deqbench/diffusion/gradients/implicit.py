@@ -51,9 +51,9 @@ def gradient(
     if adjoint == "back-substitution":
         end = solved(chain, forward, states, **settings)
         x0 = end.reached[:, -1]
-        pulled = _substituted(chain, end.reached, loss_gradient(x0, target))
+        derivative = _substituted(chain, end.reached, loss_gradient(x0, target))
         count = torch.full((len(x0),), chain.steps)
-        return LossAndGrad(loss(x0, target), pulled, x0, end.nfe + count, count, end.rounds, end.next_start)
+        return LossAndGrad(loss(x0, target), derivative, x0, end.nfe + count, count, end.rounds, end.next_start)
     x_T, first = leaf_and_first(chain)
     end = solved(chain, forward, states, first=first.detach(), **settings)
     x0 = end.reached[:, -1]
@@ -64,9 +64,9 @@ def gradient(
         v = system.gmres(adjoint_tol, adjoint_max_iter)
     else:
         v = system.iterated({"neumann": "picard"}.get(adjoint, adjoint), adjoint_tol, adjoint_max_iter)
-    (pulled,) = torch.autograd.grad(first, x_T, carried(chain, v))
+    (derivative,) = torch.autograd.grad(first, x_T, carried(chain, v))
     nfe, vjps = end.nfe + 1 + system.evaluations, 1 + system.products * (chain.steps - 1)
-    return LossAndGrad(loss(x0, target), pulled, x0, nfe, vjps, end.rounds, end.next_start, system.residual)
+    return LossAndGrad(loss(x0, target), derivative, x0, nfe, vjps, end.rounds, end.next_start, system.residual)
 
 
 def _substituted(chain: DDIMChain, states: Tensor, g: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class _Transposed:
         self.system, self.images = system, images.cpu()  # counts are kept there
 
     def select(self, indices: Tensor) -> "_Transposed":
-        """Those of the original batch."""
+        """The product for some images of the original batch."""
         return _Transposed(self.system, indices)
 
     @cached_property

@@ -27,8 +27,7 @@ class Before:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, *dims) -> (B, *dims)."""
-        eps = self.chain.eps_model(x, self.chain.timesteps[self.j].expand(len(x)).to(x.device))
-        return self.chain.unstep(self.after, eps, self.j)
+        return self.chain.unstep(self.after, self.chain.eps(x, self.j), self.j)
 
 
 def invert(

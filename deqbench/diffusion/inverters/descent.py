@@ -43,24 +43,24 @@ def invert(
     states = None
     for epoch in range(epochs + 1):
         moved_on = going
-        pulled = pull(gradient, replace(chain, x_T=x_T), target, gradient_options, states)
-        going = going & pulled.loss.isfinite() & finite(pulled.gradient)
-        least = torch.where(going & (pulled.loss < least), pulled.loss, least)
+        loss_and_grad = pull(gradient, replace(chain, x_T=x_T), target, gradient_options, states)
+        going = going & loss_and_grad.loss.isfinite() & finite(loss_and_grad.gradient)
+        least = torch.where(going & (loss_and_grad.loss < least), loss_and_grad.loss, least)
         yield Update(
             settled=least <= threshold,
             lost=~going,
             calls=moved_on,
-            nfe=pulled.nfe,
-            vjps=pulled.vjps,
+            nfe=loss_and_grad.nfe,
+            vjps=loss_and_grad.vjps,
             x_T=x_T,
-            loss=pulled.loss,
-            walked=pulled.rounds is None,
+            loss=loss_and_grad.loss,
+            walked=loss_and_grad.rounds is None,
         )
         if epoch == epochs or not going.any() or (least[going] <= threshold).all():
             return
-        states = pulled.states if warm_start else None
+        states = loss_and_grad.states if warm_start else None
         shape = (-1, *[1] * (target.dim() - 1))
-        moved.grad = torch.where(going.view(shape), pulled.gradient, 0)
+        moved.grad = torch.where(going.view(shape), loss_and_grad.gradient, 0)
         adam.step()
         x_T = torch.where(going.view(shape), x_T + rates * moved.detach(), x_T)
         moved.detach().zero_()

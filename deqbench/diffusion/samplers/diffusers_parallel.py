@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import Round, of_system
+from deqbench.diffusion.sampled import OfChain, Round, of_system
 from deqbench.diffusion.samplers.paradigms import stride, width
 from deqbench.solvers.triangular import sweeps
 
@@ -52,19 +52,10 @@ def scheduler(chain: DDIMChain) -> DDIMParallelScheduler:
 
 
 @dataclass(frozen=True)
-class _Stepped:
+class _Stepped(OfChain):
     """The chain as a triangular system whose costly part is the step itself."""
 
-    chain: DDIMChain
     scheduler: DDIMParallelScheduler
-
-    @property
-    def start(self) -> Tensor:
-        return self.chain.x_T
-
-    @property
-    def steps(self) -> int:
-        return self.chain.steps
 
     def step_terms(self, states: Tensor, indices: Tensor) -> Tensor:
         """The drift of each step: where it leads less where it starts."""

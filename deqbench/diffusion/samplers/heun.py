@@ -26,7 +26,7 @@ def sample(chain: DDIMChain, *, steps: Count = 10, spacing: Spacing = "uniform")
     sigma = ((1 - grid.alpha_bar) / grid.alpha_bar).sqrt()
 
     def slope(y: Tensor, j: int) -> Tensor:
-        return grid.eps_model(float(root[j]) * y, grid.timesteps[j].expand(len(y)).to(y.device))
+        return grid.eps(float(root[j]) * y, j)
 
     y = grid.x_T / float(root[0])
     for j in range(grid.steps):

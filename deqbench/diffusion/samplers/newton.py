@@ -75,7 +75,7 @@ def _iterated(chain: DDIMChain, states: Tensor, first: int, known: Slopes) -> tu
 
 
 def _rise(chain: DDIMChain, x: Tensor, eps: Tensor, change: Tensor, step: Tensor) -> Tensor:
-    """How the state after a step answers to a change of the state x before it, to first order: (b, *dims)."""
+    """The change of the state after a step by that of the state x before it, to first order: (b, *dims)."""
     lengths = change.flatten(1).norm(dim=1).clamp_min(torch.finfo(change.dtype).tiny)
     share = torch.finfo(x.dtype).eps ** (1 / 3) * x.flatten(1).norm(dim=1) / lengths
     share = rows(share.clamp_max(torch.finfo(x.dtype).max ** 0.5), change)

@@ -5,15 +5,14 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Annotated
 
-import numpy as np
 import torch
 from annotated_types import Interval
-from scipy.fft import dct
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from deqbench.bounds import MOST, Count, NonNegative, Positive
 from deqbench.diffusion.chain import DDIMChain
+from deqbench.diffusion.moments import matrix
 from deqbench.diffusion.sampled import Round, of_system
 from deqbench.solvers.secant import Slopes, secant_sweeps
 
@@ -75,9 +74,8 @@ class BlockDCT:
             return cls(None, 1)
         channels, *sides = x_T.shape[1:]
         block = gcd(BLOCK, *sides) if min(sides) >= LARGE else 1
-        within = np.kron(_cosines(block), _cosines(block))
-        matrix = torch.from_numpy(np.kron(_cosines(channels), within)).to(x_T)
-        return cls(None if len(matrix) == 1 else matrix, block)
+        whole = torch.kron(matrix(channels), torch.kron(matrix(block), matrix(block))).to(x_T)
+        return cls(None if len(whole) == 1 else whole, block)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C, H, W) -> (..., C block^2, H / block, W / block)."""
@@ -98,10 +96,6 @@ class BlockDCT:
 
         noise = None if chain.noise is None else self.forward(chain.noise)
         return replace(chain, eps_model=eps_model, x_T=self.forward(chain.x_T), noise=noise)
-
-
-def _cosines(n: int) -> np.ndarray:
-    return dct(np.eye(n), norm="ortho", axis=0)
 
 
 def slopes(chain: DDIMChain, data_variance: float) -> Slopes:
