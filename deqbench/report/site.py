@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -175,8 +174,11 @@ def _plain(text: str) -> str:
 
 
 def _by_first_key(blocks: Iterable[Block]) -> list[tuple[tuple[str, str], list[Block]]]:
-    """Blocks together that share their first key, the data set, by which cells are in order."""
-    return [(first, list(together)) for first, together in groupby(blocks, key=lambda block: block.keys[0])]
+    """Blocks together that share their first key, such as the data set, in order of appearance: not all are sorted."""
+    groups: dict[tuple[str, str], list[Block]] = {}
+    for block in blocks:
+        groups.setdefault(block.keys[0], []).append(block)
+    return list(groups.items())
 
 
 def _paper(paper: str, config: Config, place: Place, find_trail: FindTrail) -> Paper:
