@@ -1,1 +1,1 @@
-"""Time, progress and, later, memory."""
+"""Time, memory and progress."""

@@ -17,7 +17,7 @@ from deqbench.diffusion.samplers import sample
 from deqbench.experiments.deq_ddim.chains import CALIBRATION, chain, predictor
 from deqbench.experiments.deq_ddim.costs.job import TimeJob
 from deqbench.experiments.files import Files, OnStep, stepped
-from deqbench.experiments.rows import Row
+from deqbench.experiments.rows import Row, of_images
 from deqbench.measure import cost
 from deqbench.measure.cost import CostCurve, Plan, Profile
 from deqbench.measure.memory import LiveBytes
@@ -43,29 +43,25 @@ class Watched:
         return out.clone()
 
 
-def time(job: TimeJob, files: Files, on_step: OnStep) -> dict[str, Any]:
-    """Seconds, predicted seconds and bytes of states by T, batch and method."""
-    return {"records": costs(checkpoints.load(files.one("weights")), job, on_step)}
-
-
 @torch.inference_mode()
-def costs(network: Network, job: TimeJob, on_step: OnStep) -> Iterator[Row]:
-    """Rows T, batch, method, metric, value, unit (and image for repeats): measured, predicted and projected seconds.
+def time(job: TimeJob, files: Files, on_step: OnStep) -> dict[str, Any]:
+    """Rows T, batch, method (and image for repeats): measured, predicted and projected seconds, and bytes of states.
 
     A prediction is t(B), measured first, over the calls that the method made on calibration images, with its own time
     beside the network. The plan is the fastest prediction; where that is the sequential method, its speed-up is left
     out, and the forced parallel one's stands alone.
     """
+    network = checkpoints.load(files.one("weights"))
     eps = predictor(network, job.device, job.max_batch)
     draw = torch.randn(job.max_batch, *network.shape, generator=torch.Generator().manual_seed(job.seed)).to(job.device)
     times = torch.arange(job.max_batch).to(job.device)
     curve = cost.measure(lambda size: eps(draw[:size], times[:size]), CURVE, job.max_batch, repeats=7)
-    for size, seconds in zip(curve.images, curve.seconds, strict=True):
-        yield {"T": 1, "batch": size, "method": "network", "metric": "time_s", "value": seconds, "unit": "s"}
+    about = {"T": 1, "method": "network", "metric": "time_s", "unit": "s"}
+    rows = [about | {"batch": size, "value": s} for size, s in zip(curve.images, curve.seconds, strict=True)]
     plan = list(product(job.costs.T, job.costs.images))
     for T, images in stepped(plan, on_step):
-        for row in _costs_of(network, job, eps, curve, T, images):
-            yield {"T": T, "batch": images, **row}
+        rows += [{"T": T, "batch": images, **row} for row in _costs_of(network, job, eps, curve, T, images)]
+    return {"records": rows}
 
 
 def _costs_of(network: Network, job: TimeJob, eps: EpsModel, curve: CostCurve, T: int, images: int) -> list[Row]:
@@ -73,9 +69,9 @@ def _costs_of(network: Network, job: TimeJob, eps: EpsModel, curve: CostCurve, T
     sequential = next(iter(job.methods))
     planned = cost.plan(profiles, curve, sequential)
     measured = _measured(network, job, eps, T, images)
-    rows = []
+    rows: list[Row] = []
     for name, seconds in measured.items():
-        rows += [_row(name, "time_s", value, "s", image) for image, value in enumerate(seconds)]
+        rows += of_images({"time_s": seconds}, {"time_s": "s"}, method=name)
         rows.append(_row(name, "predicted_s", planned.predicted[name], "s"))
         rows.append(_row(name, "predicted_ratio", planned.predicted[name] / float(np.median(seconds))))
         for image in (0, 1):

@@ -1,6 +1,5 @@
 """Long joint solves: how they end."""
 
-from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -22,24 +21,21 @@ from deqbench.metrics.errors import relative_error
 SETTLED = 1e-5  # a relative residual below it is rounding in float32
 
 
-def solve(job: SolveJob, files: Files, on_step: OnStep) -> dict[str, Any]:
-    """The ends of joint solves of many rounds, by T, image and method."""
-    return {"records": cycles(checkpoints.load(files.one("weights")), job, on_step)}
-
-
 @torch.inference_mode()
-def cycles(network: Network, job: SolveJob, on_step: OnStep) -> Iterator[Row]:
-    """Rows T, image, method, metric, value: how a joint solve of many rounds ends.
+def solve(job: SolveJob, files: Files, on_step: OnStep) -> dict[str, Any]:
+    """The ends of joint solves of many rounds: rows T, image, method, metric, value.
 
     residual_trend: median residual of the last quarter of the rounds over that of the quarter before. cycling: 1 where
     that is above 0.5 and the relative residual above what rounding leaves; then the solve goes round without settling.
     """
+    network, rows = checkpoints.load(files.one("weights")), list[Row]()
     eps = predictor(network, job.device, job.max_batch)
     plan = list(product(job.cycles.runs.items(), job.methods.items()))
     for (T, images), (name, method) in stepped(plan, on_step):
         for image in range(images):
             for metric, value in _cycle(network, job, eps, method, T, image).items():
-                yield {"T": T, "image": image, "method": name, "metric": metric, "value": value, "unit": ""}
+                rows.append({"T": T, "image": image, "method": name, "metric": metric, "value": value, "unit": ""})
+    return {"records": rows}
 
 
 def _cycle(network: Network, job: SolveJob, eps: EpsModel, method: Method, T: int, image: int) -> dict[str, float]:
