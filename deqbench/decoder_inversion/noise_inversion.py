@@ -56,12 +56,6 @@ def recovered(
     return Recovered(states, worst)
 
 
-def cycle_error(model: LatentModel, x_T: Tensor, z_0: Tensor, labels: Tensor) -> Tensor:
-    """(B,) float64: how far the model's latents of x_T are from z_0, relative to z_0's norm."""
-    redrawn = model.latents(x_T, labels)
-    return (redrawn - z_0).double().flatten(1).norm(dim=1) / z_0.double().flatten(1).norm(dim=1)
-
-
 @dataclass(frozen=True)
 class _Generated:
     model: LatentModel

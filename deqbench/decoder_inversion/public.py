@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -75,7 +75,8 @@ def invert_decoder(
         max_batch = min(max_batch, frames_that_fit(whole, x.flatten(0, -4), max_bytes, gradient=method == "gradient"))
     codec = Codec(vae, PRECISIONS[bits], max_batch=max_batch)
     reference = codec if codec.exact else Codec(vae, "fp32", max_batch=max_batch)
-    with _bar(method, iterations, progress) as on_progress:
+    bar = steps_bar(f"decoder inversion, {method}", iterations) if progress else nullcontext()
+    with bar as on_progress:
         try:
             inversion = run(
                 method, codec, x, options or {}, iterations, tol=tol, max_seconds=max_seconds, keep=keep,
@@ -114,12 +115,3 @@ def _pictures(images: Any) -> Tensor:
             f"images: expected floats (B, 3, H, W) or (B, F, 3, H, W), or PIL images of one size; found {given}"
         )
     return images.detach().float()
-
-
-@contextmanager
-def _bar(method: str, iterations: int, shown: bool) -> Iterator[Callable[[int], object] | None]:
-    if not shown:
-        yield None
-        return
-    with steps_bar(f"decoder inversion, {method}", iterations) as on_step:
-        yield on_step

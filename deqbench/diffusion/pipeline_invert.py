@@ -74,10 +74,8 @@ def invert_images(
     Source: DEQ-DDIM, section 4. UserError: a value out of range, an unknown name, images of another shape, or a
     scheduler whose chain cannot be inverted: one that clips or thresholds x_0, or that starts at alpha_bar 0.
     """
-    if start not in get_args(Start):
-        raise unknown("start", start, get_args(Start))
     name = method or ("sweeps" if gradient is None else "descent")
-    options = _options(name, gradient, threshold, method_options or {})
+    options = _options(name, gradient, start, threshold, method_options or {})
     pipe._interrupt = False
     target = _target(pipe, images)
     chain = _chain(pipe, target, num_inference_steps, generator, eta, max_batch)
@@ -85,8 +83,6 @@ def invert_images(
     before = 0
     if start == "encoding":
         chain, before = replace(chain, x_T=encode(chain, target)), chain.steps
-        if name in ("sweeps", "joint-backward"):
-            options = {"first": "trajectory", **options}
     inversion = _run(pipe, name, chain, target, options, max_seconds, callback_on_update_end)
     x0 = reconstruct(chain, inversion.x_T)
     pipe.maybe_free_model_hooks()
@@ -102,8 +98,12 @@ def invert_images(
     )
 
 
-def _options(name: str, gradient: str | None, threshold: float | None, options: dict[str, Any]) -> dict[str, Any]:
-    """The inverter's own settings. UserError: unknown inverter, or a threshold that it does not know."""
+def _options(
+    name: str, gradient: str | None, start: Start, threshold: float | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """The inverter's own settings. UserError: unknown inverter or start, or a threshold that it does not know."""
+    if start not in get_args(Start):
+        raise unknown("start", start, get_args(Start))
     known = FAMILY.method(name).card.options
     given: dict[str, Any] = {} if gradient is None else {"gradient": gradient}
     if threshold is not None:
@@ -111,6 +111,8 @@ def _options(name: str, gradient: str | None, threshold: float | None, options: 
         if limit is None:  # the tol of those with a solver is a residual, not a loss
             raise UserError(f"threshold: expected None for {name}, which looks at no loss; found {threshold}")
         given[limit] = threshold
+    if start == "encoding" and name in ("sweeps", "joint-backward"):
+        given["first"] = "trajectory"
     return {**given, **options}
 
 

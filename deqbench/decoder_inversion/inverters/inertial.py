@@ -13,13 +13,7 @@ from deqbench.decoder_inversion.residual import lengths
 
 @torch.no_grad()
 def invert(
-    codec: Codec,
-    x: Tensor,
-    z: Tensor | None,
-    *,
-    iterations: int,
-    alpha: Decay = 0.9,
-    step: Positive = 0.001,
+    codec: Codec, x: Tensor, z: Tensor | None, *, iterations: int, alpha: Decay = 0.9, step: Positive = 0.001
 ) -> Iterator[Iterate]:
     """The iterates of `iterations` of y = z + alpha (z - z_before), z <- y - step (E(D(y)) - E(x)).
 

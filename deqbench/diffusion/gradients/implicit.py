@@ -18,8 +18,6 @@ from deqbench.diffusion.gradients.jacobian import Linearised
 from deqbench.solvers import solve
 from deqbench.solvers.linear import Affine, gmres
 
-ADJOINTS = ("back-substitution", "gmres", "broyden", "neumann")
-
 
 def gradient(
     chain: DDIMChain,
