@@ -18,6 +18,7 @@ from typing import Any
 import deqbench
 from deqbench import index, registry
 from deqbench.config.strict import Strict
+from deqbench.papers.reading import further
 from deqbench.records import write_json
 
 PACKAGE = Path(deqbench.__file__).parent
@@ -47,7 +48,7 @@ def code_digest(module: str, package: Path = PACKAGE, outside: tuple[str, ...] =
     roots = [(module, package), *((name, root / name.split(".")[0]) for name, root in tops if root)]
     for name, root in roots:
         for path in code_files(name, root):
-            digest.update(path.relative_to(root.parent).as_posix().encode() + b"\0" + path.read_bytes())
+            digest.update(_here(path, root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -72,15 +73,21 @@ def _follow(module: str, package: Path, seen: set[Path]) -> None:
     if parts[0] != package.name:
         return
     for depth in range(len(parts)):  # importing a.b.c runs the __init__.py of a and of a.b first
-        base = package.joinpath(*parts[1 : depth + 1])
-        for path in (base.with_suffix(".py"), base / "__init__.py"):
+        below = parts[1 : depth + 1]
+        bases = [package.joinpath(*below), *(folder.joinpath(*below[1:]) for folder in further() if below[1:])]
+        for path in (path for base in bases for path in (base.with_suffix(".py"), base / "__init__.py")):
             if path.is_file() and path not in seen:
                 seen.add(path)
                 _follow_file(path, package, seen)
 
 
+def _here(path: Path, package: Path) -> Path:
+    """A file as seen from beside its package, or from the folder of papers outside it."""
+    return path.relative_to(next(root for root in (package.parent, *further()) if path.is_relative_to(root)))
+
+
 def _follow_file(path: Path, package: Path, seen: set[Path]) -> None:
-    here = path.relative_to(package.parent)
+    here = _here(path, package)
     if here.as_posix() == "deqbench/__init__.py":  # what it hands to users, when they ask, no stage uses
         return
     seen.update(package.glob(DATA.get(here.as_posix(), "no data")))

@@ -15,7 +15,7 @@ from deqbench.data import datasets
 from deqbench.measure.progress import steps_bar
 from deqbench.records import read_json, write_json
 from deqbench.training import stage
-from deqbench.zoo import making
+from deqbench.training.zoo import making
 
 app = typer.Typer(no_args_is_help=True)
 

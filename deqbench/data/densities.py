@@ -33,7 +33,7 @@ def covariance(dimensions: int, condition: float) -> Tensor:
 
 
 def density(name: str, noise: float, train: int, tuning: int, test: int, seed: int) -> Dataset:
-    """Rows (N, 2) of one of four toy densities; see `curves` and `log_density`."""
+    """Rows (N, 2) of one of four densities; see `curves` and `log_density`."""
 
     def draw(count: int, generator: torch.Generator) -> Tensor:
         where = torch.rand(count, 2, generator=generator, dtype=torch.float64)

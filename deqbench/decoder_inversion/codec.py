@@ -64,7 +64,7 @@ class Codec:
         self.decoded += _pictures(z)
         return self._batched(self._decode, z)
 
-    def again(self, z: Tensor) -> Tensor:
+    def encode_decode(self, z: Tensor) -> Tensor:
         """E(D(z)), which never leaves the network's precision on its way. z: (B, c, h, w); frames alike."""
         self.encoded += _pictures(z)
         self.decoded += _pictures(z)

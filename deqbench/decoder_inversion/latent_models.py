@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from deqbench.data.checkpoints import Network
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.network import NoisePredictor
 from deqbench.errors import UserError
-from deqbench.zoo.one_step import generated
 
+LAST = 999  # the timestep that the network is told, that of pure noise in a chain of 1,000
 GRID = "uniform-released"  # the timesteps of diffusers' `leading` spacing
 
 
@@ -20,6 +20,12 @@ def classes(network: Network) -> int:
     """The classes of a network, the last of which stands for no condition; 0 where it knows none."""
     config: Any = network.net.config
     return int(config["num_class_embeds"] or 0)
+
+
+def generated(net: nn.Module, x_T: Tensor, labels: Tensor) -> Tensor:
+    """z_0 = x_T - v(x_T, 999, class) in one call. x_T: (B, C, h, w); labels: (B,)."""
+    v: Tensor = net(x_T, torch.full_like(labels, LAST), labels).sample
+    return x_T - v.float()
 
 
 @dataclass(frozen=True)

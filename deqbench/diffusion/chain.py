@@ -31,7 +31,9 @@ class DDIMChain:
     noise_scale: Tensor  # (N,) float64, of the added noise; sigma but for DDPM's larger variance
     x_T: Tensor  # (B, *dims)
     noise: Tensor | None = None  # (B, N, *dims) standard normal, None where noise_scale is 0
-    landing: Tensor | None = None  # (N,) float64, alpha_bar where each step lands; None: where the next one sets out
+    alpha_bar_prev: Tensor | None = (
+        None  # (N,) float64, alpha_bar where each step lands; None: where the next one sets out
+    )
     moments: Moments | None = None  # of data that are not measured, for linear parts and starts that want them
 
     @classmethod
@@ -78,13 +80,13 @@ class DDIMChain:
         alpha_bar. noise: (B, N, *dims), needed where eta > 0. UserError: eta out of range.
         """
         lower = tau - stride
-        landing = schedule.alpha_bar[lower.clamp_min(0)].where(lower >= 0, schedule.final_alpha_bar)
+        alpha_bar_prev = schedule.alpha_bar[lower.clamp_min(0)].where(lower >= 0, schedule.final_alpha_bar)
         before = schedule.alpha_bar[tau]
-        sigma = sigmas(torch.stack([before, landing]), eta)[0]
+        sigma = sigmas(torch.stack([before, alpha_bar_prev]), eta)[0]
         if sigma.any() and noise is None:
             raise ValueError("noise: expected a tensor (B, N, *dims) for eta > 0; found None")
-        alpha_bar = torch.cat([before, landing[-1:]])
-        elsewhere = None if torch.equal(landing, alpha_bar[1:]) else landing
+        alpha_bar = torch.cat([before, alpha_bar_prev[-1:]])
+        elsewhere = None if torch.equal(alpha_bar_prev, alpha_bar[1:]) else alpha_bar_prev
         return cls(eps_model, tau, alpha_bar, sigma, sigma, x_T, noise if sigma.any() else None, elsewhere)
 
     @property
@@ -105,7 +107,7 @@ class DDIMChain:
     @cached_property
     def after(self) -> Tensor:
         """(N,) float64: alpha_bar where each step lands, alpha_bar' in these formulas."""
-        return self.alpha_bar[1:] if self.landing is None else self.landing
+        return self.alpha_bar[1:] if self.alpha_bar_prev is None else self.alpha_bar_prev
 
     @cached_property
     def scale(self) -> Tensor:

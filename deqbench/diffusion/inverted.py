@@ -1,4 +1,4 @@
-"""What an inverter yields, and what comes of it."""
+"""The updates that an inverter yields, and the latents that come of them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.solvers import rounds
-from deqbench.solvers.rounds import Outcome, Run
+from deqbench.solvers.rounds import Result, Run
 
 Start = Literal["noise", "encoding", "zeros"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Update(rounds.Round):
-    """Where an inversion of B images stands, lent to who looks on: copy what you keep, change nothing.
+    """The state of an inversion of B images, lent to who looks on: copy what you keep, change nothing.
 
     `calls` are updates: epochs, or rounds. The first one yielded is the start.
     """
@@ -32,7 +32,7 @@ OnUpdate = Callable[[Update], object]  # True, or a Stop, ends the run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inversion(Outcome):
+class Inversion(Result):
     """The latents of B images, and what they took."""
 
     x_T: Tensor  # (B, *dims)

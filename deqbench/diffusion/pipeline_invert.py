@@ -87,18 +87,18 @@ def invert_images(
         chain, before = replace(chain, x_T=encode(chain, target)), chain.steps
         if name in ("sweeps", "joint-backward"):
             options = {"first": "trajectory", **options}
-    found = _run(pipe, name, chain, target, options, max_seconds, callback_on_update_end)
-    x0 = reconstruct(chain, found.x_T)
+    inversion = _run(pipe, name, chain, target, options, max_seconds, callback_on_update_end)
+    x0 = reconstruct(chain, inversion.x_T)
     pipe.maybe_free_model_hooks()
     return DEQDDIMInversionOutput(
-        latents=found.x_T,
+        latents=inversion.x_T,
         losses=loss(x0, target),
         reconstructions=x0,
         noise=chain.noise,
-        steps=found.rounds.tolist(),
-        nfe=(found.nfe + before).tolist(),
-        vjps=found.vjps.tolist(),
-        stopped=found.stopped,
+        steps=inversion.rounds.tolist(),
+        nfe=(inversion.nfe + before).tolist(),
+        vjps=inversion.vjps.tolist(),
+        stopped=inversion.stopped,
     )
 
 
@@ -161,7 +161,7 @@ def _run(
     max_seconds: float | None,
     callback: OnUpdateEnd | None,
 ) -> Inversion:
-    """What the inverter makes of it, or what it had reached when it was ended."""
+    """The latents that the inverter reaches, or had reached when it was ended."""
     known = FAMILY.method(name).card.options
     length = next((options.get(key, known[key]["default"]) for key in LENGTHS if key in known), chain.steps)
     with pipe.progress_bar(total=length) as bar:

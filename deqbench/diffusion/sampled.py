@@ -1,14 +1,13 @@
-"""What a sampler yields, and what comes of it."""
+"""The rounds that a sampler yields, and the images that come of them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.solvers import rounds
-from deqbench.solvers.rounds import Outcome, Run
+from deqbench.solvers.rounds import Result, Run
 from deqbench.solvers.triangular import SystemRound
 
 
@@ -29,7 +28,7 @@ OnRound = Callable[[Round], object]  # True, or a Stop, ends the run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampled(Outcome):
+class Sampled(Result):
     """B images, and what they took."""
 
     x0: Tensor  # (B, *dims)
@@ -66,9 +65,5 @@ def of_system(
             nfe=calls * r.nfe,
             calls=calls,
             x0=back(r.reached),
-            states=partial(_turned, r.states, back),
+            states=lambda r=r: back(r.states()),  # type: ignore[misc]
         )
-
-
-def _turned(states: Callable[[], Tensor], back: Callable[[Tensor], Tensor]) -> Tensor:
-    return back(states())

@@ -65,10 +65,15 @@ class Entry(Strict):
     spec: Spec = Spec()
 
 
+def further() -> list[Path]:
+    """Folders of papers outside the package: such a paper is one folder, its data and the kinds of its experiments."""
+    return [Path(folder).absolute() for folder in os.environ.get(FURTHER, "").split(os.pathsep) if folder]
+
+
 @cache
 def folders() -> dict[str, Path]:
     """The folder of each paper: those with a paper.yaml, by its `order` and then by name. UserError: two of a name."""
-    roots = [Path(__file__).parent, *map(Path, filter(None, os.environ.get(FURTHER, "").split(os.pathsep)))]
+    roots = [Path(__file__).parent, *further()]
     found: dict[str, Path] = {}
     for file in (file for root in roots for file in sorted(root.glob("*/paper.yaml"))):
         if file.parent.name in found:

@@ -71,7 +71,7 @@ def steps(config: Config, config_file: str) -> list[ReportStep]:
         given={
             "config": [whole],
             "exhibits": [path for step in of_papers for path in step.made],
-            "templates": [str(path) for folder in PAGE_FILES for path in sorted(Path(folder).iterdir())],
+            "templates": [str(path) for folder in PAGE_FILES for path in sorted(Path(folder).glob("*"))],
         },
         made=[page(config)],
         command=f"report site --config {whole} --config-file {shlex.quote(config_file)}",

@@ -129,7 +129,7 @@ class Window:
 
 
 class Parts:
-    """What a round with n differences touches of a window: views made once, for their cost adds up on short states."""
+    """The parts of a window that a round with n differences touches: views made once, for their cost adds up."""
 
     def __init__(self, window: Window, n: int, newest: int) -> None:
         last = newest if n else 0

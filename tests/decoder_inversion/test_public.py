@@ -31,7 +31,7 @@ def test_one_call_finds_latents_and_tells_what_it_took(vae, images):
     found = deqbench.invert_decoder(vae, images, "forward", iterations=5, progress=False, options={"rho": 0.2})
     z = Codec(vae).encode(images).detach()
     for _ in range(5):
-        z = z - 0.2 * (Codec(vae).again(z) - Codec(vae).encode(images)).detach()
+        z = z - 0.2 * (Codec(vae).encode_decode(z) - Codec(vae).encode(images)).detach()
     torch.testing.assert_close(found.latents, z, rtol=1e-4, atol=1e-5)
     assert isinstance(found, deqbench.DecoderInversionResult)
     assert found.residuals.shape == (6, 2)

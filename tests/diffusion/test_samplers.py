@@ -168,39 +168,39 @@ def test_secants_turn_images_there_and_back(shape, eta):
     noise = torch.randn(2, 10, *shape, generator=generator, dtype=torch.float64) if eta else None
     schedule = Schedule.of(oracles.scheduler())
     chain = DDIMChain.make(oracles.ToyEps(shape[0]), schedule, "uniform-paper", 10, x_T, eta=eta, noise=noise)
-    turn = secant._Turn.of(x_T)
-    assert turn.block == SHAPES[shape]
-    turned = turn.chain(chain)
+    transform = secant.BlockDCT.of(x_T)
+    assert transform.block == SHAPES[shape]
+    turned = transform.chain(chain)
     assert torch.allclose(turned.x_T.flatten(1).norm(dim=1), x_T.flatten(1).norm(dim=1))
-    back = turn.back(torch.stack(list(turned.walk()), 1))
+    back = transform.inverse(torch.stack(list(turned.walk()), 1))
     assert relative(back, torch.stack(list(chain.walk()), 1)) < 1e-12
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 4), (1, 16, 16), (3, 16, 24)])
 def test_turned_coordinates_are_cosine_transforms_of_blocks_and_channels(shape):
     x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    turn = secant._Turn.of(x)
-    b, (rows, columns) = turn.block, (side // turn.block for side in shape[1:])
+    transform = secant.BlockDCT.of(x)
+    b, (rows, columns) = transform.block, (side // transform.block for side in shape[1:])
     blocks = x.numpy().reshape(2, shape[0], rows, b, columns, b)
     expected = scipy.fft.dctn(blocks, axes=(1, 3, 5), norm="ortho").transpose(0, 1, 3, 5, 2, 4)
-    assert np.allclose(turn.there(x).numpy(), expected.reshape(2, -1, rows, columns))
+    assert np.allclose(transform.forward(x).numpy(), expected.reshape(2, -1, rows, columns))
 
 
 def test_bands_of_large_images_have_slopes_of_their_own():
     """Data whose variance differs by frequency take fewer rounds than with one slope a step."""
     x_T = torch.randn(3, 1, 32, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    turn, schedule = secant._Turn.of(x_T), Schedule.of(oracles.scheduler())
+    transform, schedule = secant.BlockDCT.of(x_T), Schedule.of(oracles.scheduler())
     variance = torch.logspace(0, -4, 64, dtype=torch.float64).view(64, 1, 1)
 
     def eps(x, t):
         alpha_bar = schedule.alpha_bar[t].view(-1, 1, 1, 1)
-        return turn.back((1 - alpha_bar).sqrt() * turn.there(x) / (alpha_bar * variance + 1 - alpha_bar))
+        return transform.inverse((1 - alpha_bar).sqrt() * transform.forward(x) / (alpha_bar * variance + 1 - alpha_bar))
 
     chain = DDIMChain.make(eps, schedule, "uniform-paper", 60, x_T)
     exact = list(chain.walk())[-1]
     bands = sample("secant", chain, {"tol": 1e-5, "nodes": 60})
     assert relative(bands.x0, exact) < 1e-4
-    turned, known = turn.chain(chain), secant.slopes(chain, 0.2)
+    turned, known = transform.chain(chain), secant.slopes(chain, 0.2)
     alone = Run(secant_sweeps(turned, replace(known, place=None), tol=1e-5, nodes=60), len(x_T)).to_end()
     assert bands.rounds.sum() < alone.rounds.sum()
 

@@ -74,11 +74,11 @@ def test_trust_is_the_least_squares_of_what_own_slopes_left_over(groups):
     first, then = moves(12, 0), moves(12, 1)
     slopes = slope_of_elements()
     local.learn(torch.arange(12), first, slopes * first)
-    lean = local.lean[0].repeat_interleave(ELEMENTS // groups)
+    deviation = local.deviation[0].repeat_interleave(ELEMENTS // groups)
     effects = (0.5 * slopes + 0.2) * then + 0.2 * moves(12, 2)
     local.learn(torch.arange(12), then, effects)
     rest = effects - (then * effects).sum(1, keepdim=True) / then.square().sum(1, keepdim=True) * then
-    told = lean * then
+    told = deviation * then
     left = rest.square().sum(1)
     expected = float(((rest * told).sum(1) / left).sum() / (told.square().sum(1) / left).sum())
     assert 0.1 < expected < 0.95
@@ -93,7 +93,7 @@ def test_effects_are_what_moves_and_terms_add_to_the_next_state():
         found = moves(20, seed)
         plain.learn(torch.arange(20), found, slopes * found)
         mixed.learn(torch.arange(20), found, (slopes - 0.3) / 2.0 * found)
-    assert torch.allclose(mixed.lean, plain.lean, atol=1e-9)
+    assert torch.allclose(mixed.deviation, plain.deviation, atol=1e-9)
     assert torch.allclose(mixed.trust, plain.trust, atol=1e-5)
 
 
@@ -121,13 +121,13 @@ def test_one_slope_for_all_elements_stays_one():
 def test_states_that_stood_still_say_nothing():
     slopes = slope_of_elements()
     local, moved = learnt(lambda x: slopes * x), moves(20, 7)
-    before = local.lean.clone()
+    before = local.deviation.clone()
     moved[::2] *= 1e-200
     local.learn(torch.arange(20), moved, slopes * moved)
-    assert local.lean.isfinite().all() and local.trust.isfinite().all()
+    assert local.deviation.isfinite().all() and local.trust.isfinite().all()
     local.learn(torch.arange(20), 0 * moved, 0 * moved)
-    assert local.lean.isfinite().all()
-    assert torch.corrcoef(torch.stack([local.lean.flatten(), before.flatten()]))[0, 1] > 0.9
+    assert local.deviation.isfinite().all()
+    assert torch.corrcoef(torch.stack([local.deviation.flatten(), before.flatten()]))[0, 1] > 0.9
 
 
 def test_nothing_is_believed_before_it_foretold_something():
@@ -144,9 +144,9 @@ def test_steps_without_a_place_have_none():
     for seed in range(3):
         found = moves(6, seed)
         local.learn(steps, found, slopes * found)
-    before = local.lean.clone()
+    before = local.deviation.clone()
     local.learn(steps[:2], moves(2, 3), moves(2, 4))
-    assert torch.equal(local.lean, before)
+    assert torch.equal(local.deviation, before)
     assert len(local.at(0)) == len(local.at(5)) == 12
     assert len(local.at(17)) == 3
     nowhere = of(place(20, begin=20))
@@ -167,4 +167,4 @@ def test_the_length_of_a_move_does_not_matter():
     for seed in range(4):
         found = moves(20, seed)
         together.learn(torch.arange(20), 1e-3**seed * found, slopes * 1e-3**seed * found)
-    assert torch.allclose(together.lean, learnt(lambda x: slopes * x).lean, atol=1e-9)
+    assert torch.allclose(together.deviation, learnt(lambda x: slopes * x).deviation, atol=1e-9)

@@ -1,11 +1,12 @@
 """A copy of the workflow's files in a folder of its own, where snakemake runs with the package of this environment."""
 
 import base64
+import os
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deqbench import provenance
@@ -22,20 +23,26 @@ class Workspace:
     """The folder, and what a user does in it."""
 
     root: Path
+    environment: dict[str, str] = field(default_factory=dict)  # over this process's own
 
     @classmethod
-    def make(cls, root: Path) -> "Workspace":
+    def make(cls, root: Path, environment: dict[str, str] | None = None) -> "Workspace":
         """A fresh copy without results."""
         for name in COPIED:
             source = REPOSITORY / name
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
-        return cls(root)
+        return cls(root, environment or {})
 
     def snakemake(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Runs snakemake to its end; stdout holds both streams."""
         return subprocess.run(
-            self.command(*words), cwd=self.root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            self.command(*words),
+            cwd=self.root,
+            env={**os.environ, **self.environment},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
 
     def command(self, *words: str) -> list[str]:

@@ -31,7 +31,7 @@ def invert(
     before = z
     for k in range(iterations):
         y = z.add(z - before, alpha=alpha)
-        residual = codec.again(y).sub_(code)
+        residual = codec.encode_decode(y).sub_(code)
         yield Iterate(z=z, residual=lengths(residual) if k == 0 or alpha == 0 else None)
         before, z = z, y.sub_(residual, alpha=step) if k and alpha else y.sub(residual, alpha=step)
     yield Iterate(z=z)

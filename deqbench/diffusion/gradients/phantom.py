@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.gradients import Pulled, loss, loss_gradient
+from deqbench.diffusion.gradients import LossAndGrad, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import carried, leaf_and_first, solved
 from deqbench.diffusion.gradients.jacobian import Linearised
 from deqbench.solvers.implicit import check_damping
@@ -29,7 +29,7 @@ def gradient(
     start: Literal["x_T", "zeros", "first"] = "x_T",
     states: Tensor | None = None,
     **solver_options: Any,
-) -> Pulled:
+) -> LossAndGrad:
     """The derivative of the loss after `steps` steps z <- tau h~(z; x_T) + (1 - tau) z from states held fixed.
 
     One step asks for one vector-Jacobian product of the network, at x_T, whatever N: states enter x_0 as constants.
@@ -62,4 +62,4 @@ def gradient(
         entered += tau * weights
     (pulled,) = torch.autograd.grad(first, x_T, carried(chain, entered))
     vjps = torch.full((len(x0),), 1 + (steps - 1) * (chain.steps - 1))
-    return Pulled(loss(x0, target), pulled, x0, nfe, vjps, found.rounds, found.again)
+    return LossAndGrad(loss(x0, target), pulled, x0, nfe, vjps, found.rounds, found.next_start)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.gradients import Pulled, loss, loss_gradient
+from deqbench.diffusion.gradients import LossAndGrad, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import solved
 from deqbench.solvers.implicit import check_damping
 
@@ -28,7 +28,7 @@ def gradient(
     start: Literal["x_T", "zeros", "first"] = "x_T",
     states: Tensor | None = None,
     **solver_options: Any,
-) -> Pulled:
+) -> LossAndGrad:
     """tau sqrt(alpha_bar_0 / alpha_bar_T) dL / dx_0, at x_0 mixed from the solve's last iterate and evaluation by tau.
 
     forward, solver, tol, max_iter, start, solver_options: see deqbench.diffusion.gradients.forward. The code's own are
@@ -41,4 +41,6 @@ def gradient(
     x0 = found.damped(tau)[:, -1]
     # The product of the ratios is sqrt(alpha_bar_0 / alpha_bar_T) wherever each step sets out where the last landed.
     pulled = tau * float(chain.ratio.prod()) * loss_gradient(x0, target)
-    return Pulled(loss(x0, target), pulled, x0, found.nfe, found.nfe.new_zeros(len(x0)), found.rounds, found.again)
+    return LossAndGrad(
+        loss(x0, target), pulled, x0, found.nfe, found.nfe.new_zeros(len(x0)), found.rounds, found.next_start
+    )

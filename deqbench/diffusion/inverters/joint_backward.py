@@ -39,7 +39,7 @@ class Backwards:
 
 
 def terms(chain: DDIMChain, states: Tensor, indices: Tensor, at_once: int | None) -> Tensor:
-    """eps (M, *dims) of states (M, *dims) before the steps `indices`, in calls of at most at_once, about equal ones."""
+    """eps (M, *dims) of states (M, *dims) before the steps `indices`, in about equal calls of at_once or fewer."""
     calls = -(-len(states) // (at_once or max(1, len(states))))
     if calls <= 1:
         return chain.step_terms(states, indices)

@@ -26,8 +26,8 @@ def sample(chain: DDIMChain, *, window: Count | Share = 10, tol: NonNegative = 0
     """As the sampler `paradigms`, stepped by diffusers.
 
     batch_step_no_noise always lands at alpha_bar 1, so that on a chain that ends below 1 (set_alpha_to_one=False) x_0
-    is another than the sequential one, in diffusers too. ValueError: a chain with noise, or timesteps other than all
-    multiples of one stride (the grid uniform-released), the only ones that this scheduler walks.
+    is another than the sequential one, in diffusers too. ValueError: timesteps other than all multiples of one
+    stride (the grid uniform-released), the only ones that this scheduler walks.
     """
     made = scheduler(chain)
     variance = torch.stack([made._get_variance(int(t)) for t in chain.timesteps])

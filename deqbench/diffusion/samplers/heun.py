@@ -19,7 +19,7 @@ CANNOT = OTHER_STEPS
 def sample(chain: DDIMChain, *, steps: Count = 10, spacing: Spacing = "uniform") -> Iterator[Round]:
     """2 * steps - 1 rounds of one evaluation: the last step, which ends where no network is, is Euler's.
 
-    steps, spacing: on the chain's own timesteps, as in `thinned`. ValueError: as there.
+    steps, spacing: on the chain's own timesteps, as in `thinned`.
     """
     grid = thinned(chain, steps, spacing)
     root = grid.alpha_bar.sqrt()

@@ -39,7 +39,7 @@ def sample(chain: DDIMChain, *, blocks: Count | None = None, tol: NonNegative = 
 
 
 class _Sweeps:
-    """What is known of the sweeps over the samples `active`: each value by its block (or edge) and sweep."""
+    """The values known of the sweeps over the samples `active`: each value by its block (or edge) and sweep."""
 
     def __init__(self, chain: DDIMChain, blocks: int) -> None:
         self.chain, self.blocks = chain, blocks

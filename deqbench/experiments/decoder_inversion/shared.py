@@ -6,9 +6,9 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from deqbench import papers
-from deqbench.config.named import one_of, options_fit
 from deqbench.config.strict import Name, Strict
 from deqbench.decoder_inversion import Precision, at_once
+from deqbench.experiments.named import one_of, options_fit
 from deqbench.experiments.scope import Scope, Slice
 
 ORACLE = "oracle"  # the row that is given the true latents

@@ -6,8 +6,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from deqbench import papers
-from deqbench.config.named import able, options_fit
 from deqbench.config.strict import Count, Eta, Name, Strict
+from deqbench.experiments.named import able, options_fit
 from deqbench.experiments.scope import Scope, Slice
 
 DESCENT = "descent"  # the inverter whose rate is chosen and whose updates are counted

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from deqbench.config.named import wrong_option
 from deqbench.config.strict import Name, Strict
+from deqbench.experiments.named import wrong_option
 
 
 class Variant(Strict):

@@ -106,7 +106,7 @@ def drift(
     """
     wide = Codec(vae, max_batch=max_batch)
     encoded = wide.encode(x)
-    first = (wide.again(encoded) - encoded).flatten(1).norm(dim=1)
+    first = (wide.encode_decode(encoded) - encoded).flatten(1).norm(dim=1)
     for name, method in methods.items():
         codec = codec_of(vae, method, generator, max_batch)
         kept: list[Tensor] = []
@@ -115,7 +115,7 @@ def drift(
         for iteration, z in enumerate(kept):
             values = {"nmse_db": (decibel(nmse(z, z_true)), "dB")}
             if iteration in at:
-                residual = (wide.again(z) - encoded).flatten(1).norm(dim=1)
+                residual = (wide.encode_decode(z) - encoded).flatten(1).norm(dim=1)
                 values["residual_left"] = (residual / first, "")
             for metric, (of_images, unit) in values.items():
                 for image, value in enumerate(of_images.tolist()):
@@ -138,7 +138,7 @@ def seconds(vae: Any, z: Tensor, precisions: list[str], repeats: int) -> Iterato
     for _ in range(repeats + 1):
         for name, codec in codecs.items():
             began = time.perf_counter()
-            codec.again(z)
+            codec.encode_decode(z)
             taken[name].append(time.perf_counter() - began)
     base = median(taken["fp32"][1:])
     for name in precisions:

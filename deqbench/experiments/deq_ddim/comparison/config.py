@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from deqbench.config.named import one_of, wrong_option
 from deqbench.config.strict import Name, Strict
 from deqbench.experiments.deq_ddim.shared import Images, resolved
+from deqbench.experiments.named import one_of, wrong_option
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 

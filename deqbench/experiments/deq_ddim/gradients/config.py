@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from deqbench.config.named import one_of
 from deqbench.config.strict import Count, Name, Steps, Strict
 from deqbench.experiments.deq_ddim.variants import Variants, variant
+from deqbench.experiments.named import one_of
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from deqbench.config.named import one_of
 from deqbench.config.strict import Count, Eta, Name, One, Steps, Strict
+from deqbench.experiments.named import one_of
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from deqbench.config.named import one_of
 from deqbench.config.strict import Name, One, Strict
+from deqbench.experiments.named import one_of
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from deqbench.config.named import able, one_of
 from deqbench.config.strict import Eta, Name, Steps, Strict
+from deqbench.experiments.named import able, one_of
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from deqbench.config import recipes
 from deqbench.data.datasets import Dataset
 from deqbench.training.trainer import Batch
-from deqbench.zoo.diffusion import turned
-from deqbench.zoo.plan import Plan, averaged
+from deqbench.training.zoo.diffusion import turned
+from deqbench.training.zoo.plan import Plan, averaged
 
 Autoencoder = Any  # diffusers' AutoencoderKL or AutoencoderTiny
 

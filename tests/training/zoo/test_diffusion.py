@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from deqbench.data import datasets
-from deqbench.zoo import diffusion
-from tests.zoo.small import SCHEDULER, UNET, fresh, recipe, same, trained
+from deqbench.training.zoo import diffusion
+from tests.training.zoo.small import SCHEDULER, UNET, fresh, recipe, same, trained
 
 NET = {key: value for key, value in UNET.items() if key != "num_class_embeds"} | {"in_channels": 1, "out_channels": 1}
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 
-from deqbench.zoo import one_step
-from deqbench.zoo.plan import Plan, averaged
-from tests.zoo.small import CLASSES, SCHEDULER, UNET, Points, fresh, recipe, same, seeded, trained
+from deqbench.training.zoo import one_step
+from deqbench.training.zoo.plan import Plan, averaged
+from tests.training.zoo.small import CLASSES, SCHEDULER, UNET, Points, fresh, recipe, same, seeded, trained
 
 
 def test_pairs_are_the_teacher_s_points_for_every_class_whatever_the_batch():

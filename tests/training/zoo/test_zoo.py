@@ -13,9 +13,9 @@ from deqbench.config.reading import recipes
 from deqbench.data import autoencoders, checkpoints, datasets
 from deqbench.errors import UserError
 from deqbench.metrics.features import load_classifier
-from deqbench.zoo import classifiers, latents, one_step
-from deqbench.zoo.autoencoders import codes, quality
-from deqbench.zoo.diffusion import heldout_loss
+from deqbench.training.zoo import classifiers, latents, one_step
+from deqbench.training.zoo.autoencoders import codes, quality
+from deqbench.training.zoo.diffusion import heldout_loss
 
 RECIPES = recipes(Path(__file__).parents[2] / "config" / "zoo.yaml")
 

@@ -4,8 +4,8 @@ import torch
 
 from deqbench.data import datasets
 from deqbench.training.trainer import step_generator
-from deqbench.zoo import classifiers
-from tests.zoo.small import fresh, recipe, same, trained
+from deqbench.training.zoo import classifiers
+from tests.training.zoo.small import fresh, recipe, same, trained
 
 
 def test_a_classifier_learns_the_digits_in_a_few_steps_and_the_same_ones_again():

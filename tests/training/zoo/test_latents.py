@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from deqbench.data import datasets
-from deqbench.zoo import latents
-from tests.zoo.small import CLASSES, SCHEDULER, Halves, Points, fresh, recipe, same, seeded, trained
+from deqbench.training.zoo import latents
+from tests.training.zoo.small import CLASSES, SCHEDULER, Halves, Points, fresh, recipe, same, seeded, trained
 
 
 def test_codes_are_those_of_every_turned_copy_with_its_label_scaled():

@@ -12,8 +12,8 @@ from deqbench.metrics.features import SmallClassifier
 from deqbench.records import write_json, write_tensors
 from deqbench.training.settings import Optimisation
 from deqbench.training.trainer import Batch, step_generator
-from deqbench.zoo.diffusion import turned
-from deqbench.zoo.plan import Plan
+from deqbench.training.zoo.diffusion import turned
+from deqbench.training.zoo.plan import Plan
 
 CORRUPTIONS = ("none", "noise", "blur", "shuffled quarters", "contrast", "channels exchanged")
 

@@ -10,9 +10,9 @@ from deqbench.config import recipes
 from deqbench.data import autoencoders
 from deqbench.data.datasets import Dataset, dihedral
 from deqbench.training.trainer import Batch
-from deqbench.zoo.autoencoders import Autoencoder, codes
-from deqbench.zoo.diffusion import diffusion_loss, heldout_loss
-from deqbench.zoo.plan import Plan, averaged, store_half, training_scheduler
+from deqbench.training.zoo.autoencoders import Autoencoder, codes
+from deqbench.training.zoo.diffusion import diffusion_loss, heldout_loss
+from deqbench.training.zoo.plan import Plan, averaged, store_half, training_scheduler
 
 
 def latent_codes(vae: Autoencoder, images: Tensor, labels: Tensor, symmetric: bool) -> tuple[Tensor, Tensor]:

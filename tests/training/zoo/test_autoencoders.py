@@ -5,8 +5,8 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch.distributions import Normal, kl_divergence
 
-from deqbench.zoo import autoencoders
-from tests.zoo.small import FORMS, KL, TINY, Halves, fresh, recipe, same, seeded, toy, trained
+from deqbench.training.zoo import autoencoders
+from tests.training.zoo.small import FORMS, KL, TINY, Halves, fresh, recipe, same, seeded, toy, trained
 
 
 def test_the_loss_of_a_distribution_is_its_errors_and_torch_s_own_divergence():

@@ -9,9 +9,9 @@ from deqbench import provenance, zoo
 from deqbench.data import autoencoders as stored
 from deqbench.data import checkpoints, datasets
 from deqbench.records import read_frame
-from deqbench.zoo import autoencoders, making
+from deqbench.training.zoo import autoencoders, making
 from tests.command_line import run
-from tests.zoo.small import CLASSES, KL, LOOP, UNET, recipe, same, toy
+from tests.training.zoo.small import CLASSES, KL, LOOP, UNET, recipe, same, toy
 
 
 @pytest.fixture(scope="module")

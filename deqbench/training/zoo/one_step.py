@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from deqbench.config import recipes
 from deqbench.data import checkpoints
 from deqbench.data.datasets import Dataset
+from deqbench.decoder_inversion.latent_models import generated
 from deqbench.training.trainer import Batch, step_generator
-from deqbench.zoo.latents import sampled
-from deqbench.zoo.plan import Plan, averaged
+from deqbench.training.zoo.latents import sampled
+from deqbench.training.zoo.plan import Plan, averaged
 
 Pairs = tuple[Tensor, Tensor, Tensor]  # x_T (N, C, h, w), classes (N,), z_0 (N, C, h, w)
-LAST = 999  # the timestep that the network is told, that of pure noise in a chain of 1,000
 
 
 def drawn(count: int, classes: int, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -34,12 +34,6 @@ def teacher_pairs(
     x_T, labels = drawn(count, form["num_class_embeds"], shape, generator)
     parts = zip(x_T.split(batch), labels.split(batch), strict=True)
     return x_T, labels, torch.cat([sampled(teacher, scheduler, x, k, steps) for x, k in parts])
-
-
-def generated(net: nn.Module, x_T: Tensor, labels: Tensor) -> Tensor:
-    """z_0 = x_T - v(x_T, 999, class) in one call. x_T: (B, C, h, w); labels: (B,)."""
-    v: Tensor = net(x_T, torch.full_like(labels, LAST), labels).sample
-    return x_T - v.float()
 
 
 def pair_loss(net: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:

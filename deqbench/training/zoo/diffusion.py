@@ -10,7 +10,7 @@ from deqbench.config import recipes
 from deqbench.data.datasets import Dataset, dihedral
 from deqbench.records import write_json
 from deqbench.training.trainer import Batch, step_generator
-from deqbench.zoo.plan import Plan, averaged, store_half, training_scheduler
+from deqbench.training.zoo.plan import Plan, averaged, store_half, training_scheduler
 
 
 def diffusion_loss(

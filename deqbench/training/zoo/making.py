@@ -7,7 +7,7 @@ from deqbench.config import recipes
 from deqbench.data.datasets import Dataset
 from deqbench.training import stage
 from deqbench.training.trainer import OnStep, train
-from deqbench.zoo import autoencoders, classifiers, diffusion, latents, one_step
+from deqbench.training.zoo import autoencoders, classifiers, diffusion, latents, one_step
 
 PLANS: dict[str, Any] = {
     "diffusion": diffusion.plan,

@@ -1,0 +1,1 @@
+"""A paper outside the package: its data and the kinds of its own experiments."""

@@ -1,0 +1,1 @@
+"""Means of a density, learnt on several splits of its rows."""
