@@ -132,8 +132,8 @@ class Step:
 
     @property
     def source(self) -> str:
-        """The folder of the kind, relative to the repository."""
-        return f"deqbench/experiments/{self.kind.replace('.', '/')}"
+        """The file whose functions do the stages of the kind, relative to the repository."""
+        return source(self.kind)
 
     @property
     def alone(self) -> bool:
@@ -148,6 +148,11 @@ class Step:
     @property
     def _parents(self) -> list[str]:
         return [name for name in (self.scope.paper, self.scope.experiment) if name]
+
+
+def source(kind: str) -> str:
+    """The file whose functions do the stages of a kind, relative to the repository."""
+    return f"deqbench/experiments/{kind.replace('.', '/')}/measure.py"
 
 
 def module(kind: str, name: str) -> Any:
