@@ -1,4 +1,4 @@
-"""What the Snakefile needs beside the config: its file's name, and who holds the lock of a working directory."""
+"""Words for the Snakefile beside the config: its file's name, and who holds the lock of a working directory."""
 
 import platform
 from pathlib import Path

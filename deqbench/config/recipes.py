@@ -1,4 +1,4 @@
-"""How the shipped checkpoints are trained, as types."""
+"""Trainings of the shipped checkpoints, as types."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,7 +8,7 @@ from deqbench.config.strict import Name, Strict
 
 
 class Training(Strict):
-    """What every training knows."""
+    """Fields of every training."""
 
     dataset: Name
     steps: int = Field(ge=1)
@@ -26,21 +26,21 @@ class AveragedTraining(Training):
 
 
 class DiffusionRecipe(AveragedTraining):
-    """How a noise-prediction network of the zoo is trained."""
+    """Training of a noise-prediction network."""
 
     kind: Literal["diffusion"]
     unet: dict[str, Any] = Field(description="arguments of diffusers' UNet2DModel")
 
 
 class ClassifierRecipe(Training):
-    """How a feature extractor of the zoo is trained."""
+    """Training of a feature extractor."""
 
     kind: Literal["classifier"]
     task: Literal["labels", "corruptions"]
 
 
 class AutoencoderRecipe(AveragedTraining):
-    """How an encoder E and a decoder D of the zoo are trained, together."""
+    """Training of an encoder E and a decoder D, together."""
 
     kind: Literal["autoencoder"]
     form: Literal["AutoencoderKL", "AutoencoderTiny"] = Field(description="a class of diffusers")
@@ -50,7 +50,7 @@ class AutoencoderRecipe(AveragedTraining):
 
 
 class LatentRecipe(AveragedTraining):
-    """How a noise-prediction network on an autoencoder's codes is trained, conditional on the label."""
+    """Training of a noise-prediction network on an autoencoder's codes, conditional on the label."""
 
     kind: Literal["latent"]
     builds_on: Name = Field(description="the autoencoder, a model of the zoo")
@@ -60,7 +60,7 @@ class LatentRecipe(AveragedTraining):
 
 
 class OneStepRecipe(AveragedTraining):
-    """How a generator of one call is trained on pairs that a noise-prediction network on codes makes."""
+    """Training of a generator of one call on pairs that a noise-prediction network on codes makes."""
 
     kind: Literal["one-step"]
     builds_on: Name = Field(description="the teacher, a latent model of the zoo, whose form and weights it starts from")

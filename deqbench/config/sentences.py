@@ -1,4 +1,4 @@
-"""What is wrong with a value, in one sentence: `key: expected ...; found ...`."""
+"""A fault of a value in one sentence: `key: expected ...; found ...`."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What every section of a config is made of."""
+"""The base of every section of a config, and types of its values."""
 
 from typing import Annotated
 

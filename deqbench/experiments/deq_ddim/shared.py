@@ -78,7 +78,7 @@ def resolved(scope: Scope, part: str, names: Iterable[str]) -> dict[str, Any]:
 
 
 class ChainSlice(Slice):
-    """What a job on the chains of one data set is told."""
+    """The slice of a job on the chains of one data set."""
 
     dataset: str
     grid: str
@@ -90,7 +90,7 @@ def chain_slice(scope: Scope, dataset: str) -> dict[str, Any]:
 
 
 def grid(scope: Scope, dataset: str) -> str:
-    """How the timesteps of a data set's chains, or an analytic problem's, are chosen."""
+    """The grid of timesteps of a data set's chains, or of an analytic problem's."""
     return scope.config.datasets[dataset].grid if dataset in scope.config.datasets else ANALYTIC_GRID
 
 
