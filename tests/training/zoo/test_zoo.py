@@ -17,7 +17,7 @@ from deqbench.training.zoo import classifiers, latents, one_step
 from deqbench.training.zoo.autoencoders import codes, quality
 from deqbench.training.zoo.diffusion import heldout_loss
 
-RECIPES = recipes(Path(__file__).parents[2] / "config" / "zoo.yaml")
+RECIPES = recipes(Path(__file__).parents[3] / "config" / "zoo.yaml")
 
 
 def of_kind(*kinds: str) -> list[str]:
