@@ -1,4 +1,4 @@
-"""What a round of Anderson, or of secant sweeps, costs beside the network, in units of a memory floor; `make bench`.
+"""The cost of a round of Anderson, or of secant sweeps, beside the network, in units of a memory floor; `make bench`.
 
 One image's chain of T states of 3 x 32 x 32, float32, m = 5. The real loop, `solve`, runs on a map that returns stored
 tensors; secant sweeps run on a DDIM chain whose noise predictor does, every step in every round. A round's time goes

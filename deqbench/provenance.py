@@ -25,7 +25,8 @@ PACKAGE = Path(deqbench.__file__).parent
 SUFFIX = ".provenance.json"
 NAMED: tuple[str, ...] = ("torch", "torchvision", "diffusers", "huggingface_hub", "safetensors", "clean-fid")
 NAMED += ("numpy", "scipy", "scikit-learn", "scikit-image")
-DATA = {"deqbench/zoo/__init__.py": "zoo/*/card.json"}  # that code reads and results follow from: checksums of weights
+# Data that code reads and results follow from: the checksums of the shipped weights. A job is told what papers say.
+DATA = {"deqbench/zoo/__init__.py": "zoo/*/card.json"}
 REFERENCE = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # package.module:function
 
 

@@ -1,11 +1,12 @@
 """One scale as types: what runs, on what, how large. Its papers' sections are put together from their experiments'.
 
-A paper's experiments and their kinds are named in its paper.yaml; no paper, and no experiment of one, is required.
+A paper's experiments and their kinds are named in its paper.yaml; no paper, and no experiment of one, is required. The
+methods that all scales know stand in its methods.yaml; a config may replace one, as a whole, or add others.
 """
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, create_model, model_validator
 
@@ -14,16 +15,32 @@ from deqbench.config.reading import read
 from deqbench.config.sentences import checked, sentence
 from deqbench.config.strict import Name, Strict
 from deqbench.data.sources import SOURCE, Checkpoint, Dataset
+from deqbench.errors import UserError, unknown
 from deqbench.experiments import stage
 from deqbench.experiments.named import all_known
 from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section, Step
+from deqbench.papers.reading import methods_file
 
 PREPARED = "inputs"  # the kind that makes data sets, networks and features: no experiment, and of no paper
 
 
 class PaperSection(Strict):
     """The experiments of one paper, and what they share."""
+
+    paper: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_the_catalogue(cls, values: Any) -> Any:
+        """The values, the paper's catalogue before them: a name in both is the config's, in the catalogue's place."""
+        if not isinstance(values, dict):
+            return values
+        laid = dict(values)
+        for part, known in papers.catalogue(cls.paper).items():
+            if isinstance(own := values.get(part, {}), dict):
+                laid[part] = {**known, **own}
+        return laid
 
     def experiment(self, name: str) -> Any:
         """The section of that name, such as table-1; None where this scale has none."""
@@ -54,15 +71,19 @@ def shared_parts(paper: str) -> list[Any]:
     ]
 
 
+def _shared_fields(paper: str) -> dict[str, Any]:
+    return {name: field for shared in shared_parts(paper) for name, field in shared.SHARED.items()}
+
+
 def _paper_section(paper: str) -> type[PaperSection]:
-    fields: dict[str, Any] = {}
-    for shared in shared_parts(paper):
-        fields |= shared.SHARED
+    fields = _shared_fields(paper)
     for experiment, (kind, part) in kinds(paper).items():
         if section := sections(kind)[part]:
             fields[experiment.replace("-", "_")] = (section.form | None, Field(None, alias=experiment))
     about = f"Experiments of {papers.about(paper).short}."
-    return create_model(f"{paper}-section", __base__=PaperSection, __doc__=about, **fields)
+    made: type[PaperSection] = create_model(f"{paper}-section", __base__=PaperSection, __doc__=about, **fields)
+    made.paper = paper
+    return made
 
 
 class PapersBase(Strict):
@@ -161,8 +182,27 @@ class Config(Strict):
         return self
 
 
+@cache
+def _check_catalogue(paper: str) -> None:
+    """UserError: the file of a paper's methods, key, what was expected and found; it is checked as a config is."""
+    source, parts = str(methods_file(paper)), papers.catalogue(paper)
+    for part in parts:
+        if part not in (known := _shared_fields(paper)):
+            raise unknown(source, part, [*known, "presets"])
+    try:
+        checked(TypeAdapter(Config), {"scale": "none", "seed": 0, "papers": {paper: parts}}, source)
+    except UserError as error:
+        raise UserError(str(error).replace(f": papers.{paper}.", ": ", 1)) from error
+
+
 def validate(values: Any, source: str) -> Config:
-    """The config in a mapping. UserError: one sentence that names `source`, the key, what was expected and found."""
+    """The config in a mapping. UserError: one sentence that names `source`, the key, what was expected and found.
+
+    `source` is the file of a paper's methods where the fault is there.
+    """
+    for paper in papers.PAPERS:
+        if papers.experiments(paper):
+            _check_catalogue(paper)
     return checked(TypeAdapter(Config), values, source)
 
 

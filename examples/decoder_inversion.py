@@ -19,6 +19,6 @@ with torch.no_grad():
     images = quantised(codec.decode(z))  # as 8-bit files hold them
 
 for method in ("encoder", "adam", "ours"):
-    found = deqbench.invert_decoder(vae, images, method=method, iterations=10, progress=False)
-    error = float(decibel(nmse(found.latents, z)).mean())
-    print(f"{method:8} {error:6.2f} dB in {float(found.seconds[-1]):.2f} s, stopped: {found.stop[0]}")
+    inversion = deqbench.invert_decoder(vae, images, method=method, iterations=10, progress=False)
+    error = float(decibel(nmse(inversion.latents, z)).mean())
+    print(f"{method:8} {error:6.2f} dB in {float(inversion.seconds[-1]):.2f} s, stopped: {inversion.stop[0]}")

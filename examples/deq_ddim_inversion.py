@@ -20,11 +20,11 @@ def main(checkpoint: str) -> None:
     pipe = DEQDDIMPipeline.from_pretrained(checkpoint)
     images = datasets.build("digits").test[:IMAGES]
     for method in ("encoding", "sweeps"):
-        found = pipe.invert(images, STEPS, torch.Generator().manual_seed(0), method=method)
-        mean = float(found.losses.mean())
-        print(f"{method}: loss {mean:.1e} a digit, {np.mean(found.nfe):.0f} network evaluations, {set(found.stopped)}")
-    again = pipe(IMAGES, num_inference_steps=STEPS, latents=found.latents, output_type="pt").images
-    print(f"pixels drawn again differ by {255 * (again - (images / 2 + 0.5)).abs().max():.1f} of 255 at most")
+        inversion = pipe.invert(images, STEPS, torch.Generator().manual_seed(0), method=method)
+        mean, nfe = float(inversion.losses.mean()), np.mean(inversion.nfe)
+        print(f"{method}: loss {mean:.1e} a digit, {nfe:.0f} network evaluations, {set(inversion.stopped)}")
+    redrawn = pipe(IMAGES, num_inference_steps=STEPS, latents=inversion.latents, output_type="pt").images
+    print(f"pixels drawn again differ by {255 * (redrawn - (images / 2 + 0.5)).abs().max():.1f} of 255 at most")
 
 
 if __name__ == "__main__":

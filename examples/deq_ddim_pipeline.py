@@ -21,12 +21,12 @@ def main(checkpoint: str) -> None:
     ours = DEQDDIMPipeline.from_pretrained(checkpoint)
     settings = {"batch_size": IMAGES, "num_inference_steps": STEPS}
     exact = theirs(generator=torch.Generator().manual_seed(0), **settings)
-    found = ours(generator=torch.Generator().manual_seed(0), **settings)
-    pairs = zip(found.images, exact.images, strict=True)
+    drawn = ours(generator=torch.Generator().manual_seed(0), **settings)
+    pairs = zip(drawn.images, exact.images, strict=True)
     difference = max(np.abs(np.asarray(one).astype(int) - np.asarray(other)).max() for one, other in pairs)
     print(f"{IMAGES} images of {STEPS} steps: pixels differ by {difference} of 255 at most")
     print(f"DDIMPipeline: {STEPS} rounds, {STEPS} network evaluations an image")
-    print(f"DEQDDIMPipeline: {max(found.rounds)} rounds, {np.mean(found.nfe):.0f} network evaluations an image")
+    print(f"DEQDDIMPipeline: {max(drawn.rounds)} rounds, {np.mean(drawn.nfe):.0f} network evaluations an image")
 
 
 if __name__ == "__main__":

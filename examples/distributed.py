@@ -27,11 +27,11 @@ def main() -> None:
         dist.barrier()
         started = time.perf_counter()
         seeded = torch.Generator().manual_seed(0)  # alike on every worker
-        found = pipe(IMAGES, seeded, num_inference_steps=STEPS, output_type="pt", distributed=True)
+        drawn = pipe(IMAGES, seeded, num_inference_steps=STEPS, output_type="pt", distributed=True)
         seconds = time.perf_counter() - started
     if rank == 0:
-        print(f"{workers} workers: {IMAGES} images of {STEPS} steps in {seconds:.2f} s, {max(found.rounds)} rounds")
-        print(f"{sum(found.nfe)} network evaluations, mean pixel {found.images.mean():.6f}")
+        print(f"{workers} workers: {IMAGES} images of {STEPS} steps in {seconds:.2f} s, {max(drawn.rounds)} rounds")
+        print(f"{sum(drawn.nfe)} network evaluations, mean pixel {drawn.images.mean():.6f}")
     dist.destroy_process_group()
 
 

@@ -30,6 +30,11 @@ def outputs(step):
     return {name: directory(path[:-1]) if path.endswith("/") else path for name, path in step.outputs.items()}
 
 
+def built_on(model):
+    """The model of the zoo that this one is trained on top of, if any."""
+    return getattr(RECIPES[model], "builds_on", None)
+
+
 onstart:
     claim_lock()
     if not LIMITS.gpu:  # CUDA forbids forks of a process that looked at its devices

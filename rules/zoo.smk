@@ -1,11 +1,6 @@
 """The shipped checkpoints, trained from scratch into results/zoo/."""
 
 
-def built_on(model):
-    """The model of the zoo that this one is trained on top of, if any."""
-    return getattr(RECIPES[model], "builds_on", None)
-
-
 rule zoo:
     message:
         "every checkpoint of the zoo"

@@ -12,7 +12,7 @@ from deqbench import index, provenance
 from deqbench.commands.config import check
 from deqbench.diffusion.samplers import sample
 from deqbench.errors import UserError
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 CONFIG = Path(__file__).parents[1] / "config" / "smoke.yaml"
 MINE = '''"""A sampler from outside the package."""

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import yaml
 
 from deqbench import scale
 from deqbench.data.datasets import DATASETS
 from deqbench.data.sources import Named
 from deqbench.errors import UserError
+from tests.scales import smoke
 
 ROOT = Path(__file__).parents[1] / "config"
 SCALES = sorted(path.name for path in ROOT.glob("*.yaml") if path.name != "zoo.yaml")
@@ -22,7 +22,7 @@ PAPER = "papers.deq-ddim"
 
 def changed(place: str, value: Any) -> dict[str, Any]:
     """The smoke scale with one value set, or taken away by `...`. place: keys with slashes between them."""
-    values = yaml.safe_load((ROOT / "smoke.yaml").read_text(encoding="utf-8"))
+    values = smoke()
     *outer, last = place.split("/")
     node = values
     for key in outer:

@@ -23,7 +23,7 @@ def command(
     behind = trails(scale.load(path), Path.cwd() if path == config_file else ROOT)(asked)
     print(f"{exhibit}: {asked.number}, {asked.title}")
     if behind is None or not behind.rules:
-        print(f"  not measured by {config_file}")
+        print(f"  not measured by {config_file} (--config names another scale)")
         print(f"  printed   {f'deqbench/papers/{asked.paper}/{asked.printed}' if asked.printed else 'no values'}")
         return
     print(f"  config    {config_file}: {behind.config_key}")

@@ -14,7 +14,7 @@ class Training(Strict):
     steps: int = Field(ge=1)
     batch: int = Field(ge=1)
     lr: float = Field(gt=0)
-    seed: int
+    seed: int = 0
     data_licence: str
 
 

@@ -64,7 +64,7 @@ class Codec:
         self.decoded += _pictures(z)
         return self._batched(self._decode, z)
 
-    def again(self, z: Tensor) -> Tensor:
+    def encode_decode(self, z: Tensor) -> Tensor:
         """E(D(z)), which never leaves the network's precision on its way. z: (B, c, h, w); frames alike."""
         self.encoded += _pictures(z)
         self.decoded += _pictures(z)
@@ -78,13 +78,13 @@ class Codec:
         return whole.view(*states.shape[:-3], *whole.shape[1:])
 
     def _encode(self, vae: Any, x: Tensor) -> Tensor:
-        found = vae.encode(x)
-        if hasattr(found, "latents"):  # AutoencoderTiny has no posterior
-            code = found.latents
+        encoded = vae.encode(x)
+        if hasattr(encoded, "latents"):  # AutoencoderTiny has no posterior
+            code = encoded.latents
         elif self.posterior is not None:
-            code = found.latent_dist.sample(self.posterior)
+            code = encoded.latent_dist.sample(self.posterior)
         else:
-            code = found.latent_dist.mode()
+            code = encoded.latent_dist.mode()
         return (code - self.shift) * self.scale
 
     def _decode(self, vae: Any, z: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def iteration(codec: Codec, family: str, x: Tensor, z: Tensor) -> Tensor:
             loss = (codec.decode(leaf) - x).square().sum()
             return torch.autograd.grad(loss, leaf)[0]
     with torch.no_grad():
-        return codec.encode(x) if family == "encoder" else codec.again(z)
+        return codec.encode(x) if family == "encoder" else codec.encode_decode(z)
 
 
 def line_of(codec: Codec, x: Tensor, *, gradient: bool = False, counts: tuple[int, ...] = (1, 2)) -> Line:

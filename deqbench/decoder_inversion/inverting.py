@@ -10,13 +10,13 @@ from torch import Tensor
 
 from deqbench.decoder_inversion.codec import Codec, decibel, nmse
 from deqbench.decoder_inversion.inverters import Iterate, invert
-from deqbench.solvers.rounds import Outcome, Stop
+from deqbench.solvers.rounds import Result, Stop
 
 Keep = Literal["last", "best"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecoderInversion(Outcome):
+class DecoderInversion(Result):
     """The latents of B images after n iterations, and what they took."""
 
     z: Tensor  # (B, c, h, w); frames alike
@@ -29,7 +29,7 @@ class DecoderInversion(Outcome):
 
 @dataclass(frozen=True)
 class Plateau:
-    """Where a run no longer pays: its mean NMSE in dB has fallen by less than `drop` within the last iterations."""
+    """A stop where a run no longer pays: its mean NMSE in dB fell by less than `drop` within the last iterations."""
 
     drop: float  # dB
     within: int
@@ -38,7 +38,7 @@ class Plateau:
 @torch.no_grad()
 def relative_residual(reference: Codec, z: Tensor, code: Tensor) -> Tensor:
     """(B,) float64, ||E(D(z)) - code|| / ||code||, by the reference codec. z and code: (B, c, h, w)."""
-    apart = (reference.again(z).double() - code.double()).flatten(1).norm(dim=1)
+    apart = (reference.encode_decode(z).double() - code.double()).flatten(1).norm(dim=1)
     return apart / code.double().flatten(1).norm(dim=1)
 
 
@@ -179,7 +179,7 @@ class Watch:
         return bool(before - now < plateau.drop)
 
     def result(self, last: Tensor) -> DecoderInversion:
-        """What the run has come to."""
+        """The end of the run."""
         z = self.best if self.needed else last
         at = self.at if self.needed else torch.full_like(self.at, self.reached)
         reasons = [

@@ -1,4 +1,4 @@
-"""What makes latents from noise: a class-conditional diffusion model with guidance, or a generator of one call."""
+"""Latents from noise: a class-conditional diffusion model with guidance, or a generator of one call."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,13 +1,13 @@
 """From z_0 back to x_T: naive DDIM inversion, and backward Euler by damped repetition; the same for one step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from deqbench.decoder_inversion.latent_models import GuidedEps, LatentModel
+from deqbench.decoder_inversion.latent_models import LatentModel
 from deqbench.diffusion.inverters.backward_euler import Before
 from deqbench.solvers import solve
 
@@ -23,18 +23,6 @@ class Recovered:
     def x_T(self) -> Tensor:
         """(B, c, h, w)."""
         return self.states[0]
-
-
-@dataclass(frozen=True)
-class GuidedBefore(Before):
-    """`Before` of chains with classes: a selection of samples keeps each one's class."""
-
-    def select(self, indices: Tensor) -> "GuidedBefore":
-        """The map of those samples."""
-        eps = self.chain.eps_model
-        assert isinstance(eps, GuidedEps)
-        chain = replace(self.chain.select(indices), eps_model=eps.select(indices))
-        return GuidedBefore(chain, self.after[indices], self.j)
 
 
 @torch.no_grad()
@@ -57,21 +45,15 @@ def recovered(
     """
     options: dict[str, Any] = {"damping": damping, "max_iter": iterations, "tol": tol}
     if model.form == "one-step":
-        found, residual = _solved(_Generated(model, z_0, labels), z_0, **options)
-        return Recovered([found, z_0], residual)
+        x_T, residual = _solved(_Generated(model, z_0, labels), z_0, **options)
+        return Recovered([x_T, z_0], residual)
     chain = model.chain(z_0, labels, None if guided else 0.0)
     states, worst = [z_0], torch.zeros(len(z_0), dtype=torch.float64)
     for j in reversed(range(chain.steps)):
-        x, residual = _solved(GuidedBefore(chain, states[0], j), states[0], **options)
+        x, residual = _solved(Before(chain, states[0], j), states[0], **options)
         states.insert(0, x)
         worst = torch.maximum(worst, residual.nan_to_num(nan=torch.inf))
     return Recovered(states, worst)
-
-
-def cycle_error(model: LatentModel, x_T: Tensor, z_0: Tensor, labels: Tensor) -> Tensor:
-    """(B,) float64: how far the model's latents of x_T are from z_0, relative to z_0's norm."""
-    again = model.latents(x_T, labels)
-    return (again - z_0).double().flatten(1).norm(dim=1) / z_0.double().flatten(1).norm(dim=1)
 
 
 @dataclass(frozen=True)
@@ -90,7 +72,7 @@ class _Generated:
 def _solved(
     f: Callable[[Tensor], Tensor], start: Tensor, *, damping: float, max_iter: int, tol: float
 ) -> tuple[Tensor, Tensor]:
-    found = solve(f, start, solver="picard", damping=damping, max_iter=max_iter, tol=tol)
+    solution = solve(f, start, solver="picard", damping=damping, max_iter=max_iter, tol=tol)
     # A damped run ends where it would go next, its last evaluation is f itself.
-    z = found.z if damping == 1 else torch.lerp(found.state, found.z, damping)
-    return z, torch.stack([trace[-1] for trace in found.relative])
+    z = solution.z if damping == 1 else torch.lerp(solution.state, solution.z, damping)
+    return z, torch.stack([trace[-1] for trace in solution.relative])

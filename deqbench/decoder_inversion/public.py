@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -75,15 +75,18 @@ def invert_decoder(
         max_batch = min(max_batch, frames_that_fit(whole, x.flatten(0, -4), max_bytes, gradient=method == "gradient"))
     codec = Codec(vae, PRECISIONS[bits], max_batch=max_batch)
     reference = codec if codec.exact else Codec(vae, "fp32", max_batch=max_batch)
-    with _bar(method, iterations, progress) as on_progress:
+    bar = steps_bar(f"decoder inversion, {method}", iterations) if progress else nullcontext()
+    with bar as on_progress:
         try:
-            found = run(
+            inversion = run(
                 method, codec, x, options or {}, iterations, tol=tol, max_seconds=max_seconds, keep=keep,
                 reference=reference, on_progress=on_progress,
             )  # fmt: skip
         except ValueError as error:
             raise UserError(str(error)) from error
-    return DecoderInversionResult(found.z, found.residuals, found.seconds, found.iterations, found.stopped)
+    return DecoderInversionResult(
+        inversion.z, inversion.residuals, inversion.seconds, inversion.iterations, inversion.stopped
+    )
 
 
 def _loaded(vae: Any) -> Any:
@@ -107,17 +110,8 @@ def _pictures(images: Any) -> Tensor:
             return stacked.permute(0, 3, 1, 2).float() / 127.5 - 1
     shaped = isinstance(images, Tensor) and images.dim() in (4, 5) and images.shape[-3] == 3 and len(images)
     if not shaped or not images.is_floating_point():
-        found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise UserError(
-            f"images: expected floats (B, 3, H, W) or (B, F, 3, H, W), or PIL images of one size; found {found}"
+            f"images: expected floats (B, 3, H, W) or (B, F, 3, H, W), or PIL images of one size; found {given}"
         )
     return images.detach().float()
-
-
-@contextmanager
-def _bar(method: str, iterations: int, shown: bool) -> Iterator[Callable[[int], object] | None]:
-    if not shown:
-        yield None
-        return
-    with steps_bar(f"decoder inversion, {method}", iterations) as on_step:
-        yield on_step

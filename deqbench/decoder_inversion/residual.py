@@ -26,7 +26,7 @@ def descend(codec: Codec, x: Tensor, z: Tensor | None, update: Update, *, iterat
     code = codec.encode(x)
     z = code.clone() if z is None else z.to(codec.state).clone()
     for k in range(iterations):
-        residual = codec.again(z).sub_(code)
+        residual = codec.encode_decode(z).sub_(code)
         yield Iterate(z=z, residual=lengths(residual))
         z = update(k, z, residual)
     yield Iterate(z=z)

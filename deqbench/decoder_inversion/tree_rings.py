@@ -43,21 +43,21 @@ def keys(seed: int, count: int, shape: tuple[int, int, int], radius: int, *, sym
     if height != width:
         raise UserError(f"watermark: expected square latents; found {height} x {width}")
     ring = ring_of(width, radius)
-    found = torch.full((count, *shape), complex("nan"), dtype=torch.complex128)
-    for number, key in enumerate(found):
+    drawn = torch.full((count, *shape), complex("nan"), dtype=torch.complex128)
+    for number, key in enumerate(drawn):
         state = np.random.SeedSequence([seed, KEYS + number])
         generator = torch.Generator().manual_seed(int(state.generate_state(1)[0]))
         dtype = torch.float64 if symmetric else torch.complex128
         values = torch.randn(channels, radius, dtype=dtype, generator=generator).to(torch.complex128)
         key[:, ring > 0] = values[:, ring[ring > 0] - 1] * (0.5**0.5 if symmetric else 1)
-    return found
+    return drawn
 
 
 def marked(x_T: Tensor, key: Tensor) -> Tensor:
     """x_T (B, c, h, w) with the key of each, (B, c, h, w), in the place of those coefficients; real, of x_T's dtype."""
     mixed = torch.where(key.isnan(), spectrum(x_T), key)
-    found = torch.fft.ifft2(torch.fft.ifftshift(mixed, dim=(-2, -1)), norm="ortho")
-    return found.real.to(x_T.dtype)
+    noise = torch.fft.ifft2(torch.fft.ifftshift(mixed, dim=(-2, -1)), norm="ortho")
+    return noise.real.to(x_T.dtype)
 
 
 def distances(x: Tensor, known: Tensor) -> Tensor:
@@ -95,8 +95,8 @@ def p_values(x: Tensor, key: Tensor) -> NDArray[np.float64]:
     inside = ~key.isnan()
     wanted = coordinates(key)
     told = ~wanted[0].isnan()
-    found = coordinates(spectrum(x).where(inside, complex("nan")))[:, told]
+    measured = coordinates(spectrum(x).where(inside, complex("nan")))[:, told]
     wanted = wanted[:, told]
-    variance = found.var(1, keepdim=True)
-    statistic = ((found - wanted).square() / variance).sum(1)
+    variance = measured.var(1, keepdim=True)
+    statistic = ((measured - wanted).square() / variance).sum(1)
     return np.asarray(ncx2.cdf(statistic, int(told.sum()), (wanted.square() / variance).sum(1)), dtype=np.float64)

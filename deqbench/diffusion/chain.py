@@ -31,7 +31,7 @@ class DDIMChain:
     noise_scale: Tensor  # (N,) float64, of the added noise; sigma but for DDPM's larger variance
     x_T: Tensor  # (B, *dims)
     noise: Tensor | None = None  # (B, N, *dims) standard normal, None where noise_scale is 0
-    landing: Tensor | None = None  # (N,) float64, alpha_bar where each step lands; None: where the next one sets out
+    alpha_bar_prev: Tensor | None = None  # (N,) float64, where each step lands; None: where the next one sets out
     moments: Moments | None = None  # of data that are not measured, for linear parts and starts that want them
 
     @classmethod
@@ -55,9 +55,7 @@ class DDIMChain:
         alpha_bar = schedule.along(tau)
         sigma = sigmas(alpha_bar, eta)
         scale = large_sigmas(alpha_bar) if variance == "large" and eta == 1 else sigma
-        if scale.any() and noise is None:
-            raise ValueError("noise: expected a tensor (B, N, *dims) for eta > 0; found None")
-        return cls(eps_model, tau, alpha_bar, sigma, scale, x_T, noise if scale.any() else None)
+        return cls(eps_model, tau, alpha_bar, sigma, scale, x_T, _needed(noise, scale))
 
     @classmethod
     def strided(
@@ -78,14 +76,12 @@ class DDIMChain:
         alpha_bar. noise: (B, N, *dims), needed where eta > 0. UserError: eta out of range.
         """
         lower = tau - stride
-        landing = schedule.alpha_bar[lower.clamp_min(0)].where(lower >= 0, schedule.final_alpha_bar)
+        alpha_bar_prev = schedule.alpha_bar[lower.clamp_min(0)].where(lower >= 0, schedule.final_alpha_bar)
         before = schedule.alpha_bar[tau]
-        sigma = sigmas(torch.stack([before, landing]), eta)[0]
-        if sigma.any() and noise is None:
-            raise ValueError("noise: expected a tensor (B, N, *dims) for eta > 0; found None")
-        alpha_bar = torch.cat([before, landing[-1:]])
-        elsewhere = None if torch.equal(landing, alpha_bar[1:]) else landing
-        return cls(eps_model, tau, alpha_bar, sigma, sigma, x_T, noise if sigma.any() else None, elsewhere)
+        sigma = sigmas(torch.stack([before, alpha_bar_prev]), eta)[0]
+        alpha_bar = torch.cat([before, alpha_bar_prev[-1:]])
+        elsewhere = None if torch.equal(alpha_bar_prev, alpha_bar[1:]) else alpha_bar_prev
+        return cls(eps_model, tau, alpha_bar, sigma, sigma, x_T, _needed(noise, sigma), elsewhere)
 
     @property
     def start(self) -> Tensor:
@@ -105,7 +101,7 @@ class DDIMChain:
     @cached_property
     def after(self) -> Tensor:
         """(N,) float64: alpha_bar where each step lands, alpha_bar' in these formulas."""
-        return self.alpha_bar[1:] if self.landing is None else self.landing
+        return self.alpha_bar[1:] if self.alpha_bar_prev is None else self.alpha_bar_prev
 
     @cached_property
     def scale(self) -> Tensor:
@@ -114,9 +110,10 @@ class DDIMChain:
         return direction - self.ratio * (1 - self.alpha_bar[:-1]).sqrt()
 
     def select(self, indices: Tensor) -> DDIMChain:
-        """The chains of those samples."""
+        """The chains of those samples; a noise predictor that tells samples apart by its own `select` follows."""
         noise = None if self.noise is None else self.noise[indices]
-        return replace(self, x_T=self.x_T[indices], noise=noise)
+        eps_model = self.eps_model.select(indices) if hasattr(self.eps_model, "select") else self.eps_model
+        return replace(self, eps_model=eps_model, x_T=self.x_T[indices], noise=noise)
 
     def initial(self, kind: Literal["x_T", "zeros"] = "x_T") -> Tensor:
         """(B, N, *dims): x_T, or zeros, for every state. Source: DEQ-DDIM, appendices A and C."""
@@ -147,15 +144,15 @@ class DDIMChain:
         linear = linear.reshape(-1, len(ratio), *linear.shape[2:])
         # The eps form is a plain sum in y = x / product, taken at once; other sweeps go step by step.
         product = linear.cumprod(1) if split is None else linear.new_ones(1, 1)
-        rest = _along(self.scale[window] / product, terms) * terms  # (b, M, *dims)
+        rest = along(self.scale[window] / product, terms) * terms  # (b, M, *dims)
         if self.noise is not None:
             noise = self.noise if samples is None else self.noise[samples]
-            rest += _along(self.noise_scale[window] / product, terms) * noise[:, window]
+            rest += along(self.noise_scale[window] / product, terms) * noise[:, window]
         if split is not None:
-            apart = _along(ratio, terms) - linear if linear.ndim > 2 else _along(ratio - linear, terms)
+            apart = along(ratio, terms) - linear if linear.ndim > 2 else along(ratio - linear, terms)
             return _recur(base, rest.addcmul_(apart, states), linear)
         total = rest.cumsum(1, dtype=torch.float64).add_(base[:, None])
-        return total.mul_(_along(product, total)).to(terms.dtype)
+        return total.mul_(along(product, total)).to(terms.dtype)
 
     def __call__(self, z: Tensor) -> Tensor:
         """z: (B, N, *dims), a guess of the states after each step -> the same states computed from it."""
@@ -171,9 +168,13 @@ class DDIMChain:
             x = self.step(x, j)
             yield x
 
-    def step(self, x: Tensor, j: int) -> Tensor:
-        """The states (B, *dims) after step j from those before it."""
-        eps = self.eps_model(x, self.timesteps[j].expand(len(x)).to(x.device))
+    def eps(self, x: Tensor, j: int) -> Tensor:
+        """The noise (B, *dims) predicted at the states x before step j."""
+        return self.eps_model(x, self.timesteps[j].expand(len(x)).to(x.device))
+
+    def step(self, x: Tensor, j: int, eps: Tensor | None = None) -> Tensor:
+        """The states (B, *dims) after step j from those before it, and from their eps where it is known."""
+        eps = self.eps(x, j) if eps is None else eps
         x = float(self.ratio[j]) * x + float(self.scale[j]) * eps
         return x if self.noise is None else x + float(self.noise_scale[j]) * self.noise[:, j]
 
@@ -182,6 +183,23 @@ class DDIMChain:
         if self.noise is not None:
             x = x - float(self.noise_scale[j]) * self.noise[:, j]
         return (x - float(self.scale[j]) * eps) / float(self.ratio[j])
+
+    def encode(self, x: Tensor, steps: int | None = None) -> Iterator[Tensor]:
+        """The states (B, *dims) before the last `steps` steps (None: all), from the last back to the first.
+
+        They start from x (B, *dims), and each eps is taken at the state already known; noises that the chain adds are
+        taken off again. Source: DDIM, section 5.4, at the chain's own timesteps.
+        """
+        for j in reversed(range(0 if steps is None else self.steps - steps, self.steps)):
+            x = self.unstep(x, self.eps(x, j), j)
+            yield x
+
+
+def _needed(noise: Tensor | None, scale: Tensor) -> Tensor | None:
+    """The noises, None where none is added. ValueError: they are needed and not there."""
+    if scale.any() and noise is None:
+        raise ValueError("noise: expected a tensor (B, N, *dims) for eta > 0; found None")
+    return noise if scale.any() else None
 
 
 def _recur(base: Tensor, rest: Tensor, linear: Tensor) -> Tensor:
@@ -194,13 +212,13 @@ def _recur(base: Tensor, rest: Tensor, linear: Tensor) -> Tensor:
         for row, factor in zip(rest.unbind(1), linear[0].tolist(), strict=True):
             x = row.add_(x, alpha=factor)
         return rest
-    factors_of = linear if linear.ndim > 2 else _along(linear, rest)
+    factors_of = linear if linear.ndim > 2 else along(linear, rest)
     for row, factors in zip(rest.unbind(1), factors_of.unbind(1), strict=True):
         x = row.addcmul_(x, factors)
     return rest
 
 
-def _along(coefficients: Tensor, like: Tensor) -> Tensor:
-    """(M,) or (b, M) -> (1 or b, M, 1, ...) in the dtype and on the device of `like`."""
+def along(coefficients: Tensor, like: Tensor) -> Tensor:
+    """(M,) or (b, M) -> (1 or b, M, 1, ...) in the dtype and on the device of `like`, (b, M, *dims)."""
     rows = coefficients.to(like).reshape(-1, coefficients.shape[-1])
     return rows.view(*rows.shape, *[1] * (like.ndim - 2))

@@ -1,6 +1,7 @@
-"""What an inverter yields, and what comes of it."""
+"""The updates that an inverter yields, and the latents that come of them."""
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -9,14 +10,14 @@ from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.solvers import rounds
-from deqbench.solvers.rounds import Outcome, Run
+from deqbench.solvers.rounds import Result, Run
 
 Start = Literal["noise", "encoding", "zeros"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Update(rounds.Round):
-    """Where an inversion of B images stands, lent to who looks on: copy what you keep, change nothing.
+    """The state of an inversion of B images, lent to who looks on: copy what you keep, change nothing.
 
     `calls` are updates: epochs, or rounds. The first one yielded is the start.
     """
@@ -32,7 +33,7 @@ OnUpdate = Callable[[Update], object]  # True, or a Stop, ends the run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inversion(Outcome):
+class Inversion(Result):
     """The latents of B images, and what they took."""
 
     x_T: Tensor  # (B, *dims)
@@ -68,23 +69,19 @@ def inverted(
 
 @torch.no_grad()
 def encode(chain: DDIMChain, target: Tensor) -> Tensor:
-    """x_T (B, *dims) by the chain walked backwards from target (B, *dims), each eps taken at the state already known.
-
-    Source: DDIM, section 5.4, at the chain's own timesteps; noises that it adds are taken off again.
-    """
-    x = target
-    for j in reversed(range(chain.steps)):
-        eps = chain.eps_model(x, chain.timesteps[j].expand(len(x)).to(x.device))
-        x = chain.unstep(x, eps, j)
-    return x
+    """x_T (B, *dims) by the chain walked backwards from target (B, *dims), see DDIMChain.encode."""
+    return last(chain.encode(target))
 
 
 @torch.no_grad()
 def reconstruct(chain: DDIMChain, x_T: Tensor) -> Tensor:
     """x_0 (B, *dims) of the sequential chain from x_T: what every reported loss is taken at."""
-    for x in replace(chain, x_T=x_T).walk():  # one state at a time: an unpacked list would hold all of them
-        x_T = x
-    return x_T
+    return last(replace(chain, x_T=x_T).walk())
+
+
+def last(states: Iterator[Tensor]) -> Tensor:
+    """The last of one state or more, held one at a time: an unpacked list would hold all of them."""
+    return deque(states, maxlen=1)[0]
 
 
 def finite(x: Tensor) -> Tensor:

@@ -25,9 +25,8 @@ class GaussianMixture:
         points, centres = x.double().flatten(1), self.centres.flatten(1)
         a = self.alpha_bar[t][:, None]
         variance = a * self.deviation**2 + 1 - a
-        products = (
-            points @ centres.T * a.sqrt() - a * centres.square().sum(1) / 2
-        )  # of the squared distance, what varies
+        # of the squared distance, what varies
+        products = points @ centres.T * a.sqrt() - a * centres.square().sum(1) / 2
         mean = torch.softmax(products / variance, 1) @ centres
         return ((points - a.sqrt() * mean) * (1 - a).sqrt() / variance).view_as(x).to(x.dtype)
 

@@ -30,15 +30,16 @@ class Moments:
 
 def cosines(images: Tensor) -> Tensor:
     """The orthonormal two-dimensional cosine transform (type II) of images (..., H, W)."""
-    rows, columns = (_matrix(side, images) for side in images.shape[-2:])
+    rows, columns = (matrix(side).to(images) for side in images.shape[-2:])
     return rows @ images @ columns.mT
 
 
 def pictures(coefficients: Tensor) -> Tensor:
     """The images (..., H, W) of which `cosines` makes these coefficients."""
-    rows, columns = (_matrix(side, coefficients) for side in coefficients.shape[-2:])
+    rows, columns = (matrix(side).to(coefficients) for side in coefficients.shape[-2:])
     return rows.mT @ coefficients @ columns
 
 
-def _matrix(side: int, like: Tensor) -> Tensor:
-    return torch.from_numpy(scipy.fft.dct(np.eye(side), norm="ortho", axis=0)).to(like)
+def matrix(side: int) -> Tensor:
+    """The orthonormal cosine transform (type II) of so many values: (side, side) float64."""
+    return torch.from_numpy(scipy.fft.dct(np.eye(side), norm="ortho", axis=0))

@@ -50,7 +50,7 @@ class NoisePredictor:
         return (x - a.sqrt() * out) / (1 - a).sqrt()
 
     def _filling(self, x: Tensor) -> int:
-        """How many images more this batch is to have, `max_batch` in all at most."""
+        """The number of images that fill this batch up, `max_batch` in all at most."""
         small = self._weights * x[0, 0].numel() <= SMALL
         if not small or len(x) == 1 or x.device.type != "cpu" or torch.is_grad_enabled():
             return 0

@@ -56,10 +56,10 @@ class DistributedPredictor:
     def _compare(self, x: Tensor) -> None:
         """ValueError unless the ranks hold the same x: mixed chains would give wrong images without a word."""
         own = torch.stack([x.new_tensor(len(x), dtype=torch.float64), x.norm(dtype=torch.float64)])
-        found = [torch.empty_like(own) for _ in range(self.ranks)]
-        dist.all_gather(found, own, group=self.group)
-        if not all(torch.allclose(other, own, rtol=1e-6, equal_nan=True) for other in found):
-            sizes = "; ".join(f"{int(count)} states of norm {norm:.7g}" for count, norm in found)
+        others = [torch.empty_like(own) for _ in range(self.ranks)]
+        dist.all_gather(others, own, group=self.group)
+        if not all(torch.allclose(other, own, rtol=1e-6, equal_nan=True) for other in others):
+            sizes = "; ".join(f"{int(count)} states of norm {norm:.7g}" for count, norm in others)
             raise ValueError(f"ranks: expected the same states on each (seed them alike); found {sizes}")
 
 

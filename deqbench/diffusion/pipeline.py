@@ -114,13 +114,13 @@ class DEQDDIMPipeline(DiffusionPipeline):
         if distributed:
             predictor = DistributedPredictor(predictor)
         chain, before = self._chain(predictor, tau, x_T, noise, eta, bool(use_clipped_model_output))
-        found = self._solve(chain, sampler, sampler_options or {}, callback_on_step_end)
-        images = _images(found.x0, output_type)
+        drawn = self._solve(chain, sampler, sampler_options or {}, callback_on_step_end)
+        images = _images(drawn.x0, output_type)
         self.maybe_free_model_hooks()
         if not return_dict:
             return (images,)
-        rounds, nfe = (found.rounds + before).tolist(), (found.nfe + before).tolist()
-        return DEQDDIMPipelineOutput(images, rounds, nfe, found.stopped)
+        rounds, nfe = (drawn.rounds + before).tolist(), (drawn.nfe + before).tolist()
+        return DEQDDIMPipelineOutput(images, rounds, nfe, drawn.stopped)
 
     invert = invert_images
 
@@ -200,7 +200,7 @@ class DEQDDIMPipeline(DiffusionPipeline):
         return self.scheduler.step(out, tau[0], x_T, **options).prev_sample
 
     def _solve(self, chain: DDIMChain, sampler: str, options: dict[str, Any], callback: OnStepEnd | None) -> Sampled:
-        """What the sampler makes of the chain, or what it had reached when it was interrupted."""
+        """The images that the sampler makes of the chain, or those reached when it was interrupted."""
         if self.scheduler.config.clip_sample or self.scheduler.config.thresholding:
             FAMILY.method(sampler).refuse("clip_sample")
         latents, last = chain.x_T.clone(), int(chain.timesteps[-1])
@@ -217,7 +217,7 @@ class DEQDDIMPipeline(DiffusionPipeline):
 
 
 def _bound(config: Any) -> Callable[[Tensor], Tensor]:
-    """What the scheduler's config does to an estimate of x_0, (M, *dims). Thresholds: Imagen, section 2.3."""
+    """The bound that the scheduler's config puts on estimates of x_0, (M, *dims). Thresholds: Imagen, section 2.3."""
 
     def threshold(x0: Tensor) -> Tensor:
         share = config.dynamic_thresholding_ratio

@@ -58,7 +58,7 @@ def invert_images(
     max_batch: int = 256,
     callback_on_update_end: OnUpdateEnd | None = None,
 ) -> DEQDDIMInversionOutput:
-    """Latents x_T from which this pipeline draws `images`: `pipe(latents=found.latents, ...)` gives them again.
+    """Latents x_T from which this pipeline draws `images`: `pipe(latents=inversion.latents, ...)` gives them again.
 
     images: PIL images, arrays (B, H, W, C) in [0, 1], or a tensor (B, C, H, W) in [-1, 1]. generator: one, or one an
     image; it draws the starts and then, where eta > 0, the steps' noises: a call that is to draw the images again needs
@@ -74,10 +74,8 @@ def invert_images(
     Source: DEQ-DDIM, section 4. UserError: a value out of range, an unknown name, images of another shape, or a
     scheduler whose chain cannot be inverted: one that clips or thresholds x_0, or that starts at alpha_bar 0.
     """
-    if start not in get_args(Start):
-        raise unknown("start", start, get_args(Start))
     name = method or ("sweeps" if gradient is None else "descent")
-    options = _options(name, gradient, threshold, method_options or {})
+    options = _options(name, gradient, start, threshold, method_options or {})
     pipe._interrupt = False
     target = _target(pipe, images)
     chain = _chain(pipe, target, num_inference_steps, generator, eta, max_batch)
@@ -85,25 +83,27 @@ def invert_images(
     before = 0
     if start == "encoding":
         chain, before = replace(chain, x_T=encode(chain, target)), chain.steps
-        if name in ("sweeps", "joint-backward"):
-            options = {"first": "trajectory", **options}
-    found = _run(pipe, name, chain, target, options, max_seconds, callback_on_update_end)
-    x0 = reconstruct(chain, found.x_T)
+    inversion = _run(pipe, name, chain, target, options, max_seconds, callback_on_update_end)
+    x0 = reconstruct(chain, inversion.x_T)
     pipe.maybe_free_model_hooks()
     return DEQDDIMInversionOutput(
-        latents=found.x_T,
+        latents=inversion.x_T,
         losses=loss(x0, target),
         reconstructions=x0,
         noise=chain.noise,
-        steps=found.rounds.tolist(),
-        nfe=(found.nfe + before).tolist(),
-        vjps=found.vjps.tolist(),
-        stopped=found.stopped,
+        steps=inversion.rounds.tolist(),
+        nfe=(inversion.nfe + before).tolist(),
+        vjps=inversion.vjps.tolist(),
+        stopped=inversion.stopped,
     )
 
 
-def _options(name: str, gradient: str | None, threshold: float | None, options: dict[str, Any]) -> dict[str, Any]:
-    """The inverter's own settings. UserError: unknown inverter, or a threshold that it does not know."""
+def _options(
+    name: str, gradient: str | None, start: Start, threshold: float | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """The inverter's own settings. UserError: unknown inverter or start, or a threshold that it does not know."""
+    if start not in get_args(Start):
+        raise unknown("start", start, get_args(Start))
     known = FAMILY.method(name).card.options
     given: dict[str, Any] = {} if gradient is None else {"gradient": gradient}
     if threshold is not None:
@@ -111,6 +111,8 @@ def _options(name: str, gradient: str | None, threshold: float | None, options: 
         if limit is None:  # the tol of those with a solver is a residual, not a loss
             raise UserError(f"threshold: expected None for {name}, which looks at no loss; found {threshold}")
         given[limit] = threshold
+    if start == "encoding" and name in ("sweeps", "joint-backward"):
+        given["first"] = "trajectory"
     return {**given, **options}
 
 
@@ -161,7 +163,7 @@ def _run(
     max_seconds: float | None,
     callback: OnUpdateEnd | None,
 ) -> Inversion:
-    """What the inverter makes of it, or what it had reached when it was ended."""
+    """The latents that the inverter reaches, or had reached when it was ended."""
     known = FAMILY.method(name).card.options
     length = next((options.get(key, known[key]["default"]) for key in LENGTHS if key in known), chain.steps)
     with pipe.progress_bar(total=length) as bar:

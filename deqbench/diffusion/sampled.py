@@ -1,14 +1,13 @@
-"""What a sampler yields, and what comes of it."""
+"""The rounds that a sampler yields, and the images that come of them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor
 
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.solvers import rounds
-from deqbench.solvers.rounds import Outcome, Run
+from deqbench.solvers.rounds import Result, Run
 from deqbench.solvers.triangular import SystemRound
 
 
@@ -29,7 +28,7 @@ OnRound = Callable[[Round], object]  # True, or a Stop, ends the run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampled(Outcome):
+class Sampled(Result):
     """B images, and what they took."""
 
     x0: Tensor  # (B, *dims)
@@ -52,6 +51,23 @@ def sampled(chain: DDIMChain, made: Iterable[Round], on_round: OnRound | None = 
     return Sampled(x0=x0, states=states, rounds=run.rounds, nfe=run.nfe, stopped=run.stopped(finite))
 
 
+@dataclass(frozen=True)
+class OfChain:
+    """A triangular system on a chain's states, with terms of its own."""
+
+    chain: DDIMChain
+
+    @property
+    def start(self) -> Tensor:
+        """x_T: (B, *dims)."""
+        return self.chain.x_T
+
+    @property
+    def steps(self) -> int:
+        """N."""
+        return self.chain.steps
+
+
 def of_system(
     swept: Iterable[SystemRound], calls: int = 1, back: Callable[[Tensor], Tensor] = lambda states: states
 ) -> Iterator[Round]:
@@ -66,9 +82,5 @@ def of_system(
             nfe=calls * r.nfe,
             calls=calls,
             x0=back(r.reached),
-            states=partial(_turned, r.states, back),
+            states=lambda r=r: back(r.states()),  # type: ignore[misc]
         )
-
-
-def _turned(states: Callable[[], Tensor], back: Callable[[Tensor], Tensor]) -> Tensor:
-    return back(states())

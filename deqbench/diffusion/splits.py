@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from deqbench.diffusion.chain import DDIMChain
+from deqbench.diffusion.chain import DDIMChain, along
 from deqbench.diffusion.moments import Moments, cosines, pictures
 from deqbench.errors import UserError, unknown
 
@@ -35,10 +35,10 @@ class SplitChain:
         eps = chain.step_terms(states.flatten(0, 1), torch.arange(chain.steps).repeat(len(z))).view_as(states)
         if self.linear.ndim <= 2:
             return chain.combine(chain.x_T, states, eps, 0, self.linear)
-        turn, back = (cosines, pictures) if self.cosine else (_same, _same)
-        stepped = _shaped(chain.ratio, states) * states + _shaped(chain.scale, eps) * eps
+        turn, back = (cosines, pictures) if self.cosine else (lambda states: states,) * 2
+        stepped = along(chain.ratio, states) * states + along(chain.scale, eps) * eps
         if chain.noise is not None:
-            stepped += _shaped(chain.noise_scale, stepped) * chain.noise
+            stepped += along(chain.noise_scale, stepped) * chain.noise
         linear = self.linear.to(stepped)
         rest, x = turn(stepped) - linear * turn(states), turn(chain.x_T)
         for j in range(chain.steps):
@@ -87,7 +87,7 @@ def gaussian_start(chain: DDIMChain) -> Tensor:
     product = linear.cumprod(0)[None]  # (1, N, *dims)
     first = cosines(chain.x_T.double() - chain.alpha_bar[0].sqrt() * moments.mean.to(chain.x_T.device))
     moved = pictures(product.to(first) * first[:, None])
-    return (moved + _shaped(chain.after.sqrt(), moved) * moments.mean.to(moved)).to(chain.x_T.dtype)
+    return (moved + along(chain.after.sqrt(), moved) * moments.mean.to(moved)).to(chain.x_T.dtype)
 
 
 def flow_ratio(chain: DDIMChain, variance: Tensor) -> Tensor:
@@ -111,12 +111,3 @@ def _moments(chain: DDIMChain, where: str) -> Moments:
     if chain.moments is None:
         raise UserError(f"{where} needs the mean and variances of the data; found none with this chain")
     return chain.moments
-
-
-def _same(states: Tensor) -> Tensor:
-    return states
-
-
-def _shaped(coefficients: Tensor, like: Tensor) -> Tensor:
-    """(N,) -> (1, N, 1, ...) in the dtype and on the device of `like`, (B, N, *dims)."""
-    return coefficients.to(like).view(1, -1, *[1] * (like.ndim - 2))

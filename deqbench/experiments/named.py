@@ -9,7 +9,6 @@ from deqbench import index
 from deqbench.config.strict import Name, Strict
 from deqbench.errors import UserError, did_you_mean
 from deqbench.experiments.scope import Scope
-from deqbench.papers.reading import presets
 from deqbench.registry import refusal
 
 
@@ -60,20 +59,21 @@ def one_of(key: str, name: str, names: Any) -> None:
         raise ValueError(f"@{key}@expected one of {words}; found '{name}'{did_you_mean(name, names)}")
 
 
-def options_fit(key: str, folder: str, name: str, preset: str | None, options: dict[str, Any]) -> None:
+def options_fit(
+    key: str, folder: str, name: str, preset: str | None, options: dict[str, Any], presets: dict[str, dict[str, Any]]
+) -> None:
     """ValueError, as one sentence with its key, for an unknown method, preset, or option of either.
 
-    key: `papers.<paper>...`, whose presets are meant.
+    presets: options by name.
     """
     try:
         index.card(folder, name)
     except UserError as error:
         kind, words = str(error).split(": ", 1)
         raise ValueError(f"@{key}.{kind}@{words}") from error
-    known = {name: said.options for name, said in presets(key.split(".")[1]).items()}
     if preset:
-        one_of(f"{key}.preset", preset, known)
-    if wrong := index.wrong(folder, name, {**known.get(preset or "", {}), **options}):
+        one_of(f"{key}.preset", preset, presets)
+    if wrong := index.wrong(folder, name, {**presets.get(preset or "", {}), **options}):
         option, words = wrong.split(": ", 1)
         place = "options" if option in options or not preset else f"preset {preset}"
         raise ValueError(f"@{key}.{place}.{option}@{words}")

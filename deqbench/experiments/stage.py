@@ -118,19 +118,22 @@ class Step:
         """Paths by name of the job at a place, a mapping or snakemake's wildcards."""
         return {name: paths for name, paths in self.stage.inputs(self.scope, **dict(place.items())).items() if paths}
 
-    def words(self, wildcards: Any, input: Any, output: Any) -> str:
-        """The command line of a job after `deqbench`: its slice of the config as JSON, and its files by name."""
+    def words(self, wildcards: Any) -> str:
+        """The command line of a job after `deqbench`: its slice of the config as JSON, and its files by name.
+
+        A function of the wildcards alone: snakemake does not look for changes in params that ask for input or output.
+        """
         place = dict(wildcards.items())
         files = [("input", name, path) for name, paths in self.inputs(wildcards).items() for path in paths]
-        files += [("output", name, path) for name, path in output.items()]
+        files += [("output", name, path.format(**place).removesuffix("/")) for name, path in self.outputs.items()]
         given = [f"--{option} {shlex.quote(f'{name}={path}')}" for option, name, path in files]
         settings = self.stage.job(self.scope, **place).model_dump_json()
         return " ".join(["run", self.id, *given, "--settings", shlex.quote(settings)])
 
     @property
     def source(self) -> str:
-        """The folder of the kind, relative to the repository."""
-        return f"deqbench/experiments/{self.kind.replace('.', '/')}"
+        """The file whose functions do the stages of the kind, relative to the repository."""
+        return source(self.kind)
 
     @property
     def alone(self) -> bool:
@@ -145,6 +148,11 @@ class Step:
     @property
     def _parents(self) -> list[str]:
         return [name for name in (self.scope.paper, self.scope.experiment) if name]
+
+
+def source(kind: str) -> str:
+    """The file whose functions do the stages of a kind, relative to the repository."""
+    return f"deqbench/experiments/{kind.replace('.', '/')}/measure.py"
 
 
 def module(kind: str, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the papers print: exhibits, values, claims and settings. Digits stay as printed, so all columns are str.
+"""The papers: exhibits, printed values, claims and settings. Digits stay as printed, so all columns are str.
 
 A paper is a folder with a paper.yaml, here or in a folder that the environment variable DEQBENCH_PAPERS names.
 """
@@ -33,7 +33,7 @@ def exhibits(paper: str) -> tuple[Exhibit, ...]:
 
 
 def studies(paper: str) -> tuple[Exhibit, ...]:
-    """What is measured beside a paper's exhibits, none for most papers. UserError: unknown paper."""
+    """The studies measured beside a paper's exhibits, none for most papers. UserError: unknown paper."""
     return reading.exhibits(paper, "study")
 
 
@@ -60,6 +60,13 @@ def printed(exhibit: Exhibit) -> pd.DataFrame:
     return _frame(exhibit.paper, exhibit.printed).copy()
 
 
+def derived(exhibit: Exhibit) -> pd.DataFrame:
+    """Values that follow from the printed ones, with columns as theirs and the arithmetic in the note; often none."""
+    name = f"derived/{exhibit.id}.csv"
+    known = (reading.folder(exhibit.paper) / name).is_file()
+    return _frame(exhibit.paper, name).copy() if known else printed(exhibit).iloc[:0]
+
+
 def claims(paper: str) -> tuple[Claim, ...]:
     """The claims of a paper. UserError: unknown paper, or a predicate that names cells which no table can fill."""
     return reading.claims(paper)
@@ -83,17 +90,27 @@ def experiments(paper: str) -> dict[str, str]:
     return reading.about(paper).experiments
 
 
+def catalogue(paper: str) -> dict[str, dict[str, Any]]:
+    """A paper's methods that every scale knows, as written, by part of its config. UserError: unknown paper."""
+    return dict(reading.catalogue(paper).model_extra or {})
+
+
+def presets(paper: str) -> dict[str, dict[str, Any]]:
+    """The options of a paper's presets by name. UserError: unknown paper."""
+    return {name: dict(preset.options) for name, preset in reading.catalogue(paper).presets.items()}
+
+
 def preset(paper: str, name: str) -> dict[str, Any]:
     """The options of a named preset of a paper. UserError: there is none of that name."""
-    known = reading.presets(paper)
+    known = presets(paper)
     if name not in known:
         raise unknown(f"preset of {paper}", name, known)
-    return dict(known[name].options)
+    return known[name]
 
 
 @cache
 def _frame(paper: str, name: str) -> pd.DataFrame:
-    import pandas as pd  # takes half a second, and most jobs read presets only
+    import pandas as pd  # takes half a second, and most jobs read no table
 
     with (reading.folder(paper) / name).open(encoding="utf-8") as lines:
         return pd.read_csv(lines, dtype=str, keep_default_na=False)

@@ -1,4 +1,4 @@
-"""How an exhibit is drawn: each kind of drawing with the keys that it has, and no others."""
+"""Drawings of exhibits as types: each kind with the keys that it has, and no others."""
 
 from typing import Annotated, Any, Literal
 

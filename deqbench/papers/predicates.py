@@ -14,7 +14,7 @@ Margin = Annotated[float, Field(gt=0)]
 
 
 class Predicate(Strict):
-    """What every predicate says: the cells that it looks at, a result a group of cells."""
+    """The cells that a predicate looks at, a result a group of them."""
 
     exhibit: str  # paper/id
     metric: str
@@ -124,7 +124,7 @@ class Order(Predicate):
 
 
 class Named(OfMethod):
-    """What fits none of the kinds: a function of deqbench.report.named, which gives a difference that must be >= 0."""
+    """A function of deqbench.report.verdicts for what fits no kind; it gives a difference that must be >= 0."""
 
     kind: Literal["named"]
     function: Literal["nearest"]

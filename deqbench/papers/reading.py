@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from deqbench.config.sentences import checked
 from deqbench.config.strict import Strict
@@ -27,6 +27,7 @@ class About(Strict):
     authors: tuple[str, ...]
     abstract: str
     order: int = 1000  # among the papers, before the name
+    performance: str = ""  # where its studies stand on the page of that name: the words above them there
     experiments: dict[str, str] = Field({})  # the kind of each experiment
 
 
@@ -35,6 +36,14 @@ class Preset(Strict):
 
     source: str
     options: dict[str, bool | int | float | str]
+
+
+class Catalogue(Strict):
+    """Methods that every scale knows, as written, by the part of a config that they stand under; and their presets."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, dict[str, dict[str, Any]]]
+    presets: dict[str, Preset] = Field({})
 
 
 class Labels(Strict):
@@ -66,12 +75,11 @@ def further() -> list[Path]:
 def folders() -> dict[str, Path]:
     """The folder of each paper: those with a paper.yaml, by its `order` and then by name. UserError: two of a name."""
     roots = [Path(__file__).parent, *further()]
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for file in (file for root in roots for file in sorted(root.glob("*/paper.yaml"))):
-        if file.parent.name in found:
-            raise UserError(f"{file}: expected a paper of its own; found another in {found[file.parent.name]}")
-        found[file.parent.name] = file.parent
-    return dict(sorted(found.items(), key=lambda item: (_about(item[1]).order, item[0])))
+        if (known := by_name.setdefault(file.parent.name, file.parent)) != file.parent:
+            raise UserError(f"{file}: expected a paper of its own; found another in {known}")
+    return dict(sorted(by_name.items(), key=lambda item: (_about(item[1]).order, item[0])))
 
 
 def folder(paper: str) -> Path:
@@ -89,17 +97,22 @@ def about(paper: str) -> About:
 
 @cache
 def _about(folder: Path) -> About:
-    found = read(folder / "paper.yaml", About)
-    if found.id != folder.name:
-        raise UserError(f"{folder / 'paper.yaml'}: id: expected the folder's name; found '{found.id}'")
-    return found
+    about = read(folder / "paper.yaml", About)
+    if about.id != folder.name:
+        raise UserError(f"{folder / 'paper.yaml'}: id: expected the folder's name; found '{about.id}'")
+    return about
+
+
+def methods_file(paper: str) -> Path:
+    """The file of a paper's named methods, which it may lack. UserError: unknown paper."""
+    return folder(paper) / "methods.yaml"
 
 
 @cache
-def presets(paper: str) -> dict[str, Preset]:
-    """The presets of a paper by name, none where it has no such file. UserError: a fault in the file."""
-    path = folder(paper) / "presets.yaml"
-    return read(path, dict[str, Preset]) if path.is_file() else {}
+def catalogue(paper: str) -> Catalogue:
+    """The named methods of a paper, none where it has no such file. UserError: a fault in the file."""
+    path = methods_file(paper)
+    return read(path, Catalogue) if path.is_file() else Catalogue()
 
 
 @cache
@@ -111,17 +124,17 @@ def exhibits(paper: str, kind: Kind) -> tuple[Exhibit, ...]:
     labels, metrics = _labels(paper), _metrics(paper)
     entries = {name: _filled(entry, labels, metrics, path) for name, entry in _by_id(path).items()}
     read_entries = checked(TypeAdapter(dict[str, Entry]), entries, str(path))
-    found = tuple(Exhibit(paper=paper, kind=kind, **_fields(entry)) for entry in read_entries.values())
-    for exhibit in found:
+    made = tuple(Exhibit(paper=paper, kind=kind, **_fields(entry)) for entry in read_entries.values())
+    for exhibit in made:
         _check_names(exhibit, str(path))
-    return found
+    return made
 
 
 @cache
 def by_name() -> dict[str, Exhibit]:
     """Every exhibit and study of every paper, by paper/id."""
-    every = (found for paper in folders() for kind in FILES for found in exhibits(paper, kind))
-    return {f"{found.paper}/{found.id}": found for found in every}
+    every = (exhibit for paper in folders() for kind in FILES for exhibit in exhibits(paper, kind))
+    return {f"{exhibit.paper}/{exhibit.id}": exhibit for exhibit in every}
 
 
 @cache
@@ -133,11 +146,11 @@ def claims(paper: str) -> tuple[Claim, ...]:
         for predicate in entry.get("predicates", ()):
             if "/" not in str(predicate.get("exhibit", "/")):
                 predicate["exhibit"] = f"{paper}/{predicate['exhibit']}"
-    found = checked(TypeAdapter(dict[str, Claim]), raw, str(path))
-    for claim in found.values():
+    by_id = checked(TypeAdapter(dict[str, Claim]), raw, str(path))
+    for claim in by_id.values():
         for at, predicate in enumerate(claim.predicates):
             check(predicate, by_name(), f"{path}: {claim.id}.predicates.{at}")
-    return tuple(found.values())
+    return tuple(by_id.values())
 
 
 def _filled(entry: dict[str, Any], labels: Labels, metrics: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -163,10 +176,10 @@ def _metric(said: Any, metrics: dict[str, Any], printed: bool, place: str) -> di
     name = str(own.get("id"))
     if name not in metrics and "label" not in own:
         raise unknown(place, name, metrics)
-    found = {**metrics.get(name, {}), **own}
-    if "help" not in own and printed and "printed" in found:
-        found["help"] = " ".join(filter(None, (found.get("help"), found.get("printed_help"))))
-    return {key: value for key, value in found.items() if printed or not key.startswith("printed")}
+    filled = {**metrics.get(name, {}), **own}
+    if "help" not in own and printed and "printed" in filled:
+        filled["help"] = " ".join(filter(None, (filled.get("help"), filled.get("printed_help"))))
+    return {key: value for key, value in filled.items() if printed or not key.startswith("printed")}
 
 
 def _number(name: str) -> str:
@@ -203,12 +216,12 @@ def _check_names(exhibit: Exhibit, path: str) -> None:
 
 @cache
 def _metrics(paper: str) -> dict[str, dict[str, Any]]:
-    """What the paper's metrics say wherever they are shown, as written, by id."""
+    """The paper's metrics by id, as written: what each says wherever it is shown."""
     path = folder(paper) / "metrics.yaml"
     raw = loaded(path) if path.is_file() else {}
-    found = {name: {"id": name, **values} for name, values in raw.items()}
-    checked(TypeAdapter(dict[str, Metric]), found, str(path))
-    return found
+    metrics = {name: {"id": name, **values} for name, values in raw.items()}
+    checked(TypeAdapter(dict[str, Metric]), metrics, str(path))
+    return metrics
 
 
 @cache
@@ -219,13 +232,13 @@ def _labels(paper: str) -> Labels:
 
 def _by_id(path: Path) -> dict[str, dict[str, Any]]:
     """The entries of a file that is a list. UserError: an id stands twice."""
-    found: dict[str, dict[str, Any]] = {}
+    by_id: dict[str, dict[str, Any]] = {}
     for entry in loaded(path) or ():
         name = str(entry.get("id"))
-        if name in found:
+        if name in by_id:
             raise UserError(f"{path}: expected each id once; found {name} twice")
-        found[name] = entry
-    return found
+        by_id[name] = entry
+    return by_id
 
 
 def read(path: Path, form: Any) -> Any:

@@ -1,10 +1,9 @@
 """An exhibit, and its spec: which records fill its cells, what the paper prints beside them, how it is drawn."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from deqbench.config.strict import Strict
 from deqbench.papers.drawings import Drawing
@@ -16,34 +15,16 @@ Statistic = Literal[
 ]
 OwnInterval = Literal["over the whole set", "mean, then dB", "least squares", "Pearson"]  # the record brings its own
 Allowance = Literal["relative", "absolute", "spread", "factor", "at_most"]
+Limits = dict[Allowance, Annotated[float, Field(gt=0)]]
+Tolerance = Annotated[
+    Annotated[Literal["shown"], Tag("word")] | Annotated[Limits, Tag("limits")],
+    Discriminator(lambda value: "word" if isinstance(value, str) else "limits"),
+]
 RECORDS = (".csv", ".parquet", ".safetensors")
 COMPARED = ("ratio_of", "ratio_to", "difference_to", "lower_than")
 
 
-class Keyed(Strict):
-    """A section that is read like a mapping too, as long as drawings and regression do."""
-
-    def __getitem__(self, key: str) -> Any:
-        return dict(self._pairs())[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in dict(self._pairs())
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key that the section sets or has a default for."""
-        return dict(self._pairs()).get(key, default)
-
-    def keys(self) -> Iterator[str]:
-        """What `**` asks for."""
-        return iter(dict(self._pairs()))
-
-    def _pairs(self) -> Iterator[tuple[str, Any]]:
-        for name in type(self).model_fields:
-            if (value := getattr(self, name)) or name in self.model_fields_set:
-                yield name, value
-
-
-class Metric(Keyed):
+class Metric(Strict):
     """A column of a table: which records' metric it shows, by which statistic, and what a reader is told of it."""
 
     id: str
@@ -55,7 +36,7 @@ class Metric(Keyed):
     help: str = ""
     absent: str | None = None  # words for a cell that no record fills
     left_out: str | None = None  # words for images that have no value, or none to compare
-    tolerance: Literal["shown"] | dict[Allowance, Annotated[float, Field(gt=0)]] = Field({})
+    tolerance: Tolerance = Field({})
     of: str | None = None  # the records' metric, else the id
     over: str | None = None  # divided by another metric of the same image
     only: dict[str, str | int | float] = Field({})  # columns of the records and the value they must have
@@ -91,8 +72,8 @@ class Metric(Keyed):
         return tuple(name for name in COMPARED if getattr(self, name) is not None)
 
 
-class Spec(Keyed):
-    """What an exhibit is made from. One that nothing measures has a spec without experiment, which is false."""
+class Spec(Strict):
+    """The records, cells and drawing of an exhibit. Where nothing measures it, without experiment, it is false."""
 
     experiment: str = ""
     accepted: bool | str = False  # cells of longer chains (true) or of the scale named are shown beside a run's
@@ -124,14 +105,6 @@ class Spec(Keyed):
     def metric(self, name: str) -> Metric | None:
         """The metric of that id, if it is shown."""
         return next((metric for metric in self.metrics if metric.id == name), None)
-
-    def _pairs(self) -> Iterator[tuple[str, Any]]:
-        for name, value in super()._pairs():
-            if name != "drawing":
-                yield name, value
-        for name in type(self.drawing).model_fields if self.drawing else ():
-            if (value := getattr(self.drawing, name)) is not None or name == "facet":
-                yield name, value
 
 
 Kind = Literal["table", "figure", "study"]

@@ -25,9 +25,9 @@ class Accepted:
     csv: str  # as seen from a page
 
 
-def longest(found: Iterable[Block]) -> int:
+def longest(blocks: Iterable[Block]) -> int:
     """The largest T of any block, 0 for none."""
-    return max((int(dict(block.keys).get("T", 0)) for block in found), default=0)
+    return max((int(dict(block.keys).get("T", 0)) for block in blocks), default=0)
 
 
 def longer(exhibit: Exhibit, shown: Iterable[Block], scale: str, root: Path) -> Accepted | None:
@@ -35,12 +35,10 @@ def longer(exhibit: Exhibit, shown: Iterable[Block], scale: str, root: Path) -> 
 
     UserError: a table is not of the form that the pages need.
     """
-    found = None
-    least = longest(shown)
-    for folder in sorted((root / "results/reference").glob("*")):
-        if folder.name != scale and (other := of(exhibit, folder.name, root)) and longest(other.blocks) > least:
-            least, found = longest(other.blocks), other
-    return found
+    scales = (folder.name for folder in sorted((root / "results/reference").glob("*")) if folder.name != scale)
+    others = [other for name in scales if (other := of(exhibit, name, root))]
+    best = max(others, key=lambda other: longest(other.blocks), default=None)
+    return best if best and longest(best.blocks) > longest(shown) else None
 
 
 def of(exhibit: Exhibit, scale: str, root: Path) -> Accepted | None:
@@ -64,8 +62,8 @@ def origin(table: Path) -> dict[str, str]:
 
 def by_scale(tables: Iterable[Path]) -> dict[str, pd.DataFrame]:
     """The cells of accepted tables, SCALE/PAPER/ID.csv, by scale; `accepted` is the date of each one's origin."""
-    found: dict[str, list[pd.DataFrame]] = {}
+    frames: dict[str, list[pd.DataFrame]] = {}
     for path in sorted(tables):
         cells = read_frame(path).assign(accepted=origin(path).get("date", ""))
-        found.setdefault(path.parents[1].name, []).append(cells)
-    return {scale: pd.concat(frames, ignore_index=True) for scale, frames in found.items()}
+        frames.setdefault(path.parents[1].name, []).append(cells)
+    return {scale: pd.concat(parts, ignore_index=True) for scale, parts in frames.items()}

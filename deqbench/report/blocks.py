@@ -12,23 +12,13 @@ import pandas as pd
 from deqbench import papers
 from deqbench.errors import UserError
 from deqbench.papers import Exhibit
+from deqbench.papers.spec import Metric, Spec
 
 TEXTS = ("metric", "unit", "direction", "statistic", "printed", "printed_row", "relation", "format", "kind", "note")
 NUMBERS = ("value", "low", "high", "n")
 ABOUT_VALUES = ("unit", "plus_minus", "direction", "note")  # of printed values
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A metric as a column's head."""
-
-    id: str
-    label: str
-    unit: str
-    direction: str  # lower, higher or empty
-    help: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +43,7 @@ class Block:
 
     keys: tuple[tuple[str, str], ...]  # (dataset, digits), (T, 20)
     stands_in_for: str
-    columns: tuple[Column, ...]  # those with a value in the group
+    columns: tuple[Metric, ...]  # those with a value in the group
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]  # label, cells in the order of columns
     notes: tuple[tuple[str, str], ...]  # mark, note
     absent: tuple[tuple[str, str], ...]  # labels of the columns without any value in the group, by reason
@@ -78,12 +68,8 @@ def number(value: float, spec: str = ".3g") -> str:
         text = format(value, f"#{spec}").rstrip(".")
     mantissa, _, exponent = text.partition("e")
     if exponent:
-        plain = -5 < int(exponent) < 6
-        text = (
-            format(Decimal(text), "f")
-            if plain
-            else f"{mantissa.rstrip('.')}{TIMES}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
-        )
+        power = str(int(exponent)).translate(SUPERSCRIPTS)
+        text = format(Decimal(text), "f") if -5 < int(exponent) < 6 else f"{mantissa.rstrip('.')}{TIMES}10{power}"
     return text.replace("-", MINUS)
 
 
@@ -101,31 +87,24 @@ def read_cells(path: Path) -> pd.DataFrame:
     return frame
 
 
-def columns(spec: dict[str, Any], cells: pd.DataFrame) -> tuple[Column, ...]:
+def columns(spec: Spec, cells: pd.DataFrame) -> tuple[Metric, ...]:
     """The spec's metrics in its order, then any other metric that the cells hold, so that none is lost."""
-    declared = {entry["id"]: entry for entry in spec.get("metrics", ())}
-    found = cells.drop_duplicates("metric").set_index("metric")
-    heads = []
-    for metric in (*declared, *(name for name in found.index if name not in declared)):
-        cell = found.loc[metric].to_dict() if metric in found.index else {}
-        entry = {"label": cell.get("metric_label") or metric, **cell, **declared.get(metric, {})}
-        texts = (str(entry.get(name) or "") for name in ("label", "unit", "direction", "help"))
-        heads.append(Column(str(metric), *texts))
-    return tuple(heads)
+    others = cells[~cells["metric"].isin([metric.id for metric in spec.metrics])].drop_duplicates("metric")
+    told = others.assign(label=others.get("metric_label", others["metric"]), id=others["metric"])
+    rows = told[["id", "label", "unit", "direction"]].to_dict("records")
+    return (*spec.metrics, *(Metric.model_construct(**{str(key): row[key] for key in row}) for row in rows))
 
 
 def blocks(exhibit: Exhibit, cells: pd.DataFrame, source: str = "cells") -> tuple[Block, ...]:
     """The cells in one block a group, groups and rows in the order of the file. UserError: the spec names no column."""
-    group, row = list(exhibit.spec.get("group", [])), str(exhibit.spec.get("row", "method"))
-    missing = [name for name in (*group, row) if name not in cells]
+    group = list(exhibit.spec.group)
+    missing = [name for name in (*group, "method") if name not in cells]
     if missing:
         raise UserError(f"{source}: expected the columns {', '.join(missing)} that the table's spec names; found none")
     heads = columns(exhibit.spec, cells)
-    if not group:
-        return (_block((), cells, heads, row, source),)
-    groups = cells.groupby(group, sort=False, dropna=False)
     return tuple(
-        _block(tuple(zip(group, map(_key, values), strict=True)), part, heads, row, source) for values, part in groups
+        _block(tuple(zip(group, map(_key, values), strict=True)), part, heads, source)
+        for values, part in cells.groupby(group, sort=False, dropna=False)
     )
 
 
@@ -133,18 +112,15 @@ def _key(value: Any) -> str:
     return str(value).removesuffix(".0")  # an eta of 1 is read back as 1.0
 
 
-def _block(
-    keys: tuple[tuple[str, str], ...], cells: pd.DataFrame, heads: tuple[Column, ...], row: str, source: str
-) -> Block:
+def _block(keys: tuple[tuple[str, str], ...], cells: pd.DataFrame, heads: tuple[Metric, ...], source: str) -> Block:
     filled = set(cells.loc[cells["value"].notna(), "metric"])
     shown = tuple(head for head in heads if head.id in filled)
     marks: dict[str, str] = {}
-    label = f"{row}_label" if f"{row}_label" in cells else row
     rows = []
-    for _, part in cells.groupby(row, sort=False):
+    for method, part in cells.groupby("method", sort=False):
         by_metric = part.drop_duplicates("metric").set_index("metric").to_dict("index")
-        found = tuple(_cell(by_metric.get(head.id), marks, source) for head in shown)
-        rows.append((str(part[label].iloc[0] or part[row].iloc[0]), found))
+        label = part["method_label"].iloc[0] if "method_label" in part else method
+        rows.append((str(label or method), tuple(_cell(by_metric.get(head.id), marks, source) for head in shown)))
     return Block(
         keys=keys,
         stands_in_for=str(cells["stands_in_for"].iloc[0]) if "stands_in_for" in cells else "",
@@ -155,13 +131,13 @@ def _block(
     )
 
 
-def _absent(cells: pd.DataFrame, heads: list[Column]) -> tuple[tuple[str, str], ...]:
+def _absent(cells: pd.DataFrame, heads: list[Metric]) -> tuple[tuple[str, str], ...]:
     labels: dict[str, list[str]] = {}
     for head in heads:
         notes = cells.loc[cells["metric"] == head.id, "note"]
         reason = "; ".join(dict.fromkeys(note for note in notes if note)) or "not measured"
         labels.setdefault(reason, []).append(head.label)
-    return tuple((", ".join(found), reason) for reason, found in labels.items())
+    return tuple((", ".join(each), reason) for reason, each in labels.items())
 
 
 def _cell(values: dict[Hashable, Any] | None, marks: dict[str, str], source: str) -> Cell:

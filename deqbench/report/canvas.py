@@ -1,4 +1,4 @@
-"""What every figure is drawn on: one style, no global state, files that are the same whenever they are drawn."""
+"""A canvas for every figure: one style, no global state, files that are the same whenever they are drawn."""
 
 import io
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -54,11 +55,9 @@ def picture(
     ax.spines[:].set_visible(False)
 
 
+Drawn = tuple[pd.DataFrame, list[dict[str, Any]], list[str]]  # data, an `entry` a file, and sentences about them
+
+
 def entry(path: Path, title: str, alt: str, size: tuple[float, float]) -> dict[str, Any]:
-    """What a page must know of a drawn file: its name, title, alternative text, width in pixels, and legend."""
+    """A drawn file for a page: its name, title, alternative text, width in pixels, and legend."""
     return {"file": path.name, "title": title, "alt": alt, "width": round(size[0] * 110), "legend": []}
-
-
-def nothing(fact: str) -> dict[str, Any]:
-    """What a page must know of a figure without any file."""
-    return {"files": [], "facts": [fact]}

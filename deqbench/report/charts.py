@@ -1,6 +1,6 @@
 """Charts: how each method looks in every panel, panels side by side, and one legend for all of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,14 @@ COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#f
 OURS = ("#000000", "#7f1d1d", "#4b5563", "#14532d")  # of COLOURS none
 GREY, RED = "#6b7280", "#b91c1c"
 DASHES = ((), (5, 1.5), (1.5, 1), (5, 1, 1, 1), (3, 1, 1, 1, 1, 1))
-DOTS, CONTROLS = (1, 1.65), (4, 4)
+DOTS = (1, 1.65)
 MARKS = dict(zip("osD^vPX*<>", "●■◆▲▼✚✖★◀▶", strict=True))  # of a drawing, and of the legend on a page
 LETTER, HANDLE, LINE = 0.072, 0.6, 0.19  # inches: a letter of the legend, the line before its label, and its height
 
 
 @dataclass(frozen=True)
 class Look:
-    """How the line of a method is drawn, in the panels as in the legend."""
+    """The line of a method, drawn alike in the panels and in the legend."""
 
     label: str
     colour: str
@@ -47,26 +47,31 @@ class Look:
         return about | {"width": self.width, "dash": dash}
 
 
-def labelled(found: Iterator[str] | Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
-    """Labels of the names found, those of `known` in its order before the others."""
-    others = {name: name for name in sorted(set(found) - set(known))}
-    return {name: label for name, label in [*known.items(), *others.items()] if name in set(found)}
+def labelled(names: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
+    """Labels of the names, those of `known` in its order before the others."""
+    drawn = set(names)
+    others = {name: name for name in sorted(drawn - set(known))}
+    return {name: label for name, label in [*known.items(), *others.items()] if name in drawn}
 
 
-def looks(labels: Mapping[Any, str], spec: Mapping[str, Any], *, dashed: bool = False) -> dict[Any, Look]:
-    """A look for each name. The groups that a spec may name: `ours` (dark and thick), `rivals` (other results than the
-    one drawn: dotted) and `controls` (grey); the papers' methods and their peers have a colour each.
+def grid(panels: int, across: int) -> tuple[int, int]:
+    """Rows and columns of so many panels, at most `across` side by side."""
+    return -(-panels // across), min(across, panels)
+
+
+def looks(
+    labels: Mapping[Any, str], *, ours: Sequence[str] = (), rivals: Sequence[str] = (), dashed: bool = False
+) -> dict[Any, Look]:
+    """A look for each name: ours dark and thick, rivals (other results than the one drawn) dotted, and the papers'
+    methods and their peers in a colour each.
 
     dashed: every line has a dash of its own too, where there are few.
     """
-    ours, rivals, controls = (list(spec.get(group, ())) for group in ("ours", "rivals", "controls"))
     made = {}
     for at, (name, label) in enumerate(labels.items()):
         colour, width, dash = COLOURS[at % len(COLOURS)], 1.3, DASHES[at % len(DASHES)] if dashed else ()
         if name in ours:
             colour, width, dash = OURS[ours.index(name) % len(OURS)], 2.2, ()
-        elif name in controls:
-            colour, dash = GREY, CONTROLS
         elif name in rivals:
             dash = DOTS
         marker = list(MARKS)[(at + at // len(COLOURS)) % len(MARKS)]
@@ -86,16 +91,16 @@ class Charts:
 
     def panels(self, titles: Sequence[str], x: str, y: str) -> list[Axes]:
         """The axes of as many panels, row by row, with their titles and labels; y stands at the left of each row."""
-        found = list(self.axes.flat[: len(titles)])
-        for ax, title in zip(found, titles, strict=True):
+        filled = list(self.axes.flat[: len(titles)])
+        for ax, title in zip(filled, titles, strict=True):
             ax.set_title(title, fontweight="bold")
             ax.set_xlabel(x)
         for ax in self.axes[:, 0]:
             ax.set_ylabel(y)
-        return found
+        return filled
 
     def entry(self, title: str, alt: str) -> dict[str, Any]:
-        """What a page must know of the file."""
+        """The file's entry for a page, with its legend."""
         return entry(self.path, title, alt, self.size) | {"legend": [look.key() for look in self.legend]}
 
 

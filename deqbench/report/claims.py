@@ -11,7 +11,7 @@ import pandas as pd
 
 from deqbench.papers import Claim
 from deqbench.papers.predicates import AnyPredicate, Monotone, Need, Verdict
-from deqbench.report.verdicts import measure
+from deqbench.report.verdicts import Measured, measure
 from deqbench.scale import Config
 
 
@@ -21,28 +21,35 @@ def judge(claim: Claim, cells: pd.DataFrame, config: Config) -> dict[str, Any]:
     cells: of all the exhibits that its predicates name (deqbench.report.tables.COLUMNS). UserError: a cell that is not
     a number, or not one that its predicate's kind can have.
     """
-    facts = {key: getattr(claim, key) for key in ("id", "statement", "where", "evidence", "check")}
-    if not claim.predicates:
-        sentence = "No experiment of this scale measures it yet."
-        return {**facts, "verdict": "not measured yet", "sentence": sentence, **_lists()}
     by_predicate = [measure(predicate, cells, claim.id) for predicate in claim.predicates]
-    measured = [found for results in by_predicate for found in results]
-    lacking = _lacking(claim.needs, config)
+    measured = [result for results in by_predicate for result in results]
+    lacking = _lacking(claim.needs, config) if claim.predicates else []
     pairs = zip(claim.predicates, by_predicate, strict=True)
     lacking += [_words(predicate) for predicate, results in pairs if not results and not predicate.optional]
-    verdict = "not testable at this scale" if lacking else _together([found.verdict for found in measured])
+    verdict = _together([result.verdict for result in measured]) if claim.predicates else "not measured yet"
+    sentence = (
+        _sentence(measured, lacking, cells) if claim.predicates else "No experiment of this scale measures it yet."
+    )
+    return {
+        **{key: getattr(claim, key) for key in ("id", "statement", "where", "evidence", "check")},
+        "verdict": "not testable at this scale" if lacking else verdict,
+        "sentence": sentence,
+        "measured": [asdict(result) for result in measured],
+        "needs": lacking,
+        "exhibits": sorted({predicate.exhibit for predicate in claim.predicates}),
+    }
+
+
+def _sentence(measured: list[Measured], lacking: list[str], cells: pd.DataFrame) -> str:
+    """The sentence behind a verdict: what is lacking, what was measured, and on which stand-in data."""
+    reason = f"It needs {' and '.join(lacking)}." if lacking else ""
+    if not measured:
+        return reason
     words = "; ".join(f"{m.label}: {m.value:.3g} [{m.low:.3g}, {m.high:.3g}], {m.threshold}{m.why}" for m in measured)
     standing_in = set(cells.loc[cells["stands_in_for"].fillna("") != "", "dataset"])
-    stand_ins = sorted(standing_in & {found.dataset for found in measured})
-    reason = f"It needs {' and '.join(lacking)}." if lacking else ""
-    reason += " Measured all the same: " if reason and measured else ""
+    stand_ins = sorted(standing_in & {result.dataset for result in measured})
     on = f" (on stand-in data: {', '.join(stand_ins)})" if stand_ins else ""
-    return {
-        **facts,
-        "verdict": verdict,
-        "sentence": f"{reason}{words}{on}." if measured else reason,
-        **_lists(measured, lacking, sorted({predicate.exhibit for predicate in claim.predicates})),
-    }
+    return f"{reason}{' Measured all the same: ' if reason else ''}{words}{on}."
 
 
 def judge_elsewhere(
@@ -52,7 +59,7 @@ def judge_elsewhere(
 
     accepted: by scale, with the date of each cell's origin. Exhibits that a scale has no table of are this run's.
     """
-    found = []
+    judgements = []
     exhibits = {predicate.exhibit for predicate in claim.predicates}
     for scale, others in accepted.items():
         theirs = others[_named(others).isin(exhibits)]
@@ -62,16 +69,12 @@ def judge_elsewhere(
         judged = judge(claim, pd.concat([theirs, own], ignore_index=True), config)
         dates = sorted(str(date)[:10] for date in set(theirs["accepted"]) if date)
         facts = {name: judged[name] for name in ("verdict", "sentence", "measured")}
-        found.append({"scale": scale, "date": " to ".join(dict.fromkeys(dates[:1] + dates[-1:])), **facts})
-    return found
+        judgements.append({"scale": scale, "date": " to ".join(dict.fromkeys(dates[:1] + dates[-1:])), **facts})
+    return judgements
 
 
 def _named(cells: pd.DataFrame) -> "pd.Series[str]":
     return cells["paper"] + "/" + cells["exhibit"]
-
-
-def _lists(measured: Any = (), needs: Any = (), exhibits: Any = ()) -> dict[str, Any]:
-    return {"measured": [asdict(found) for found in measured], "needs": list(needs), "exhibits": list(exhibits)}
 
 
 def _together(verdicts: list[Verdict]) -> Verdict:
@@ -90,7 +93,7 @@ def _lacking(needs: Iterable[Need], config: Config) -> list[str]:
 
 
 def _words(predicate: AnyPredicate) -> str:
-    """What a predicate that no cell fits would need."""
+    """The cells that a predicate without any would need, in words."""
     where = ", ".join(f"{key} in {value}" for key, value in predicate.where.items())
     several = f" at two values of {predicate.along}" if isinstance(predicate, Monotone) else ""
     method = getattr(predicate, "method", " and ".join(predicate.methods))

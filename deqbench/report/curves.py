@@ -1,7 +1,7 @@
 """Charts of a quantity over rounds or updates: medians over images and their range, a line a T, method, rate or eta."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,91 +12,85 @@ from matplotlib.axes import Axes
 
 from deqbench.errors import UserError
 from deqbench.papers import Exhibit
-from deqbench.records import read_records, write_frame
-from deqbench.report.canvas import nothing
+from deqbench.papers.drawings import Curves
+from deqbench.report.canvas import Drawn
 from deqbench.report.charts import Look, charts, looks, span
-from deqbench.report.sources import of_kind
 
 ACROSS = 3  # charts side by side, where each has one facet
 WIDE = 32  # letters that fit above a chart
 WORDS = {"lr": "learning rate", "eta": "eta"}
-DEFAULTS = {"panels": "dataset", "facet": "method", "labels": {}, "where": {}}
+NONE = "none"  # a column of one value, where a drawing has no facet
+Labels = dict[str, str]
 
 
-def draw_curves(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
-    """Draws one SVG file into the folder `out`, and what `draw` writes down about it.
-
-    The spec's `panels` may be `problem`: data set and T together; its `facet` null: one chart a panel; its `where`
-    keeps the records with those values, and where none has them nothing is drawn. UserError: no records of its `y`.
+def draw_curves(exhibit: Exhibit, drawing: Curves, records: pd.DataFrame, out: Path) -> Drawn:
+    """Data, files and facts of `figure.svg`, drawn into the folder `out`; nothing is drawn where no record passes
+    `where`. UserError: no records of its `y`.
     """
-    spec = {**DEFAULTS, **exhibit.spec}
-    rows = _kept(read_records(of_kind(exhibit, records, ".parquet")), spec)
-    spec["facet"] = spec["facet"] or "none"
-    points = summarise(rows, spec)
-    if points.empty and not spec["where"]:
-        raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records of {', '.join(spec['y'])}; found none")
-    write_frame(out / "data.csv", points)
+    labels, drawing = exhibit.spec.labels, drawing.model_copy(update={"facet": drawing.facet or NONE})
+    rows = _kept(records, drawing)
+    points = summarise(rows, drawing)
+    if points.empty and not drawing.where:
+        raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records of {', '.join(drawing.y)}; found none")
     if points.empty:
-        return nothing("No run of this scale is drawn here.")
-    panels = _panels(points, spec)
+        return points, [], ["No run of this scale is drawn here."]
+    panels = _panels(points, drawing, labels)
     shape = (max(row for row, *_ in panels) + 1, max(column for _, column, *_ in panels) + 1)
-    found = _in_order(points[spec["lines"]].unique(), spec)
-    lines = looks({value: _line(value, spec) for value in found}, spec, dashed=True)
+    values = _in_order(points[drawing.lines].unique(), labels)
+    lines = looks({value: _valued(drawing.lines, value, labels) for value in values}, dashed=True)
     units = rows.drop_duplicates("metric").set_index("metric")["unit"]
-    with charts(out / "figure.svg", shape, (2.9, 2.3), lines, sharex=True, sharey="row") as drawing:
+    with charts(out / "figure.svg", shape, (2.9, 2.3), lines, sharex=True, sharey="row") as figure:
         for row, column, dataset, facet, metric in panels:
-            ax = drawing.axes[row, column]
-            mine = points[[spec["panels"], spec["facet"], "metric"]].eq([dataset, facet, metric]).all(axis=1)
-            _lines(ax, points[mine], spec, lines)
-            ax.set_title(_title(dataset, facet, spec) if metric == panels[0][-1] else "", fontweight="bold")
-            ax.set_ylabel(quantity(metric, str(units[metric]), spec) if column == 0 else "")
-            ax.set_xlabel(quantity(spec["x"], "", spec) if row == shape[0] - 1 else "")
-    facts = [*_facts(rows, points, spec), *spec.get("facts", ())]
-    return {"files": [drawing.entry("", _alt(points, spec, lines))], "facts": facts}
+            ax = figure.axes[row, column]
+            mine = points[[drawing.panels, drawing.facet, "metric"]].eq([dataset, facet, metric]).all(axis=1)
+            _lines(ax, points[mine], drawing, lines)
+            title = _title(dataset, _valued(drawing.facet, facet, labels)) if metric == panels[0][-1] else ""
+            ax.set_title(title, fontweight="bold")
+            ax.set_ylabel(quantity(metric, str(units[metric]), labels) if column == 0 else "")
+            ax.set_xlabel(quantity(drawing.x, "", labels) if row == shape[0] - 1 else "")
+    files = [figure.entry("", _alt(points, drawing, labels, lines))]
+    return points, files, [*_facts(rows, points, drawing, labels), *drawing.facts]
 
 
-def _title(dataset: Any, facet: Any, spec: dict[str, Any]) -> str:
-    parts = [part for part in (str(dataset), _facet(facet, spec)) if part]
+def _title(dataset: Any, facet: str) -> str:
+    parts = [part for part in (str(dataset), facet) if part]
     return (" · " if sum(map(len, parts)) < WIDE else "\n").join(parts)
 
 
-def _kept(rows: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:
-    """The rows that the spec's `where` asks for, with the columns that it makes of others."""
-    for key, value in spec["where"].items():
+def _kept(rows: pd.DataFrame, drawing: Curves) -> pd.DataFrame:
+    """The rows that the drawing's `where` asks for, with the columns that it makes of others."""
+    for key, value in drawing.where.items():
         if key in rows:
             rows = rows[rows[key].isin(value if isinstance(value, list) else [value])]
-    if spec["panels"] == "problem":
+    if drawing.panels == "problem":
         rows = rows.assign(problem=rows["dataset"] + ", T = " + rows["T"].astype(str))
-    return rows.assign(none="") if spec["facet"] is None else rows
+    return rows.assign(**{NONE: ""}) if drawing.facet == NONE else rows
 
 
-def summarise(records: pd.DataFrame, spec: dict[str, Any]) -> pd.DataFrame:
-    """Median, smallest and largest value and n over images: one row a metric, data set, method, line and x.
-
-    The spec's `facet` puts another key, such as eta, in the place of the method.
-    """
-    wanted = records[records["metric"].isin(spec["y"]) & np.isfinite(records["value"])]
-    by = ["metric", spec.get("panels", "dataset"), spec.get("facet", "method"), spec["lines"], spec["x"]]
+def summarise(records: pd.DataFrame, drawing: Curves) -> pd.DataFrame:
+    """Median, smallest and largest value and n over images: one row a metric, panel, facet, line and x."""
+    wanted = records[records["metric"].isin(drawing.y) & np.isfinite(records["value"])]
+    by = ["metric", drawing.panels, drawing.facet, drawing.lines, drawing.x]
     by_point = wanted.groupby(list(dict.fromkeys(by)), sort=True)["value"]
     return by_point.agg(median="median", low="min", high="max", n="count").reset_index()
 
 
-def _in_order(found: Any, spec: dict[str, Any]) -> list[Any]:
-    """Values in the order of the spec's labels, then by their numbers: T = 20 before T = 100."""
-    labels = list(spec["labels"])
+def _in_order(values: Iterable[Any], labels: Labels) -> list[Any]:
+    """Values in the order of the labels, then by their numbers: T = 20 before T = 100."""
+    known = list(labels)
 
     def place(value: Any) -> Any:
         parts = [float(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(value))]
-        return labels.index(value) if value in labels else len(labels), parts if isinstance(value, str) else [value]
+        return known.index(value) if value in known else len(known), parts if isinstance(value, str) else [value]
 
-    return sorted(found, key=place)
+    return sorted(values, key=place)
 
 
-def _panels(points: pd.DataFrame, spec: dict[str, Any]) -> list[tuple[int, int, Any, Any, str]]:
+def _panels(points: pd.DataFrame, drawing: Curves, labels: Labels) -> list[tuple[int, int, Any, Any, str]]:
     """Row, column, data set, facet and metric of each small chart: side by side up to four, else a row a data set."""
-    metrics = [metric for metric in spec["y"] if metric in set(points["metric"])]
-    facets = _in_order(points[spec["facet"]].unique(), spec)
-    pairs = list(product(_in_order(points[spec["panels"]].unique(), spec), facets))
+    metrics = [metric for metric in drawing.y if metric in set(points["metric"])]
+    facets = _in_order(points[drawing.facet].unique(), labels)
+    pairs = list(product(_in_order(points[drawing.panels].unique(), labels), facets))
     across = len(pairs) if len(pairs) <= 4 else ACROSS if len(facets) == 1 else len(facets)
     return [
         (at // across * len(metrics) + row, at % across, *pair, metric)
@@ -104,66 +98,59 @@ def _panels(points: pd.DataFrame, spec: dict[str, Any]) -> list[tuple[int, int, 
     ]
 
 
-def _lines(ax: Axes, points: pd.DataFrame, spec: dict[str, Any], lines: dict[Any, Look]) -> None:
-    """One line a value of the spec's `lines`; a value looks the same in every panel."""
+def _lines(ax: Axes, points: pd.DataFrame, drawing: Curves, lines: dict[Any, Look]) -> None:
+    """Draws one line a value of the drawing's `lines`; a value looks the same in every panel."""
     for value, look in lines.items():
-        part = points[points[spec["lines"]] == value]
+        part = points[points[drawing.lines] == value]
         if len(part):
-            ax.plot(part[spec["x"]], part["median"], label=look.label, **look.style(len(part)))
-            ax.fill_between(part[spec["x"]], part["low"], part["high"], color=look.colour, alpha=0.15, linewidth=0)
+            ax.plot(part[drawing.x], part["median"], label=look.label, **look.style(len(part)))
+            ax.fill_between(part[drawing.x], part["low"], part["high"], color=look.colour, alpha=0.15, linewidth=0)
     if (points["median"] > 0).any():
         ax.set_yscale("log")  # a value of exactly 0 lies below the axis
     ax.grid(True, which="major")
 
 
-def _line(value: Any, spec: dict[str, Any]) -> str:
-    name = spec["lines"]
-    return quantity(value, "", spec) if name == "method" else f"{WORDS.get(name, name)} = {value:g}"
+def _valued(key: str | None, value: Any, labels: Labels) -> str:
+    """A line's or a facet's label: a method's name, or T = 20."""
+    return quantity(value, "", labels) if key in ("method", NONE) else f"{WORDS.get(str(key), key)} = {value:g}"
 
 
-def _facet(value: Any, spec: dict[str, Any]) -> str:
-    if spec["facet"] in ("method", "none"):
-        return quantity(value, "", spec)
-    return f"{spec['facet']} = {value:g}"
-
-
-def quantity(name: str, unit: str, spec: dict[str, Any]) -> str:
-    """The label that the spec has for a metric, method or key, and its unit."""
-    label = str(spec["labels"].get(name, name.replace("_", " ")))
+def quantity(name: str, unit: str, labels: Labels) -> str:
+    """The label of a metric, method or key, and its unit."""
+    label = labels.get(name, name.replace("_", " "))
     return label if unit in ("", "nan", "unitless", "1") else f"{label} ({unit})"
 
 
-def _alt(points: pd.DataFrame, spec: dict[str, Any], lines: dict[Any, Look]) -> str:
-    names = " and ".join(quantity(metric, "", spec) for metric in spec["y"])
-    each = ", ".join(look.label if spec["lines"] == "method" else str(value) for value, look in lines.items())
-    pairs = points[[spec["panels"], spec["facet"]]].drop_duplicates().itertuples(index=False, name=None)
+def _alt(points: pd.DataFrame, drawing: Curves, labels: Labels, lines: dict[Any, Look]) -> str:
+    names = " and ".join(quantity(metric, "", labels) for metric in drawing.y)
+    each = ", ".join(look.label if drawing.lines == "method" else str(value) for value, look in lines.items())
+    pairs = points[[drawing.panels, drawing.facet]].drop_duplicates().itertuples(index=False, name=None)
     where = "; ".join(
-        " with ".join(part for part in (dataset, _facet(facet, spec)) if part) for dataset, facet in pairs
+        " with ".join(filter(None, (dataset, _valued(drawing.facet, facet, labels)))) for dataset, facet in pairs
     )
-    over = quantity(spec["x"], "", spec)
-    return f"Line charts of {names} over {over}, one line per {spec['lines']} ({each}): {where}."
+    over = quantity(drawing.x, "", labels)
+    return f"Line charts of {names} over {over}, one line per {drawing.lines} ({each}): {where}."
 
 
-def _facts(rows: pd.DataFrame, points: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
+def _facts(rows: pd.DataFrame, points: pd.DataFrame, drawing: Curves, labels: Labels) -> list[str]:
     n = span(points["n"])
     facts = [f"Lines are medians, bands run from the smallest to the largest of n = {n} images at each point."]
     if (points["low"] <= 0).any():
         facts.append("Values of exactly 0 lie below the logarithmic axis.")
-    lost = int((rows["metric"].isin(spec["y"]) & ~np.isfinite(rows["value"])).sum())
+    lost = int((rows["metric"].isin(drawing.y) & ~np.isfinite(rows["value"])).sum())
     if lost:
         facts.append(f"{lost} of the recorded values are not finite and are not drawn.")
-    if "lr" in rows and "lr" not in (spec["lines"], spec["facet"]):
-        facts += _rates(rows, spec)
+    if "lr" in rows and "lr" not in (drawing.lines, drawing.facet):
+        facts += _rates(rows, labels)
     return facts
 
 
-def _rates(rows: pd.DataFrame, spec: dict[str, Any]) -> list[str]:
+def _rates(rows: pd.DataFrame, labels: Labels) -> list[str]:
     """The learning rate of each method that is drawn, with the T at which it is."""
     rates = rows.loc[rows["lr"].notna(), ["method", "lr", "T"]].drop_duplicates().sort_values(["method", "lr", "T"])
     by_method: dict[str, list[str]] = {}
-    for method, part in rates.groupby("method", sort=True):
-        for lr, lengths in part.groupby("lr", sort=True)["T"]:
-            places = ", ".join(map(str, lengths))
-            by_method.setdefault(quantity(str(method), "", spec), []).append(f"{lr:g} at T = {places}")
-    words = "; ".join(f"{method} {', '.join(found)}" for method, found in by_method.items())
+    for (method, lr), lengths in rates.groupby(["method", "lr"], sort=True)["T"]:
+        words = f"{lr:g} at T = {', '.join(map(str, lengths))}"
+        by_method.setdefault(quantity(str(method), "", labels), []).append(words)
+    words = "; ".join(f"{method} {', '.join(each)}" for method, each in by_method.items())
     return [f"Learning rates, chosen on other images: {words}."] if words else []

@@ -6,44 +6,51 @@ from typing import Any
 
 import numpy as np
 
-from deqbench.errors import unknown
+from deqbench.errors import UserError
 from deqbench.papers import Exhibit
-from deqbench.records import write_json
+from deqbench.papers.drawings import TRACES
+from deqbench.records import read_records, write_frame, write_json
 from deqbench.report import pictures, watermarks
 from deqbench.report.blocks import number
-from deqbench.report.canvas import entry
+from deqbench.report.canvas import Drawn, entry
 from deqbench.report.curves import draw_curves, quantity
 from deqbench.report.pareto import draw_pareto
 from deqbench.report.performance import draw_errors
 from deqbench.report.race import draw_race
 from deqbench.report.scatter import draw_scatter
-from deqbench.report.sheets import About, Drawn, Images, Tensors, sheet
+from deqbench.report.sheets import About, Images, Sheet, Tensors, sheet
+from deqbench.report.sources import of_drawing
 
 UNDER = "The number under an image is its relative difference to the sequential chain's."
 
 
 def draw(exhibit: Exhibit, records: Sequence[Path], out: Path) -> None:
-    """Draws the figure that the exhibit's spec declares from its `records` (files) into the folder `out`.
+    """Writes the figure that the exhibit's spec declares, from its `records` (files), into the folder `out`.
 
-    Leaves SVG files, `data.csv` and, last, `figure.json` with `files` (of `canvas.entry`),
-    `data` and `facts`.
-    UserError: the spec's kind is unknown, or there are no records to draw.
+    Leaves SVG files, `data.csv` and, last, `figure.json` with `files` (of `canvas.entry`), `data` and `facts`.
+    UserError: there are no records to draw.
     """
-    kind = str(exhibit.spec.get("kind"))
-    if kind not in KINDS:
-        raise unknown(f"{exhibit.paper}/{exhibit.id}: figures.yaml: kind", kind, KINDS)
-    about = KINDS[kind](exhibit, records, out)
-    write_json(out / "figure.json", {"exhibit": f"{exhibit.paper}/{exhibit.id}", "data": "data.csv", **about})
+    drawing, place = exhibit.spec.drawing, f"{exhibit.paper}/{exhibit.id}"
+    sources = of_drawing(drawing, records) if drawing else []
+    if drawing is None or not sources:
+        raise UserError(f"{place}: expected traces or tensors of {exhibit.number} to draw; found none")
+    given = read_records(sources) if drawing.kind in TRACES else sources
+    data, files, facts = KINDS[drawing.kind](exhibit, drawing, given, out)
+    write_frame(out / "data.csv", data)
+    write_json(out / "figure.json", {"exhibit": place, "data": "data.csv", "files": files, "facts": facts})
 
 
-def _latents(exhibit: Exhibit, loaded: Tensors, about: About, path: Path) -> Iterator[Drawn]:
-    solves = [(*words.split(" "), _method(exhibit, words.split(" ")[0])) for words in about["solves"].split(", ")]
+def _latents(exhibit: Exhibit, drawing: Any, loaded: Tensors, about: About, path: Path) -> Iterator[Sheet]:
+    solves = [
+        (method, rounds, quantity(method, "", exhibit.spec.labels))
+        for method, rounds in (words.split(" ") for words in about["solves"].split(", "))
+    ]
     lengths = sorted({int(key.split(".")[0].removeprefix("T")) for key in loaded}, reverse=True)
     for T in lengths:
-        yield _states(loaded, about, solves, T, path.with_name(f"{path.name}-T{T}.svg"))
+        yield _states(loaded, about, solves, T, path.with_name(f"{path.stem}-T{T}.svg"))
 
 
-def _states(loaded: Tensors, about: About, solves: Sequence[tuple[str, ...]], T: int, path: Path) -> Drawn:
+def _states(loaded: Tensors, about: About, solves: Sequence[tuple[str, ...]], T: int, path: Path) -> Sheet:
     """The states of the chain of T steps: a row a solve, and one for the chain walked step by step."""
     alone = len({label for *_, label in solves}) == 1  # one method: it is named in the title
     chain = {key.split(".")[1]: tensor for key, tensor in loaded.items() if key.startswith(f"T{T}.")}
@@ -60,37 +67,32 @@ def _states(loaded: Tensors, about: About, solves: Sequence[tuple[str, ...]], T:
         data += [{**keys, "state": at, "error": f"{error:.6g}"} for at, error in zip(shown, errors, strict=True)]
         which = title if alone else f"{title}, {label}, {rounds} steps"
         facts.append(f"{which}: x_{shown[-1]} differs by {number(errors[-1], '.2g')}.")
-    return Drawn(entry(path, title, alt, size), data, facts)
+    return entry(path, title, alt, size), data, facts
 
 
-def _samples(exhibit: Exhibit, loaded: Tensors, about: About, path: Path) -> Iterator[Drawn]:
+def _samples(exhibit: Exhibit, drawing: Any, loaded: Tensors, about: About, path: Path) -> Iterator[Sheet]:
     heads = [f"eta = {eta:g}" for eta in loaded["eta"]]
     size = (1.1 * len(heads) + 1.1, 2.75)
-    path = path.with_name(f"{path.name}.svg")
     grid = loaded | {name: loaded[name][None] for name in ("joint", "error")}
     _grid(path, grid, heads, ("solved\njointly", "step\nby step"), size)
-    title = f"{about['dataset']}, T = {about['T']}, {_method(exhibit, about['method'])}"
+    title = f"{about['dataset']}, T = {about['T']}, {quantity(about['method'], '', exhibit.spec.labels)}"
     alt = f"Two rows of images of {title}, from one x_T at {', '.join(heads)}: solved jointly and step by step."
     columns = zip(*(loaded[name].tolist() for name in ("eta", "rounds", "error")), strict=True)
     data = [{**about, "eta": eta, "rounds": rounds, "error": f"{error:.6g}"} for eta, rounds, error in columns]
     rounds = ", ".join(str(count) for count in loaded["rounds"].tolist())
-    yield Drawn(entry(path, title, alt, size), data, [f"{title}: {rounds} solver steps at {', '.join(heads)}."])
-
-
-def _method(exhibit: Exhibit, name: str) -> str:
-    return quantity(name, "", {"labels": {}, **exhibit.spec})
+    yield entry(path, title, alt, size), data, [f"{title}: {rounds} solver steps at {', '.join(heads)}."]
 
 
 def _grid(
     path: Path, shown: dict[str, np.ndarray], heads: list[str], labels: Sequence[str], size: tuple[float, float]
 ) -> None:
-    """Rows of images, those of `joint` (k, n, C, H, W) with their `error` (k, n) below, and the `sequential` ones."""
+    """Draws rows of images: `joint` (k, n, C, H, W) with their `error` (k, n) below, and the `sequential` ones."""
     errors = [[f"{error:.1e}" if error else "0" for error in line] for line in shown["error"]]
     images = (*shown["joint"], shown["sequential"])
     sheet(path, heads, list(zip(labels, images, [*errors, [""] * len(heads)], strict=True)), size)
 
 
-KINDS: dict[str, Callable[[Exhibit, Sequence[Path], Path], dict[str, Any]]] = {
+KINDS: dict[str, Callable[[Exhibit, Any, Any, Path], Drawn]] = {
     "curves": draw_curves,
     "errors": draw_errors,
     "pareto": draw_pareto,

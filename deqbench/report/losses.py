@@ -13,8 +13,8 @@ import pandas as pd
 PLACE = ["paper", "experiment", "dataset", "T", "eta"]
 
 
-def _rows(keys: dict[str, Any], found: dict[str, float]) -> list[dict[str, Any]]:
-    return [{**keys, "metric": name, "value": value, "unit": ""} for name, value in found.items()]
+def _rows(keys: dict[str, Any], by_metric: dict[str, float]) -> list[dict[str, Any]]:
+    return [{**keys, "metric": name, "value": value, "unit": ""} for name, value in by_metric.items()]
 
 
 def _groups(traces: pd.DataFrame, by: list[str]) -> Any:
@@ -22,6 +22,15 @@ def _groups(traces: pd.DataFrame, by: list[str]) -> Any:
     by = [key for key in by if key in traces]
     for key, part in traces.groupby(by, sort=True, dropna=False):
         yield dict(zip(by, key, strict=True)), part
+
+
+def _rated(traces: pd.DataFrame) -> pd.DataFrame:
+    return traces[(traces["metric"] == "loss") & traces["lr"].notna()]
+
+
+def _chosen(traces: pd.DataFrame) -> pd.DataFrame:
+    rated = _rated(traces)
+    return rated[rated["chosen"].astype(bool)]
 
 
 def by_rate(traces: pd.DataFrame, baseline: str) -> pd.DataFrame:
@@ -32,19 +41,18 @@ def by_rate(traces: pd.DataFrame, baseline: str) -> pd.DataFrame:
     one at the smallest of the method's rates, none at that rate itself.
     """
     rows: list[dict[str, Any]] = []
-    rated = traces[(traces["metric"] == "loss") & traces["lr"].notna()]
-    for keys, run in _groups(rated, [*PLACE, "method", "image"]):
+    for keys, run in _groups(_rated(traces), [*PLACE, "method", "image"]):
         last: dict[float, float] = {}
         for lr, part in run.groupby("lr", sort=True):
             part = part.sort_values("epoch")
             values, epochs = part["value"].to_numpy(dtype=float), part["epoch"].to_numpy(dtype=float)
-            found = {"first_loss": values[0], "final_loss": values[-1], "lowest_loss": np.nanmin(values)}
+            by_metric = {"first_loss": values[0], "final_loss": values[-1], "lowest_loss": np.nanmin(values)}
             if len(values) > 1 and (values > 0).all() and np.isfinite(values).all():
-                found["over_updates"] = np.exp(np.trapezoid(np.log(values), epochs) / (epochs[-1] - epochs[0]))
+                by_metric["over_updates"] = np.exp(np.trapezoid(np.log(values), epochs) / (epochs[-1] - epochs[0]))
             if last:
-                found["above_smallest_rate"] = float(not values[-1] <= min(last.items())[1])
+                by_metric["above_smallest_rate"] = float(not values[-1] <= min(last.items())[1])
             last[float(lr)] = values[-1]
-            rows += _rows({**keys, "lr": lr}, found)
+            rows += _rows({**keys, "lr": lr}, by_metric)
     return pd.DataFrame(rows)
 
 
@@ -55,16 +63,15 @@ def equal_updates(traces: pd.DataFrame, baseline: str) -> pd.DataFrame:
     Each method at its best rate; methods without one are left out.
     """
     rows: list[dict[str, Any]] = []
-    chosen = traces[(traces["metric"] == "loss") & traces["lr"].notna() & traces["chosen"].astype(bool)]
-    for keys, runs in _groups(chosen, [*PLACE, "image"]):
+    for keys, runs in _groups(_chosen(traces), [*PLACE, "image"]):
         base = runs[runs["method"] == baseline]
         for method, mine in runs.groupby("method", sort=True):
             if method == baseline or base.empty:
                 continue
             budget = min(mine["epoch"].max(), base["epoch"].max())
             then = [part.loc[part["epoch"] <= budget, "value"].min() for part in (mine, base)]
-            found = dict(zip(("equal_updates", "loss_by_then", "baseline_by_then"), (budget, *then), strict=True))
-            rows += _rows({**keys, "method": method}, found)
+            by_metric = dict(zip(("equal_updates", "loss_by_then", "baseline_by_then"), (budget, *then), strict=True))
+            rows += _rows({**keys, "method": method}, by_metric)
     return pd.DataFrame(rows)
 
 
@@ -76,7 +83,7 @@ def over_lengths(traces: pd.DataFrame, baseline: str) -> pd.DataFrame:
     Each length at the rate that is best for it; none where there is one length only.
     """
     rows: list[dict[str, Any]] = []
-    chosen = traces[(traces["metric"] == "loss") & traces["lr"].notna() & traces["chosen"].astype(bool)]
+    chosen = _chosen(traces)
     for keys, runs in _groups(chosen[chosen["epoch"] > 0], ["paper", "experiment", "dataset", "image"]):
         spreads = {method: _spread(part) for method, part in runs.groupby("method", sort=True)}
         for method, mine in spreads.items():

@@ -62,7 +62,7 @@ def measured(
     values = np.sort(rows["value"].to_numpy(dtype=float))  # sums must not depend on the order of records
     if not np.isfinite(values).all():
         return _not_finite(values)
-    if metric.reached is not None and not _flags(mine, metric.reached).any():
+    if metric.reached is not None and not (mine.loc[mine["metric"] == metric.reached, "value"] > 0).any():
         return _nothing(f"reached by none of {_several(len(values), pairs)} within the budget")
     if "low" in rows and len(rows) == 1 and pd.notna(rows["n"].iloc[0]):
         row = rows.iloc[0]
@@ -134,10 +134,6 @@ def paired(group: pd.DataFrame, metric: str, left: str, right: str, unit: Unit =
     return pd.DataFrame({"left": rows[left], "right": rows[right]}).dropna()
 
 
-def _flags(mine: pd.DataFrame, metric: str) -> NDArray[np.bool_]:
-    return mine.loc[mine["metric"] == metric, "value"].to_numpy(dtype=float) > 0
-
-
 def _left_out(metric: Metric, mine: pd.DataFrame, n: int, unit: Unit) -> str:
     """A note on the images without a value, where the metric has words for them."""
     if metric.left_out is None or unit not in mine:
@@ -160,8 +156,8 @@ def _nothing(note: str) -> dict[str, Any]:
 
 
 def _not_finite(values: NDArray[np.float64]) -> dict[str, Any]:
-    found = (~np.isfinite(values)).sum()
-    return _cell(np.nan, (np.nan, np.nan), len(values), "", f"{found} of {len(values)} not finite")
+    lost = (~np.isfinite(values)).sum()
+    return _cell(np.nan, (np.nan, np.nan), len(values), "", f"{lost} of {len(values)} not finite")
 
 
 def _zeros(values: NDArray[np.float64], unit: Unit) -> dict[str, Any]:

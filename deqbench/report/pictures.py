@@ -7,64 +7,63 @@ from typing import Any
 import numpy as np
 
 from deqbench.papers import Exhibit
+from deqbench.papers.drawings import Pictures, Triplets
 from deqbench.report.blocks import number
 from deqbench.report.canvas import entry
-from deqbench.report.sheets import About, Drawn, Images, Tensors, sheet
+from deqbench.report.sheets import About, Images, Sheet, Tensors, sheet
 
 COLUMNS = ["dataset", "T", "row", "column", "loss"]
 BELOW = "The number under an image is its loss: the squared distance to the target, summed over all values."
 
 
-def _triplets(exhibit: Exhibit, found: Tensors, about: About, path: Path) -> Iterator[Drawn]:
-    """A row for the targets, and one for each of the spec's `rows`.
+def _triplets(exhibit: Exhibit, drawing: Triplets, loaded: Tensors, about: About, path: Path) -> Iterator[Sheet]:
+    """A row for the targets, and one for each of the drawing's `rows`.
 
     The rows name tensors as `<method>@<eta>/best` without their end, or `<method>@<eta>/longer`; those that a file does
-    not hold are left out, and so is a file that holds none of them, or not the tensor that the spec `needs`.
+    not hold are left out, and so is a file that holds none of them, or not the tensor that the drawing `needs`.
     """
-    target = found.get("target", np.empty((0,)))
-    rows = [("target", target)]
-    for key, label in exhibit.spec["rows"].items():
-        images = found.get(key if "/" in key else f"{key}/best")
-        if images is not None and len(images) == len(target):
-            rows.append((_label(label, about), images))
-    if len(rows) < 2 or not len(target) or exhibit.spec.get("needs", "target") not in found:
+    target = loaded.get("target", np.empty((0,)))
+    rows = [
+        (_label(label, about), images)
+        for key, label in drawing.rows.items()
+        if len(images := loaded.get(key if "/" in key else f"{key}/best", ())) == len(target)
+    ]
+    if not rows or not len(target) or drawing.needs not in loaded:
         return
     heads = [f"image {at + 1}" for at in range(len(target))]
-    losses: list[list[float | None]] = [
-        [_loss(image, aim) for image, aim in zip(images, target, strict=True)] for _, images in rows[1:]
-    ]
-    drawn = _sheet(path, about, heads, rows, [[None] * len(heads), *losses])
-    yield Drawn(drawn, _data(about, heads, rows[1:], losses))
+    losses = [[_loss(image, aim) for image, aim in zip(images, target, strict=True)] for _, images in rows]
+    file = _sheet(path, about, heads, [("target", target), *rows], [[None] * len(heads), *losses])
+    yield file, _data(about, heads, rows, losses), []
 
 
-def _updates(exhibit: Exhibit, found: Tensors, about: About, path: Path) -> Iterator[Drawn]:
-    """The first target, and what each of the spec's `rows` has made of it after some updates; the last is the end of
+def _updates(exhibit: Exhibit, drawing: Pictures, loaded: Tensors, about: About, path: Path) -> Iterator[Sheet]:
+    """The first target, and what each of the drawing's `rows` has made of it after some updates; the last is the end of
     the method's own budget.
     """
-    if not len(found.get("target", ())) or "updates" not in found:
+    if not len(loaded.get("target", ())) or "updates" not in loaded:
         return
-    target, updates = found["target"][0], found["updates"].tolist()
-    rows = []
-    for key, label in exhibit.spec["rows"].items():
-        images = found.get(f"{key}/updates")
-        if images is not None and 0 < len(images) <= len(updates):
-            rows.append((_label(label, about), images))
+    target, updates = loaded["target"][0], loaded["updates"].tolist()
+    rows = [
+        (_label(label, about), images)
+        for key, label in drawing.rows.items()
+        if 0 < len(images := loaded.get(f"{key}/updates", ())) <= len(updates)
+    ]
     if not rows:
         return
     heads = ["target", *(f"update {count}" for count in updates[:-1]), "last"]
     losses = [_spread([_loss(image, target) for image in images], len(updates)) for _, images in rows]
     shown = [(label, [target, *_spread(list(images), len(updates))]) for label, images in rows]
-    drawn = _sheet(path, about, heads, shown, [[None, *row] for row in losses])
-    yield Drawn(drawn, _data(about, heads[1:], rows, losses))
+    file = _sheet(path, about, heads, shown, [[None, *row] for row in losses])
+    yield file, _data(about, heads[1:], rows, losses), []
 
 
 def _label(label: str, about: About) -> str:
     return label.replace("{longer}", about.get("longer", "more"))
 
 
-def _spread(found: list[Any], n: int) -> list[Any]:
+def _spread(values: list[Any], n: int) -> list[Any]:
     """The last one in the last place, gaps before it: a short budget ends before some of the updates shown."""
-    return [*found[:-1], *[None] * (n - len(found)), found[-1]]
+    return [*values[:-1], *[None] * (n - len(values)), values[-1]]
 
 
 def _loss(image: Any, target: Any) -> float:
@@ -72,13 +71,9 @@ def _loss(image: Any, target: Any) -> float:
 
 
 def _sheet(
-    path: Path,
-    about: About,
-    heads: list[str],
-    rows: Sequence[tuple[str, Any]],
-    losses: list[list[float | None]],
+    path: Path, about: About, heads: list[str], rows: Sequence[tuple[str, Any]], losses: list[list[Any]]
 ) -> dict[str, Any]:
-    """Draws one file: a row of images for each label, the losses below. Its entry for the page."""
+    """The page's entry of one file, drawn here: a row of images for each label, the losses below."""
     path = path.with_name(f"{about['dataset']}-{about['T']}.svg")
     size = (0.95 * len(heads) + 1.5, 1.12 * len(rows) + 0.35)
     below = [["" if value is None else number(value, ".3g") for value in line] for line in losses]

@@ -41,7 +41,7 @@ class ReportStep:
         """Paths by name."""
         return self.given
 
-    def words(self, wildcards: Any, input: Any, output: Any) -> str:
+    def words(self, wildcards: Any) -> str:
         """The command line after `deqbench`."""
         return self.command
 

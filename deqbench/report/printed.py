@@ -1,6 +1,6 @@
-"""What a paper prints beside a group of cells, and what follows from its printed values by arithmetic."""
+"""Printed values beside the cells of a group, and what follows from them by arithmetic."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ NOTHING = {"printed": "", "printed_row": "", "relation": ""}
 
 @dataclass(frozen=True)
 class Printed:
-    """What the paper prints for a group of cells."""
+    """The printed rows that stand beside a group of cells."""
 
     dataset: str  # printed data set; empty where the group has none
     relation: str  # same, stand-in, or empty
@@ -62,21 +62,20 @@ class Printed:
         row = self.rows.get(method) or self.rows.get("")
         if not row or metric.printed is None:
             return NOTHING
-        table = DERIVED.get(metric.printed, papers.printed)(exhibit)
+        table = papers.printed(exhibit)
+        if metric.printed not in set(table["metric"]):
+            table = papers.derived(exhibit)
         rows: Any = table[(table["row"] == row) & (table["metric"] == metric.printed)]
         rows = rows[(rows[list(self.at)] == list(self.at.values())).all(axis=1)].set_index("method")
-        name, base = (_printed_method(exhibit, found, rows) for found in (method, baseline))
+        name, base = (_printed_method(exhibit, of, rows) for of in (method, baseline))
         if name is None:
             return NOTHING
-        found = {
-            "printed": _with_spread(rows.loc[name], metric),
-            "printed_row": _row_words(rows.loc[name], row),
-            "relation": self.relation,
-        }
+        words = _with_spread(rows.loc[name], metric)
         if metric.ratio_of is not None:
             known = base not in (None, name)
-            found["printed"] = f"{float(rows.at[base, 'value']) / float(rows.at[name, 'value']):.2f}" if known else ""
-        return found if found["printed"] else NOTHING
+            words = f"{float(rows.at[base, 'value']) / float(rows.at[name, 'value']):.2f}" if known else ""
+        about = {"printed": words, "printed_row": _row_words(rows.loc[name], row), "relation": self.relation}
+        return about if words else NOTHING
 
 
 def _printed_method(exhibit: Exhibit, method: str, rows: pd.DataFrame) -> str | None:
@@ -96,26 +95,3 @@ def _row_words(printed: pd.Series, row: str) -> str:
     words = f"{row}, T={printed['T']}" if printed.get("T") and "T=" not in row else row
     note = printed.get("note", "")
     return f"{words}, {note}" if note.startswith("derived") else f"{words}, quoted" if "quoted" in note else words
-
-
-def seconds_per_epoch(exhibit: Exhibit) -> pd.DataFrame:
-    """Seconds of an epoch as they follow from the printed minutes and the epochs of the settings; not printed as such.
-
-    Rows as of the printed table, metric `seconds per epoch`, the arithmetic in the note.
-    Source: DEQ-DDIM, table 3 and appendix A.
-    """
-    table, settings = papers.printed(exhibit), papers.settings(exhibit.paper)
-    epochs = settings[settings["name"] == "epochs"].set_index(["experiment", "dataset"])["value"]
-    kinds = {"Baseline": "inversion baseline", "DEQ-DDIM": "inversion DEQ-DDIM"}
-    rows = []
-    for printed in table[table["metric"] == "average time"].to_dict("records"):
-        dataset = {"LSUN Church": "LSUN Outdoor Church"}.get(printed["dataset"], printed["dataset"])
-        places = [(kinds[printed["method"]], name) for name in (f"{dataset}, T={printed['T']}", dataset)]
-        count = next(epochs[place] for place in places if place in epochs)
-        value = f"{60 * float(printed['value']) / int(count):.3g}"
-        note = f"derived: {printed['value']} min / {count} epochs"
-        rows.append({**printed, "metric": "seconds per epoch", "value": value, "plus_minus": "", "note": note})
-    return pd.DataFrame(rows)
-
-
-DERIVED: dict[str, Callable[[Exhibit], pd.DataFrame]] = {"seconds per epoch": seconds_per_epoch}

@@ -1,6 +1,5 @@
 """The figure of inversions against the clock: the smallest loss within so many seconds, a panel a data set and T."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,42 +7,39 @@ import numpy as np
 import pandas as pd
 
 from deqbench.papers import Exhibit
-from deqbench.records import read_records, write_frame
-from deqbench.report.canvas import nothing
-from deqbench.report.charts import charts, labelled, looks, span
-from deqbench.report.sources import of_kind
+from deqbench.papers.drawings import Race
+from deqbench.report.canvas import Drawn
+from deqbench.report.charts import charts, grid, labelled, looks, span
 
 KEYS = ["dataset", "T", "method"]
 POINTS = 60  # of a line, evenly in the logarithm of the seconds
 
 
-def draw_race(exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
-    """Draws `seconds.svg` into the folder `out`, and what `draw` writes down about it. UserError: no traces."""
-    points = within(read_records(of_kind(exhibit, records, ".parquet")))
-    write_frame(out / "data.csv", points)
+def draw_race(exhibit: Exhibit, drawing: Race, traces: pd.DataFrame, out: Path) -> Drawn:
+    """Data, files and facts of `seconds.svg`, drawn into the folder `out`."""
+    points = within(traces)
     if points.empty:
-        return nothing("No inversion of this scale was timed.")
-    labels = labelled(points["method"], exhibit.spec["labels"])
-    panels = [(f"{dataset}, T = {T}", part) for (dataset, T), part in points.groupby(KEYS[:2], sort=False)]
-    shape = (-(-len(panels) // 2), min(2, len(panels)))
-    lines = looks(labels, exhibit.spec)
-    with charts(out / "seconds.svg", shape, (3.9, 3.1), lines, sharey=True) as drawing:
-        axes = drawing.panels([title for title, _ in panels], "seconds, one image", "smallest loss so far")
-        for ax, (_, here) in zip(axes, panels, strict=True):
-            for name, label in labels.items():
+        return points, [], ["No inversion of this scale was timed."]
+    labels = labelled(points["method"], exhibit.spec.labels)
+    panels = {f"{dataset}, T = {T}": part for (dataset, T), part in points.groupby(KEYS[:2], sort=False)}
+    lines = looks(labels, ours=drawing.ours)
+    with charts(out / "seconds.svg", grid(len(panels), 2), (3.9, 3.1), lines, sharey=True) as figure:
+        axes = figure.panels(list(panels), "seconds, one image", "smallest loss so far")
+        for ax, here in zip(axes, panels.values(), strict=True):
+            for name, look in lines.items():
                 part = here[here["method"] == name]
                 if len(part):
-                    ax.plot(part["seconds"], part["median"], label=label, **lines[name].style(len(part), 6))
+                    ax.plot(part["seconds"], part["median"], label=look.label, **look.style(len(part), 6))
             ax.set(xscale="log", yscale="log")
             ax.grid(True, which="major")
-    names = "; ".join(title for title, _ in panels)
+    names = "; ".join(panels)
     alt = f"Line charts of the smallest loss over seconds, a line a method ({', '.join(labels.values())}): {names}."
     facts = [
         f"Lines are medians over n = {span(points['n'])} images of the smallest loss that a method has shown within so"
         " many seconds; a line starts where every image has shown one.",
         "Losses are those of the sequential chain, evaluated outside the clock. Thick lines are ours.",
     ]
-    return {"files": [drawing.entry("Loss against seconds", alt)], "facts": facts}
+    return points, [figure.entry("Loss against seconds", alt)], facts
 
 
 def within(traces: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What ran: the provenance beside the records, and whether today's code would make them."""
+"""Jobs that ran: the provenance beside the records, and whether today's code would make them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,18 +38,6 @@ class Job:
         return int(self.facts.get("peak_rss_bytes") or 0)
 
 
-@dataclass(frozen=True)
-class Task:
-    """Jobs of one command together."""
-
-    command: str
-    jobs: int
-    stale: int
-    wall_s: float
-    longest_s: float
-    peak_bytes: int
-
-
 def job(record: str, root: Path) -> Job:
     """The job behind a record (relative to `root`). UserError: its sidecar is no JSON."""
     path = provenance.sidecar(root / record)
@@ -60,8 +48,8 @@ def job(record: str, root: Path) -> Job:
 def jobs(folder: Path, root: Path) -> tuple[Job, ...]:
     """All jobs with a sidecar under a folder, each once, by the name of its first output."""
     names = sorted(path.relative_to(root).as_posix() for path in folder.rglob(f"*{provenance.SUFFIX}"))
-    found = [job(name.removesuffix(provenance.SUFFIX), root) for name in names]
-    return tuple(each for each in found if each.facts.get("outputs", [each.record])[0] == each.record)
+    every = [job(name.removesuffix(provenance.SUFFIX), root) for name in names]
+    return tuple(each for each in every if each.facts.get("outputs", [each.record])[0] == each.record)
 
 
 def _stale(facts: dict[str, Any]) -> bool:
@@ -71,44 +59,38 @@ def _stale(facts: dict[str, Any]) -> bool:
     return "module" not in facts or facts.get("code_digest") != provenance.code_digest(facts["module"], outside=outside)
 
 
-def tasks(found: Iterable[Job]) -> tuple[Task, ...]:
-    """Jobs summed up by command, by name."""
-    rows = [(job.task, job.stale, job.wall_s, job.peak_bytes) for job in found]
-    frame = pd.DataFrame(rows, columns=["task", "stale", "wall_s", "peak_bytes"])
-    return tuple(
-        Task(str(name), len(part), int(part.stale.sum()), part.wall_s.sum(), part.wall_s.max(), part.peak_bytes.max())
-        for name, part in frame.groupby("task")
-    )
+def tasks(jobs: Iterable[Job]) -> list[dict[str, Any]]:
+    """Jobs summed up by command, by name: command, jobs, stale, wall_s, longest_s, peak_bytes."""
+    rows = [(job.task, job.stale, job.wall_s, job.wall_s, job.peak_bytes) for job in jobs]
+    frame = pd.DataFrame(rows, columns=["command", "stale", "wall_s", "longest_s", "peak_bytes"])
+    sums = {"stale": "sum", "wall_s": "sum", "longest_s": "max", "peak_bytes": "max"}
+    grouped = frame.groupby("command")
+    return grouped.agg(sums).assign(jobs=grouped.size()).reset_index().to_dict("records")  # type: ignore[return-value]
 
 
-def values(found: Iterable[Job], name: str) -> str:
+def values(jobs: Iterable[Job], name: str) -> str:
     """All different values of one fact, joined by commas."""
-    return ", ".join(sorted({str(job.facts[name]) for job in found if job.facts.get(name) not in (None, "")}))
+    return ", ".join(sorted({str(job.facts[name]) for job in jobs if job.facts.get(name) not in (None, "")}))
 
 
-def packages(found: Iterable[Job]) -> dict[str, str]:
+def packages(jobs: Iterable[Job]) -> dict[str, str]:
     """Versions of the packages, several where jobs differ."""
     versions: dict[str, set[str]] = {}
-    for job in found:
+    for job in jobs:
         for name, version in job.facts.get("packages", {}).items():
             versions.setdefault(name, set()).add(str(version))
     return {name: ", ".join(sorted(versions[name])) for name in sorted(versions, key=str.lower)}
 
 
-def period(found: Iterable[Job]) -> tuple[str, str] | None:
-    """When the first job started and the last one ended, to the minute. None: no job says."""
-    spans = []
-    for job in found:
-        if job.facts.get("started"):
-            start = datetime.fromisoformat(job.facts["started"])
-            spans.append((start, start + timedelta(seconds=job.wall_s)))
-    if not spans:
+def period(jobs: Iterable[Job]) -> tuple[str, str] | None:
+    """Start of the first job and end of the last one, to the minute. None: no job says."""
+    timed = [job for job in jobs if job.facts.get("started")]
+    starts = [datetime.fromisoformat(job.facts["started"]) for job in timed]
+    ends = [start + timedelta(seconds=job.wall_s) for start, job in zip(starts, timed, strict=True)]
+    if not timed:
         return None
-    first, last = min(start for start, _ in spans), max(end for _, end in spans)
-    return (
-        f"{first:%Y-%m-%d %H:%M} {first.tzname() or ''}".strip(),
-        f"{last:%Y-%m-%d %H:%M} {last.tzname() or ''}".strip(),
-    )
+    first, last = (f"{time:%Y-%m-%d %H:%M} {time.tzname() or ''}".strip() for time in (min(starts), max(ends)))
+    return first, last
 
 
 def duration(seconds: float) -> str:

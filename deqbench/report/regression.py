@@ -4,6 +4,7 @@ A metric whose tolerance is the word `shown` hangs on the machine (seconds, what
 memory): its cells must be there, but their values are not compared. Ratios within a run are, to a wide factor.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,9 @@ import pandas as pd
 
 from deqbench import papers
 from deqbench.errors import UserError
+from deqbench.papers.spec import Allowance
 from deqbench.records import read_frame
 from deqbench.report import ran
-
-GROUP = ["dataset", "T"]  # of cells, where a spec has no `group`
-SHOWN = "shown"  # the tolerance of metrics that hang on the clock or the machine
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,13 @@ def about(results: Path) -> dict[str, str]:
     return {"date": period[1], **{name: ran.values(jobs, name) for name in ("version", "commit", "device", "threads")}}
 
 
-def compare(found: Path, accepted: Path) -> Comparison:
-    """Every cell of the tables under `found` that the reference under `accepted` does not bear out, and the counts.
+def compare(made: Path, accepted: Path) -> Comparison:
+    """Every cell of the tables under `made` that the reference under `accepted` does not bear out, and the counts.
 
     UserError: either folder has no tables.
     """
-    mine, theirs = tables(found), tables(accepted)
-    for folder, files in ((found, mine), (accepted, theirs)):
+    mine, theirs = tables(made), tables(accepted)
+    for folder, files in ((made, mine), (accepted, theirs)):
         if not files:
             raise UserError(f"{folder}: expected tables as <paper>/<exhibit>.csv; found none")
     differences = [Difference(name, "in the reference, missing here") for name in theirs if name not in mine]
@@ -75,27 +74,25 @@ def compare(found: Path, accepted: Path) -> Comparison:
 
 def _compare_table(name: str, mine: pd.DataFrame, theirs: pd.DataFrame) -> Comparison:
     spec = papers.exhibit(name).spec
-    tolerances = {metric["id"]: metric["tolerance"] for metric in spec["metrics"]}
-    group = spec.get("group", GROUP)
-    both = mine.merge(
-        theirs, on=[*group, "method", "metric"], how="outer", suffixes=("", "_accepted"), indicator="side"
-    )
+    tolerances, keys = {metric.id: metric.tolerance for metric in spec.metrics}, [*spec.group, "method", "metric"]
+    both = mine.merge(theirs, on=keys, how="outer", suffixes=("", "_accepted"), indicator="side")
     differences, counts = [], {True: 0, False: 0}
     for _, row in both.iterrows():
-        tolerance = tolerances.get(row["metric"])
+        tolerance = tolerances.get(row["metric"], {})
         if row["side"] != "both":
             what = "new: not in the reference" if row["side"] == "left_only" else "in the reference, missing here"
         else:
-            what = "" if tolerance == SHOWN else _moved(row, tolerance)
-            counts[tolerance == SHOWN] += 1
+            what = "" if tolerance == "shown" else _moved(row, tolerance)
+            counts[tolerance == "shown"] += 1
         if what:
-            words = (f"{key}={row[key] if isinstance(row[key], str) else format(row[key], 'g')}" for key in group[1:])
+            further = [(key, row[key]) for key in spec.group[1:]]
+            words = (f"{key}={value if isinstance(value, str) else format(value, 'g')}" for key, value in further)
             cell = f"{name} {' '.join((row['dataset'], *words))} {row['method']} {row['metric']}"
             differences.append(Difference(cell, what))
     return Comparison(tuple(differences), counts[False], counts[True])
 
 
-def _moved(row: Any, tolerance: dict[str, float] | None) -> str:
+def _moved(row: Any, tolerance: Mapping[Allowance, float]) -> str:
     """Why a cell fails its tolerance, or nothing."""
     value, accepted = row["value"], row["value_accepted"]
     if pd.isna(value) and pd.isna(accepted):
@@ -103,7 +100,7 @@ def _moved(row: Any, tolerance: dict[str, float] | None) -> str:
     moved = f"accepted {accepted:.6g}, found {value:.6g}"
     if pd.isna(value) or pd.isna(accepted):
         return moved
-    if tolerance is None:
+    if not tolerance:
         return "no tolerance in the exhibit's spec"
     if "at_most" in tolerance:
         limit = tolerance["at_most"]
@@ -118,8 +115,8 @@ def _moved(row: Any, tolerance: dict[str, float] | None) -> str:
     return "" if far <= allowed + 1e-12 else f"{moved}: moved by {far:.3g}, {bound}"
 
 
-def _allowed(row: Any, tolerance: dict[str, float]) -> float:
-    """How far a cell may move: the widest of its allowances. spread: shares of the accepted half-width."""
+def _allowed(row: Any, tolerance: Mapping[Allowance, float]) -> float:
+    """The distance that a cell may move: the widest of its allowances. spread: shares of the accepted half-width."""
     accepted = abs(row["value_accepted"])
     spread = (row["high_accepted"] - row["low_accepted"]) / 2
     allowances = {"relative": accepted, "absolute": 1.0, "spread": spread if np.isfinite(spread) else 0.0}

@@ -10,45 +10,36 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deqbench.papers import Exhibit
-from deqbench.records import write_frame
-from deqbench.report.canvas import canvas, nothing, picture
-from deqbench.report.sources import of_kind, tensors
+from deqbench.report.canvas import Drawn, canvas, picture
+from deqbench.report.sources import tensors
 
 WIDTH, HEIGHT = 0.94, 1.2  # of an image of a sheet, and of its row with the words below, where columns are one apart
 Tensors = dict[str, NDArray[Any]]
 About = dict[str, str]  # the words in a file of tensors
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One drawn file: its entry (canvas.entry), rows of data, and what else to say."""
-
-    file: dict[str, Any]
-    data: list[dict[str, Any]]
-    facts: Sequence[str] = ()
+Sheet = tuple[dict[str, Any], list[dict[str, Any]], list[str]]  # a drawn file: its canvas.entry, data and facts
 
 
 @dataclass(frozen=True)
 class Images:
     """A kind of figure that is drawn from each file of tensors by itself.
 
-    draw: of the exhibit, the tensors, their words, and the path of a drawing without its ending.
+    draw: of the exhibit, its drawing, the tensors, their words, and the path of a drawing.
     """
 
-    draw: Callable[[Exhibit, Tensors, About, Path], Iterable[Drawn]]
+    draw: Callable[[Exhibit, Any, Tensors, About, Path], Iterable[Sheet]]
     facts: Sequence[str]
     columns: list[str] | None = None  # of the data, which has them without a row too
 
-    def __call__(self, exhibit: Exhibit, records: Sequence[Path], out: Path) -> dict[str, Any]:
-        """Draws into the folder `out`, and gives what `figures.draw` writes down. UserError: there are no tensors."""
-        sources = of_kind(exhibit, records, ".safetensors")
-        kept = [one for source in sources for one in self.draw(exhibit, *tensors(source), out / source.stem)]
-        data = pd.DataFrame([row for drawn in kept for row in drawn.data], columns=self.columns)
-        write_frame(out / "data.csv", data)
-        if not kept:
-            return nothing("No run of this scale has kept these images.")
-        facts = [*self.facts, *(fact for drawn in kept for fact in drawn.facts), *exhibit.spec.get("facts", ())]
-        return {"files": [drawn.file for drawn in kept], "facts": facts}
+    def __call__(self, exhibit: Exhibit, drawing: Any, sources: Sequence[Path], out: Path) -> Drawn:
+        """Data, files and facts of what is drawn into the folder `out`."""
+        sheets = [
+            one for path in sources for one in self.draw(exhibit, drawing, *tensors(path), out / f"{path.stem}.svg")
+        ]
+        data = pd.DataFrame([row for _, rows, _ in sheets for row in rows], columns=self.columns)
+        if not sheets:
+            return data, [], ["No run of this scale has kept these images."]
+        facts = [*self.facts, *(fact for *_, told in sheets for fact in told), *getattr(drawing, "facts", ())]
+        return data, [file for file, *_ in sheets], facts
 
 
 def sheet(
@@ -57,7 +48,7 @@ def sheet(
     rows: Sequence[tuple[str, Sequence[NDArray[np.floating[Any]] | None], Sequence[str]]],
     size: tuple[float, float],
 ) -> None:
-    """Rows of images of one size, written to `path` as SVG: each with its label, its images (None: a gap) under the
+    """Writes rows of images of one size to `path` as SVG: each with its label, its images (None: a gap) under the
     `heads` of the columns, and the words below each.
     """
     with canvas(path, (1, 1), size) as (_, ((ax,),)):  # one for all: dozens of axes would take seconds to lay out

@@ -11,24 +11,24 @@ import jinja2
 import yaml
 
 import deqbench
-from deqbench import papers
+from deqbench import index, papers
 from deqbench.metrics.intervals import PERCENT
 from deqbench.papers import Exhibit
+from deqbench.papers.spec import Metric
 from deqbench.records import atomically, read_json, write_text
-from deqbench.report import accepted, ledger, ran, summary
-from deqbench.report.blocks import Block, Column, Grid, blocks, columns, letter, printed_grid, read_cells
+from deqbench.report import accepted, ledger, ran
+from deqbench.report.blocks import Block, Grid, blocks, columns, letter, number, printed_grid, read_cells
 from deqbench.report.ledger import Claim
 from deqbench.report.ran import Job
 from deqbench.report.trail import RULES, FindTrail, Trail, trails
 from deqbench.scale import Config
 
 EMPTY = dict.fromkeys(("source", "targets", "checkpoint", "extractor", "autoencoder", "denoiser"))
-PERFORMANCE = "deq-ddim"  # the paper whose studies have a page of their own
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the run's files are and where the pages go."""
+    """A run's files and its pages, as folders."""
 
     root: Path
     scale: str
@@ -48,17 +48,6 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A drawn file."""
-
-    src: str
-    title: str
-    alt: str
-    width: int  # pixels at full size
-    legend: tuple[dict[str, Any], ...]  # see charts.Look.key
-
-
-@dataclass(frozen=True)
 class Shown:
     """An exhibit with everything that its section prints."""
 
@@ -69,11 +58,11 @@ class Shown:
     settings: str  # the config's section as YAML
     jobs: tuple[Job, ...]
     claims: tuple[Claim, ...]
-    columns: tuple[Column, ...] = ()
+    columns: tuple[Metric, ...] = ()
     blocks: tuple[Block, ...] = ()
     cells_csv: str | None = None
     sizes: dict[str, int] = field(default_factory=dict)  # the largest n behind a cell, by data set
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[dict[str, Any], ...] = ()  # of canvas.entry, with the address `src`
     facts: tuple[str, ...] = ()
     figure_csv: str | None = None
     longer: accepted.Accepted | None = None  # accepted cells of longer chains or runs, where the spec asks for them
@@ -87,7 +76,7 @@ class Shown:
 
     @property
     def stale(self) -> int:
-        """How many of its records other code made."""
+        """The number of its records that other code made."""
         return sum(job.stale for job in self.jobs)
 
 
@@ -98,7 +87,8 @@ class Paper:
     id: str
     about: papers.About
     shown: tuple[Shown, ...]
-    studies: tuple[Shown, ...]  # beside its exhibits; none where they have a page of their own
+    studies: tuple[Shown, ...]  # beside its exhibits
+    performance: tuple[Shown, ...]  # its studies where they stand on the page of that name instead
     claims: tuple[Claim, ...]
     counts: dict[str, int]
     jobs: tuple[Job, ...]
@@ -109,7 +99,7 @@ class Paper:
 
 
 def build(config: Config, config_file: str, root: Path = Path("."), *, find_trail: FindTrail | None = None) -> Path:
-    """Writes reports/<scale>/ under `root` from results/<scale>/ and gives its index.html.
+    """The index.html of reports/<scale>/, written under `root` with all other pages from results/<scale>/.
 
     `config_file` is relative to `root`; `find_trail` is that of `deqbench.report.trail` unless given. UserError: a file
     of the results is not of the form that the pages need.
@@ -117,6 +107,7 @@ def build(config: Config, config_file: str, root: Path = Path("."), *, find_trai
     place = Place(root, config.scale)
     find_trail = find_trail or trails(config, root)
     shown = tuple(_paper(paper, config, place, find_trail) for paper in papers.PAPERS)
+    studies = [study for paper in shown for study in paper.performance]
     jobs = ran.jobs(place.results, root)
     common: dict[str, Any] = {
         "scale": config.scale,
@@ -125,66 +116,82 @@ def build(config: Config, config_file: str, root: Path = Path("."), *, find_trai
         "rules_file": RULES,
         "place": place,
         "jobs": jobs,
-    }
-    common["exhibit_pages"] = {
-        f"{e.paper}/{e.id}": f"{e.paper}.html#{e.id}" for p in papers.PAPERS for e in papers.exhibits(p)
-    }
-    studies = tuple(_shown(study, config, place, find_trail, ()) for study in papers.studies(PERFORMANCE))
-    common["exhibit_pages"] |= {
-        f"{p}/{study.id}": f"{'performance' if p == PERFORMANCE else p}.html#{study.id}"
-        for p in papers.PAPERS
-        for study in papers.studies(p)
+        "exhibit_pages": _addresses(shown),
     }
     pages = _templates(root / "reports" / "templates")
-    others = (accepted.longer(found.exhibit, found.blocks, config.scale, root) for found in studies)
-    compared = {"studies": studies, "accepted": [found for found in others if found], "chosen": _chosen(place)}
-    write_text(place.out / "performance.html", pages.get_template("performance.html").render(common, **compared))
+
+    def write(name: str, template: str, **values: Any) -> None:
+        write_text(place.out / name, pages.get_template(template).render(common, **values))
+
+    others = (accepted.longer(study.exhibit, study.blocks, config.scale, root) for study in studies)
+    chosen = [row for path in sorted(place.results.glob("*/*/*/*.chosen.json")) for row in read_json(path)]
+    write("performance.html", "performance.html", studies=studies, accepted=list(filter(None, others)), chosen=chosen)
     for paper in shown:
-        write_text(place.out / f"{paper.id}.html", pages.get_template("paper.html").render(common, paper=paper))
-    overview = {"config": config, "datasets": _datasets(config, shown), "packages": ran.packages(jobs)}
-    write_text(place.out / "index.html", pages.get_template("overview.html").render(common, **overview))
+        write(f"{paper.id}.html", "paper.html", paper=paper)
+    facts = {"datasets": _datasets(config, shown), "packages": ran.packages(jobs), "methods": index.methods()}
+    write("index.html", "overview.html", config=config, **facts)
     for asset in sorted((root / "reports" / "static").iterdir()):
         _copy(asset, place.out / "static" / asset.name)
-    summary.write(place.out / "summary.md", config.scale, shown, studies, jobs)
+    write("summary.md", "summary.md")
     return place.out / "index.html"
 
 
-def _chosen(place: Place) -> list[dict[str, Any]]:
-    """What was chosen for methods with candidates, in every comparison of the run."""
-    return [row for path in sorted(place.results.glob("*/comparison/*/*.chosen.json")) for row in read_json(path)]
+def _addresses(shown: Iterable[Paper]) -> dict[str, str]:
+    """The address of each exhibit and study, by paper/id."""
+    placed = [(paper, f"{paper.id}.html", (*paper.shown, *paper.studies)) for paper in shown]
+    placed += [(paper, "performance.html", paper.performance) for paper in shown]
+    return {
+        f"{paper.id}/{each.exhibit.id}": f"{page}#{each.exhibit.id}" for paper, page, every in placed for each in every
+    }
 
 
 def _templates(folder: Path) -> jinja2.Environment:
-    found = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
+        autoescape=jinja2.select_autoescape(["html"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.globals.update(ran=ran, letter=letter, percent=PERCENT, version=deqbench.__version__)
-    found.filters.update(
-        duration=ran.duration, bytes=ran.size, slug=lambda text: text.replace(" ", "-"), groupby_first=_by_first_key
+    templates.globals.update(ran=ran, letter=letter, percent=PERCENT, version=deqbench.__version__)
+    templates.globals.update(strip=ledger.strip, verdicts=ledger.VERDICTS)
+    templates.filters.update(
+        duration=ran.duration,
+        bytes=ran.size,
+        number=number,
+        plain=_plain,
+        slug=lambda text: text.replace(" ", "-"),
+        groupby_first=_by_first_key,
     )
-    return found
+    return templates
 
 
-def _by_first_key(blocks: Iterable[Block]) -> list[tuple[tuple[str, str] | None, list[Block]]]:
-    """Blocks together that share their first key, such as the data set, in order of appearance."""
-    groups: dict[tuple[str, str] | None, list[Block]] = {}
+def _plain(text: str) -> str:
+    """Text that no Markdown reader takes for a tag, a column or a line's end."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    return " ".join(escaped.split())
+
+
+def _by_first_key(blocks: Iterable[Block]) -> list[tuple[tuple[str, str], list[Block]]]:
+    """Blocks together that share their first key, such as the data set, in order of appearance: not all are sorted."""
+    groups: dict[tuple[str, str], list[Block]] = {}
     for block in blocks:
-        groups.setdefault(block.keys[0] if block.keys else None, []).append(block)
+        groups.setdefault(block.keys[0], []).append(block)
     return list(groups.items())
 
 
 def _paper(paper: str, config: Config, place: Place, find_trail: FindTrail) -> Paper:
-    claims = ledger.claims(paper, place.results)
-    shown = tuple(_shown(exhibit, config, place, find_trail, claims) for exhibit in papers.exhibits(paper))
-    own = papers.studies(paper) if paper != PERFORMANCE else ()
-    studies = tuple(_shown(study, config, place, find_trail, claims) for study in own)
+    about, claims = papers.about(paper), ledger.claims(paper, place.results)
+    resting = () if about.performance else claims  # there are none on the other page
+
+    def shown(exhibits: Iterable[Exhibit], claims: Iterable[Claim]) -> tuple[Shown, ...]:
+        return tuple(_shown(exhibit, config, place, find_trail, claims) for exhibit in exhibits)
+
+    exhibits, studies = shown(papers.exhibits(paper), claims), shown(papers.studies(paper), resting)
+    here, there = ((), studies) if about.performance else (studies, ())
     jobs = ran.jobs(place.results / paper, place.root)
-    return Paper(paper, papers.about(paper), shown, studies, claims, ledger.counts(claims), jobs)
+    return Paper(paper, about, exhibits, here, there, claims, ledger.counts(claims), jobs)
 
 
 def _shown(exhibit: Exhibit, config: Config, place: Place, find_trail: FindTrail, claims: Iterable[Claim]) -> Shown:
@@ -207,41 +214,37 @@ def _shown(exhibit: Exhibit, config: Config, place: Place, find_trail: FindTrail
 
 
 def _longer(exhibit: Exhibit, shown: Iterable[Block], scale: str, root: Path) -> accepted.Accepted | None:
-    """What the spec asks for under `accepted`: cells of longer chains (true), or those of the scale named."""
-    asked = exhibit.spec.get("accepted")
+    """Accepted cells as the spec asks for them: of longer chains (true), or those of the scale named."""
+    asked = exhibit.spec.accepted
     if isinstance(asked, str):
         return accepted.of(exhibit, asked, root) if asked != scale else None
     return accepted.longer(exhibit, shown, scale, root) if asked else None
 
 
 def _table(exhibit: Exhibit, place: Place) -> dict[str, Any]:
-    """What the cells of an exhibit show, their file copied beside the pages; nothing where there are none."""
+    """A table's part of `Shown`, its file copied beside the pages; nothing where there are no cells."""
     name = f"tables/{exhibit.paper}/{exhibit.id}.csv"
     source = place.results / name
     if not source.exists():
         return {}
     cells = read_cells(source)
     _copy(source, place.out / name)
-    found = blocks(exhibit, cells, str(source))
     sizes = cells.groupby("dataset")["n"].max().dropna().astype(int).to_dict()
-    return {"columns": columns(exhibit.spec, cells), "blocks": found, "cells_csv": quote(name), "sizes": sizes}
+    laid_out = {"columns": columns(exhibit.spec, cells), "blocks": blocks(exhibit, cells, str(source))}
+    return {**laid_out, "cells_csv": quote(name), "sizes": sizes}
 
 
 def _figure(exhibit: Exhibit, place: Place) -> dict[str, Any]:
-    """What the drawn files of an exhibit show, copied beside the pages; nothing where there are none."""
+    """A figure's part of `Shown`, its files copied beside the pages; nothing where none is drawn."""
     name = f"figures/{exhibit.paper}/{exhibit.id}"
     source = place.results / name / "figure.json"
     if not source.exists():
         return {}
     about = read_json(source)
-    files = {entry["file"]: entry for entry in about["files"]}
-    for file in (*files, about["data"]):
+    for file in (*(entry["file"] for entry in about["files"]), about["data"]):
         _copy(source.parent / file, place.out / name / file)
-    pictures = (
-        Picture(quote(f"{name}/{file}"), entry["title"], entry["alt"], int(entry["width"]), tuple(entry["legend"]))
-        for file, entry in files.items()
-    )
-    return {"pictures": tuple(pictures), "facts": tuple(about["facts"]), "figure_csv": quote(f"{name}/{about['data']}")}
+    pictures = tuple({**entry, "src": quote(f"{name}/{entry['file']}")} for entry in about["files"])
+    return {"pictures": pictures, "facts": tuple(about["facts"]), "figure_csv": quote(f"{name}/{about['data']}")}
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -260,11 +263,8 @@ def _settings(config: Config, key: str) -> str:
 
 def _datasets(config: Config, shown: Iterable[Paper]) -> list[dict[str, Any]]:
     """The data sets and latent models of the config, each with the largest n behind one measured value."""
-    sizes: dict[str, list[int]] = {}
-    for exhibit in (exhibit for paper in shown for exhibit in paper.shown):
-        for name, n in exhibit.sizes.items():
-            sizes.setdefault(name, []).append(n)
+    sizes = [exhibit.sizes for paper in shown for exhibit in paper.shown]
     return [
-        {**EMPTY, "name": name, **data.model_dump(), "n": max(sizes.get(name, [0]))}
+        {**EMPTY, "name": name, **data.model_dump(), "n": max((each.get(name, 0) for each in sizes), default=0)}
         for name, data in config.subjects.items()
     ]

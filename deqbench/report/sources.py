@@ -8,11 +8,11 @@ from safetensors import SafetensorError, safe_open
 
 from deqbench.errors import UserError
 from deqbench.papers import Exhibit
-from deqbench.papers.drawings import TRACES
+from deqbench.papers.drawings import TRACES, Drawing
 
 
 def made_from(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
-    """Those of the records (files) that an exhibit is made from; all of its experiment unless its spec says which."""
+    """The records (files) that an exhibit is made from; all of its experiment unless its spec says which."""
     if exhibit.spec.records or not exhibit.spec:
         return [path for path in records if any(path.match(pattern) for pattern in exhibit.records)]
     folder = f"{exhibit.paper}/{exhibit.spec.experiment}"
@@ -28,19 +28,15 @@ def of_table(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
 
 
 def of_figure(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
-    """The traces or tensors behind the drawings of an exhibit. None: it is not drawn."""
-    if exhibit.spec.drawing is None:
-        return []
-    ending = ".parquet" if exhibit.spec.drawing.kind in TRACES else ".safetensors"
-    return [path for path in made_from(exhibit, records) if path.suffix == ending]
+    """The traces or tensors behind the drawings of an exhibit, by name. None: it is not drawn."""
+    drawing = exhibit.spec.drawing
+    return [] if drawing is None else of_drawing(drawing, made_from(exhibit, records))
 
 
-def of_kind(exhibit: Exhibit, records: Sequence[Path], ending: str) -> list[Path]:
-    """The files with that ending, by name. UserError: there are none."""
-    found = sorted(path for path in records if path.suffix == ending)
-    if not found:
-        raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records (*{ending}) of {exhibit.number}; found none")
-    return found
+def of_drawing(drawing: Drawing, records: Sequence[Path]) -> list[Path]:
+    """The records that a kind of drawing is made of, traces or tensors, by name."""
+    ending = ".parquet" if drawing.kind in TRACES else ".safetensors"
+    return sorted(path for path in records if path.suffix == ending)
 
 
 def tensors(source: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -1,11 +1,13 @@
 """Tables as cells: which records fill which cell, which printed value stands beside it. A pure function of records."""
 
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
 from deqbench.errors import UserError
 from deqbench.papers import Exhibit
+from deqbench.papers.spec import Metric, Spec
 from deqbench.report.losses import REDUCED
 from deqbench.report.measured import measured
 from deqbench.report.printed import Printed
@@ -25,44 +27,60 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
 
     UserError: the exhibit has no spec with metrics, or no records.
     """
-    spec = exhibit.spec
+    spec, place = exhibit.spec, f"{exhibit.paper}/{exhibit.id}"
     if not spec.metrics:
-        raise UserError(
-            f"{exhibit.paper}/{exhibit.id}: expected a spec with metrics in {exhibit.kind}s.yaml; found none"
-        )
-    paper = config.papers.of(exhibit.paper)
-    section = paper.experiment(spec.experiment)
+        raise UserError(f"{place}: expected a spec with metrics in {exhibit.kind}s.yaml; found none")
     if records.empty:
-        raise UserError(f"{exhibit.paper}/{exhibit.id}: expected records of {spec.experiment}; found none")
+        raise UserError(f"{place}: expected records of {spec.experiment}; found none")
     for key, values in spec.only.items():
         records = records[records[key].isin(values)]
-    baseline = str(spec.baseline or getattr(section, "baseline", None) or getattr(paper, "baseline", ""))
-    by = list(spec.group)
-    at = COLUMNS.index("method")
-    columns = [*COLUMNS[:at], *(key for key in by if key not in COLUMNS), *COLUMNS[at:]]
-    columns = [name for name in columns if name != "T" or name in by]
+    paper, by = config.papers.of(exhibit.paper), list(spec.group)
+    baseline = _baseline(spec, paper)
     if spec.reduce:
         records = REDUCED[spec.reduce](records, baseline)
-        if records.empty:  # such as one chain length only, where lengths are compared
-            return pd.DataFrame(columns=columns)
     rows = []
-    for place, group in records.groupby(by, sort=False):
-        keys = dict(zip(by, place, strict=True))
-        printed = Printed.of(exhibit, config, keys)
-        for method in _in_order(group["method"].unique(), paper):
-            mine = group[group["method"] == method]
-            for metric in spec.metrics:
-                row = {"paper": exhibit.paper, "exhibit": exhibit.id, **keys, "method": method}
-                row |= {"stands_in_for": printed.dataset if printed.relation == "stand-in" else ""}
-                row |= {"method_label": spec.labels.get(method, method), "metric": metric.id, "kind": "measured"}
-                row |= {"metric_label": metric.label, "unit": metric.unit}
-                row |= {"direction": metric.direction, "format": metric.format}
-                row |= measured(metric, mine, group, metric.baseline or baseline, spec.pairs)
-                rows.append(row | printed.cell(exhibit, metric, method, baseline))
-    found = pd.DataFrame(rows, columns=columns)
-    order = {name: place for place, name in enumerate(config.subjects)}
-    found["place"] = found["dataset"].map(order)
-    return found.sort_values(["place", *by[1:]], kind="stable").drop(columns="place").reset_index(drop=True)
+    for at, group in records.groupby(by, sort=False) if len(records) else ():  # one chain length has none to compare
+        keys = dict(zip(by, at, strict=True))
+        printed, methods = Printed.of(exhibit, config, keys), _in_order(group["method"].unique(), paper)
+        for method, metric in product(methods, spec.metrics):
+            rows.append(keys | _cell(exhibit, metric, method, group, printed, baseline))
+    order = {name: at for at, name in enumerate(config.subjects)}
+    made = pd.DataFrame(rows, columns=_columns(by))
+    made = made.assign(place=made["dataset"].map(order)).sort_values(["place", *by[1:]], kind="stable")
+    return made.drop(columns="place").reset_index(drop=True)
+
+
+def _baseline(spec: Spec, paper: Any) -> str:
+    """The method that others are compared with: the spec's, the experiment's or the paper's."""
+    section = paper.experiment(spec.experiment)
+    return str(spec.baseline or getattr(section, "baseline", None) or getattr(paper, "baseline", ""))
+
+
+def _columns(group: list[str]) -> list[str]:
+    """COLUMNS with the further keys of a group before the method, and T only where it is a key."""
+    at = COLUMNS.index("method")
+    columns = [*COLUMNS[:at], *(key for key in group if key not in COLUMNS), *COLUMNS[at:]]
+    return [name for name in columns if name != "T" or name in group]
+
+
+def _cell(
+    exhibit: Exhibit, metric: Metric, method: str, group: pd.DataFrame, printed: Printed, baseline: str
+) -> dict[str, Any]:
+    """A row of `cells` without the group's keys. group: the records of its block."""
+    spec, mine = exhibit.spec, group[group["method"] == method]
+    return {
+        "paper": exhibit.paper,
+        "exhibit": exhibit.id,
+        "stands_in_for": printed.dataset if printed.relation == "stand-in" else "",
+        "method": method,
+        "method_label": spec.labels.get(method, method),
+        "metric": metric.id,
+        "metric_label": metric.label,
+        **metric.model_dump(include={"unit", "direction", "format"}),
+        "kind": "measured",
+        **measured(metric, mine, group, metric.baseline or baseline, spec.pairs),
+        **printed.cell(exhibit, metric, method, baseline),
+    }
 
 
 def _in_order(methods: Any, paper: Any) -> list[str]:

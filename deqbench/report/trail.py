@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deqbench.experiments.stage import Step
+from deqbench.experiments.stage import Step, source
 from deqbench.papers import Exhibit
 from deqbench.report import plan
 from deqbench.report.sources import made_from
@@ -72,9 +72,9 @@ def _makes(step: plan.ReportStep, exhibit: Exhibit) -> bool:
 
 
 def _source(exhibit: Exhibit) -> str:
-    """The folder of the kind of an exhibit's experiment."""
+    """The file that measures an exhibit's experiment."""
     kind, _ = kinds(exhibit.paper)[exhibit.spec.experiment]
-    return f"deqbench/experiments/{kind.replace('.', '/')}"
+    return source(kind)
 
 
 def _key(exhibit: Exhibit, steps: list[Step]) -> str:

@@ -95,7 +95,7 @@ def measure(predicate: AnyPredicate, cells: pd.DataFrame, claim: str) -> list[Me
     groups = [Group(claim, dict(zip(keys, at, strict=True)), rows) for at, rows in fits.groupby(keys)] if keys else []
     if isinstance(predicate, Monotone):
         return _steps(predicate, groups)
-    return [found for group in groups for found in _in_group(predicate, group)]
+    return [result for group in groups for result in _in_group(predicate, group)]
 
 
 def _in_group(predicate: Any, group: Group) -> list[Measured]:
@@ -108,7 +108,7 @@ def _in_group(predicate: Any, group: Group) -> list[Measured]:
         return [_result(cell, group, *_equivalent(predicate, cell, group))]
     if isinstance(predicate, Named):
         difference = NAMED[predicate.function](predicate, cell, group)
-        return [] if difference is None else [_result(difference, group, *_at_least_0(difference))]
+        return [] if difference is None else [_result(difference, group, *_against(difference, 0, 1))]
     return [_result(cell, group, *_bounded(predicate, cell))]
 
 
@@ -131,10 +131,6 @@ def _bounded(predicate: Bounded, cell: Cell) -> Judged:
     if not least <= cell.value <= most:  # a mean of shares may have an interval that goes beyond
         raise UserError(f"a {predicate.kind} lies from {least:g} to {most:g}; found {cell.value:g}")
     return _against(cell, predicate.threshold, 1 if predicate.at_least is not None else -1)
-
-
-def _at_least_0(cell: Cell) -> Judged:
-    return _against(cell, 0, 1)
 
 
 def _against(cell: Cell, threshold: float, sign: int) -> Judged:
@@ -187,17 +183,17 @@ def _steps(predicate: Monotone, groups: list[Group]) -> list[Measured]:
         step = last.less(first, f"{word} of {there.metric} of {there.method}")
         place = Group("", {key: after.keys[key] for key in others}, after.rows).words
         at = f"{place}, {along} {before.keys[along]:g} to {after.keys[along]:g}"
-        results.append(_result(step, after, *_at_least_0(step), at))
+        results.append(_result(step, after, *_against(step, 0, 1), at))
     return results
 
 
 def _ordered(predicate: Order, group: Group) -> list[Measured]:
-    """What each method's cell has above that of the one before; none where one of them was not measured."""
-    found = [cell for method in predicate.of if (cell := group.cell(method, predicate.metric))]
-    if len(found) < len(predicate.of):
+    """Differences of each method's cell and the one before; none where one of them was not measured."""
+    cells = [cell for method in predicate.of if (cell := group.cell(method, predicate.metric))]
+    if len(cells) < len(predicate.of):
         return []
-    pairs = [there.less(here, f"{there.label} less {here.method}'s") for here, there in pairwise(found)]
-    return [_result(pair, group, *_at_least_0(pair)) for pair in pairs]
+    pairs = [there.less(here, f"{there.label} less {here.method}'s") for here, there in pairwise(cells)]
+    return [_result(pair, group, *_against(pair, 0, 1)) for pair in pairs]
 
 
 def _nearest(predicate: Named, cell: Cell, group: Group) -> Cell | None:
@@ -207,12 +203,8 @@ def _nearest(predicate: Named, cell: Cell, group: Group) -> Cell | None:
     if aim is None or any(other is None for other in others):
         return None
     mine, theirs = _distance(cell, aim), [_distance(other, aim) for other in others if other is not None]
-    nearest = replace(
-        min(theirs, key=lambda found: found.value),
-        low=min(found.low for found in theirs),
-        high=min(found.high for found in theirs),
-        n=min(found.n for found in theirs),
-    )
+    ends = {name: min(getattr(other, name) for other in theirs) for name in ("low", "high", "n")}
+    nearest = replace(min(theirs, key=lambda other: other.value), **ends)
     return nearest.less(mine, f"{cell.label}, nearer to {aim.method} than any other by: difference")
 
 

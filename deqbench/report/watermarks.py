@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from deqbench.papers import Exhibit
+from deqbench.papers.drawings import Pictures
 from deqbench.report.blocks import number
 from deqbench.report.canvas import canvas, entry, picture
-from deqbench.report.sheets import About, Drawn, Images, Tensors
+from deqbench.report.sheets import About, Images, Sheet, Tensors
 
 KEYS = "Keys are numbered from 1."
 DISTANCE = "The number under a pattern is its mean distance to the true key's coefficients; a cross marks a wrong key."
@@ -17,10 +18,10 @@ WRONG = " \N{MULTIPLICATION SIGN}"
 BACKGROUND = "The number under an image is the NMSE of its background, outside the frame, in dB."
 
 
-def _confusion(exhibit: Exhibit, found: Tensors, about: About, path: Path) -> Iterator[Drawn]:
-    """For each method of the spec's `rows` the images by true key (row) and found key (column)."""
-    drawn = {label: found[f"{name}/confusion"] for name, label in _rows(exhibit, found, "confusion")}
-    size, path, title = (1.95 * len(drawn) + 0.5, 2.35), path.with_name(f"{path.name}.svg"), about["dataset"]
+def _confusion(exhibit: Exhibit, drawing: Pictures, loaded: Tensors, about: About, path: Path) -> Iterator[Sheet]:
+    """For each method of the drawing's `rows` the images by true key (row) and found key (column)."""
+    drawn = {label: loaded[f"{name}/confusion"] for name, label in _rows(drawing, loaded, "confusion")}
+    size, title = (1.95 * len(drawn) + 0.5, 2.35), about["dataset"]
     right = {label: f"{counts.trace()} of {counts.sum()}" for label, counts in drawn.items()}
     with canvas(path, (1, len(drawn)), size) as (_, axes):
         for ax, (label, counts) in zip(axes[0], drawn.items(), strict=True):
@@ -28,14 +29,14 @@ def _confusion(exhibit: Exhibit, found: Tensors, about: About, path: Path) -> It
     words = "; ".join(f"{label} {share}" for label, share in right.items())
     alt = f"Confusion matrices of {title}, right on the diagonal: {words}."
     data = [
-        {"dataset": title, "method": label, "key": at[0] + 1, "found": _found(at[1], counts), "images": int(count)}
+        {"dataset": title, "method": label, "key": at[0] + 1, "found": _key(at[1], counts), "images": int(count)}
         for label, counts in drawn.items()
         for at, count in np.ndenumerate(counts)
     ]
-    yield Drawn(entry(path, title, alt, size), data)
+    yield entry(path, title, alt, size), data, []
 
 
-def _found(column: int, counts: np.ndarray) -> str:
+def _key(column: int, counts: np.ndarray) -> str:
     return str(column + 1) if column < len(counts) else "none"
 
 
@@ -46,35 +47,35 @@ def _matrix(ax: Any, counts: np.ndarray, title: str) -> None:
     for (row, column), count in np.ndenumerate(shown):
         dark = count > 0.6 * counts.sum(1).max()
         ax.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
-    names = [_found(column, counts) for column in range(shown.shape[1])]
+    names = [_key(column, counts) for column in range(shown.shape[1])]
     ax.set(xticks=range(len(names)), xticklabels=names, yticks=range(len(counts)), yticklabels=names[: len(counts)])
     ax.set(xlabel="key found", ylabel="true key")
     ax.set_title(title)
 
 
-def _rings(exhibit: Exhibit, found: Tensors, about: About, path: Path) -> Iterator[Drawn]:
-    """A row an image: the key's rings and what each method of the spec's `rows` recovers."""
-    if not len(found.get("key", ())):
+def _rings(exhibit: Exhibit, drawing: Pictures, loaded: Tensors, about: About, path: Path) -> Iterator[Sheet]:
+    """A row an image: the key's rings and what each method of the drawing's `rows` recovers."""
+    if not len(loaded.get("key", ())):
         return
-    methods, data = _rows(exhibit, found, "rings"), []
+    methods, data = _rows(drawing, loaded, "rings"), []
     heads = ["key", *(label for _, label in methods)]
-    size, path = (1.15 * len(heads) + 0.7, 1.3 * len(found["key"]) + 0.45), path.with_name(f"{path.name}.svg")
-    limit = float(np.nanmax(np.abs(found["key"])))
-    with canvas(path, (len(found["key"]), len(heads)), size) as (_, axes):
+    size = (1.15 * len(heads) + 0.7, 1.3 * len(loaded["key"]) + 0.45)
+    limit = float(np.nanmax(np.abs(loaded["key"])))
+    with canvas(path, (len(loaded["key"]), len(heads)), size) as (_, axes):
         for image, line in enumerate(axes):
-            key = int(found["which"][image])
+            key = int(loaded["which"][image])
             line[0].set_ylabel(f"key {key + 1}", rotation=0, ha="right", va="center")
-            _pattern(line[0], found["key"][image], limit, "")
+            _pattern(line[0], loaded["key"][image], limit, "")
             for ax, (name, label) in zip(line[1:], methods, strict=True):
-                distance, right = found[f"{name}/distance"][image], found[f"{name}/predicted"][image] == key
+                distance, right = loaded[f"{name}/distance"][image], loaded[f"{name}/predicted"][image] == key
                 below = number(float(distance), ".2f") + ("" if right else WRONG)
-                _pattern(ax, found[f"{name}/rings"][image], limit, below)
+                _pattern(ax, loaded[f"{name}/rings"][image], limit, below)
                 about_cell = {"dataset": about["dataset"], "image": image, "key": key + 1, "method": label}
                 data.append({**about_cell, "distance": f"{distance:.6g}", "right": int(right)})
         for ax, head in zip(axes[0], heads, strict=True):
             ax.set_title(head.replace(", ", ",\n"))
     alt = f"Fourier patterns of {about['dataset']}, one row an image: {', '.join(heads)}."
-    yield Drawn(entry(path, about["dataset"], alt, size), data)
+    yield entry(path, about["dataset"], alt, size), data, []
 
 
 def _pattern(ax: Any, values: np.ndarray, limit: float, below: str) -> None:
@@ -84,33 +85,33 @@ def _pattern(ax: Any, values: np.ndarray, limit: float, below: str) -> None:
     ax.spines[:].set_visible(False)
 
 
-def _edits(exhibit: Exhibit, found: Tensors, about: About, path: Path) -> Iterator[Drawn]:
-    """A row for the originals, framed where they are edited, and one for each of the spec's `rows`."""
-    originals, frame = found["original"], _frame(found["mask"], found["original"].shape[-1])
-    methods, data = _rows(exhibit, found, "background"), []
+def _edits(exhibit: Exhibit, drawing: Pictures, loaded: Tensors, about: About, path: Path) -> Iterator[Sheet]:
+    """A row for the originals, framed where they are edited, and one for each of the drawing's `rows`."""
+    originals, frame = loaded["original"], _frame(loaded["mask"], loaded["original"].shape[-1])
+    methods, data = _rows(drawing, loaded, "background"), []
     if not len(originals):
         return
-    size, path = (1.15 * len(originals) + 1.6, 1.3 * (len(methods) + 1) + 0.2), path.with_name(f"{path.name}.svg")
+    size = (1.15 * len(originals) + 1.6, 1.3 * (len(methods) + 1) + 0.2)
     with canvas(path, (len(methods) + 1, len(originals)), size) as (_, axes):
         for line, (name, label) in zip(axes, [("original", "original"), *methods], strict=True):
             line[0].set_ylabel(label.replace(", ", ",\n"), rotation=0, ha="right", va="center")
             for image, ax in enumerate(line):
-                picture(ax, found[name][image])
+                picture(ax, loaded[name][image])
                 if name == "original":
                     ax.plot(*_corners(*frame), color="#de8f05", linewidth=1)
                     continue
-                value = float(found[f"{name}/background"][image])
+                value = float(loaded[f"{name}/background"][image])
                 ax.set_xlabel(number(value, ".1f"), fontsize=7.5)
                 keys = {"dataset": about["dataset"], "method": label, "image": image}
                 data.append({**keys, "background_nmse_db": f"{value:.6g}"})
     words = ", ".join(label for _, label in methods)
     alt = f"Images of {about['dataset']}, the middle edited: a row each for the originals, {words}."
-    yield Drawn(entry(path, about["dataset"], alt, size), data)
+    yield entry(path, about["dataset"], alt, size), data, []
 
 
-def _rows(exhibit: Exhibit, found: Tensors, part: str) -> list[tuple[str, str]]:
-    """Name and label of the spec's `rows` that the file holds."""
-    return [(name, label) for name, label in exhibit.spec["rows"].items() if f"{name}/{part}" in found]
+def _rows(drawing: Pictures, loaded: Tensors, part: str) -> list[tuple[str, str]]:
+    """Name and label of the drawing's `rows` that the file holds."""
+    return [(name, label) for name, label in drawing.rows.items() if f"{name}/{part}" in loaded]
 
 
 def _frame(mask: np.ndarray, width: int) -> tuple[float, float, float, float]:

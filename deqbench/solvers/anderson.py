@@ -118,9 +118,8 @@ class Window:
         if self.settings.kind == "I":
             return solve_secant(part.dots, right, max(self.settings.ridge, n * self.rounding.eps))
         share, added, moved = part.ridge
-        return torch.linalg.solve_ex(torch.addcmul(added, part.dots, share), right if moved is None else right + moved)[
-            0
-        ]
+        gram = torch.addcmul(added, part.dots, share)
+        return torch.linalg.solve_ex(gram, right if moved is None else right + moved)[0]
 
     def _dot(self, left: Tensor, right: Tensor) -> Tensor:
         """Dot products of (R C, a, c) and (R C, c, b): (R, a, b) float64; of all rows up to each if triangular."""
@@ -129,7 +128,7 @@ class Window:
 
 
 class Parts:
-    """What a round with n differences touches of a window: views made once, for their cost adds up on short states."""
+    """The parts of a window that a round with n differences touches: views made once, for their cost adds up."""
 
     def __init__(self, window: Window, n: int, newest: int) -> None:
         last = newest if n else 0

@@ -5,62 +5,32 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from deqbench.solvers.implicit import Derivative, Equilibrium, fixed_point
-from deqbench.solvers.solve import Solver
+from deqbench.solvers.implicit import Equilibrium, fixed_point
 
 
 class DEQ(nn.Module):
     """x -> the solution z of z = cell(z, x), (B, *dims), with its derivatives, in training and in eval mode alike.
 
     cell: a module of state and inputs that gives the next state; samples by themselves, the same value at each call.
-    dims: the shape of a sample's state; None: that of the first input's. The other settings are those of
+    dims: the shape of a sample's state; None: that of the first input's. settings: those of
     deqbench.fixed_point. `last` is the result of the last call without its graph: rounds, residuals, converged, and the
     linear solves of backward passes as they come; None before the first.
     """
 
     last: Equilibrium | None
 
-    def __init__(
-        self,
-        cell: nn.Module,
-        *,
-        dims: tuple[int, ...] | None = None,
-        solver: str | Solver = "anderson",
-        tol: float = 1e-6,
-        max_iter: int = 100,
-        derivative: Derivative = "exact",
-        order: int = 2,
-        adjoint: str | Solver = "anderson",
-        adjoint_tol: float | None = None,
-        adjoint_max_iter: int | None = None,
-        steps: int = 1,
-        tau: float = 1.0,
-        **options: Any,
-    ) -> None:
+    def __init__(self, cell: nn.Module, *, dims: tuple[int, ...] | None = None, **settings: Any) -> None:
         super().__init__()
-        self.cell, self.dims, self.last = cell, dims, None
-        self.settings = {
-            "solver": solver,
-            "tol": tol,
-            "max_iter": max_iter,
-            "derivative": derivative,
-            "order": order,
-            "adjoint": adjoint,
-            "adjoint_tol": adjoint_tol,
-            "adjoint_max_iter": adjoint_max_iter,
-            "steps": steps,
-            "tau": tau,
-            **options,
-        }
+        self.cell, self.dims, self.last, self.settings = cell, dims, None, settings
 
     def forward(self, *inputs: Tensor, z0: Tensor | None = None) -> Tensor:
         """z of the inputs, each (B, ...), solved for from z0, (B, *dims); None: from zeros."""
         if z0 is None:
             z0 = inputs[0].new_zeros(len(inputs[0]), *(inputs[0].shape[1:] if self.dims is None else self.dims))
-        found = fixed_point(self.cell, z0, *inputs, **self.settings)
-        self.last = replace(found, z=found.z.detach())
-        return found.z
+        equilibrium = fixed_point(self.cell, z0, *inputs, **self.settings)
+        self.last = replace(equilibrium, z=equilibrium.z.detach())
+        return equilibrium.z
 
     def extra_repr(self) -> str:
-        """The settings that are not None."""
-        return ", ".join(f"{name}={value!r}" for name, value in self.settings.items() if value is not None)
+        """The settings given."""
+        return ", ".join(f"{name}={value!r}" for name, value in self.settings.items())

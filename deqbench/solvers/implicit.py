@@ -12,17 +12,16 @@ M is the one new operation, and the derivative of M is M^T, the adjoint solve, w
 Source: the implicit function theorem; phantom gradients: Geng et al., "On training implicit models" (2021).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from deqbench.errors import did_you_mean
 from deqbench.solvers.picard import Picard
 from deqbench.solvers.resolvent import LinearSolve, Resolvent, lengths, warn_of_short
-from deqbench.solvers.solve import FixedPoint, Solver, solve, solvers
+from deqbench.solvers.solve import FixedPoint, Solver, one_of, solve, solvers
 
 Derivative = Literal["exact", "phantom", "unrolled"]
 
@@ -78,26 +77,26 @@ def fixed_point(
     _check(derivative, order, adjoint, steps, tau)
     map_ = f if not inputs else lambda z: f(z, *inputs)
     method: str | Solver = Picard(damping=tau) if derivative == "unrolled" else solver
-    found = solve(map_, z0.detach(), solver=method, tol=tol, max_iter=max_iter, on_round=on_round, **options)
+    solved = solve(map_, z0.detach(), solver=method, tol=tol, max_iter=max_iter, on_round=on_round, **options)
     if tol > 0:
-        last = torch.tensor([float(trace[-1]) for trace in found.relative], dtype=torch.float64)
-        warn_of_short("fixed point", ~found.converged.cpu(), last, tol, f"{max_iter} rounds")
+        last = torch.tensor([float(trace[-1]) for trace in solved.relative], dtype=torch.float64)
+        warn_of_short("fixed point", ~solved.converged.cpu(), last, tol, f"{max_iter} rounds")
     system = Resolvent(
         map_,
-        found.z,
+        solved.z,
         adjoint=adjoint,
         tol=tol if adjoint_tol is None else adjoint_tol,
         max_iter=max_iter if adjoint_max_iter is None else adjoint_max_iter,
     )
-    z = found.z
+    z = solved.z
     if torch.is_grad_enabled():
         if derivative == "exact":
             z = _attached(system, order)
         elif derivative == "phantom":
             z = damped_steps(map_, z, steps, tau)
         else:
-            z = damped_steps(map_, z0, max(found.rounds.tolist(), default=0), tau)
-    return Equilibrium(**{**vars(found), "z": z}, linear_solves=system.solves)
+            z = damped_steps(map_, z0, max(solved.rounds.tolist(), default=0), tau)
+    return Equilibrium(**{**vars(solved), "z": z}, linear_solves=system.solves)
 
 
 def damped_steps(f: Callable[[Tensor], Tensor], z: Tensor, steps: int, tau: float) -> Tensor:
@@ -105,14 +104,6 @@ def damped_steps(f: Callable[[Tensor], Tensor], z: Tensor, steps: int, tau: floa
     for _ in range(steps):
         z = torch.lerp(z, f(z), tau)
     return z
-
-
-def check_damping(steps: int, tau: float) -> None:
-    """ValueError: fewer than one step, or tau outside (0, 1]."""
-    if steps < 1:
-        raise ValueError(f"steps: expected at least 1; found {steps}")
-    if not 0 < tau <= 1:
-        raise ValueError(f"tau: expected a number in (0, 1]; found {tau}")
 
 
 def _attached(system: Resolvent, order: int) -> Tensor:
@@ -179,14 +170,12 @@ class _Last(torch.autograd.Function):
 
 
 def _check(derivative: str, order: int, adjoint: str | Solver, steps: int, tau: float) -> None:
-    def one_of(name: str, value: str, known: Sequence[str]) -> None:
-        if value not in known:
-            hint = did_you_mean(value, known)
-            raise ValueError(f"{name}: expected one of {', '.join(known)}; found {value!r}{hint}")
-
     one_of("derivative", derivative, ("exact", "phantom", "unrolled"))
     if isinstance(adjoint, str):
         one_of("adjoint", adjoint, ("dense", "gmres", *solvers()))
     if order < 1:
         raise ValueError(f"order: expected at least 1; found {order}")
-    check_damping(steps, tau)
+    if steps < 1:
+        raise ValueError(f"steps: expected at least 1; found {steps}")
+    if not 0 < tau <= 1:
+        raise ValueError(f"tau: expected a number in (0, 1]; found {tau}")

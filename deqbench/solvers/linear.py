@@ -28,12 +28,8 @@ def gmres(product: Callable[[Tensor], Tensor], b: Tensor, tol: float, max_iter: 
     of the product, v -> A v (B, *dims). A sample stops at an estimated residual of tol ||b||, (B,) float64 relative to
     ||b||, or after max_iter products; one more finds the residual. A sample of b that is not finite gives nan.
     """
-    v, residual, estimate = (
-        torch.full_like(b, torch.nan),
-        torch.full_like(b, torch.nan),
-        b.new_full((len(b),), torch.nan),
-    )
-    estimate = estimate.double().cpu()
+    v, residual = torch.full_like(b, torch.nan), torch.full_like(b, torch.nan)
+    estimate = torch.full((len(b),), torch.nan, dtype=torch.float64)
     finite = [i for i in range(len(b)) if b[i].isfinite().all()]
     runs = {i: _krylov(b[i].flatten().double().cpu().numpy(), tol, max_iter) for i in finite}
     replies: dict[int, Any] = dict.fromkeys(finite)
@@ -102,7 +98,7 @@ class Jacobian:
 
     def __init__(self, f: Callable[[Tensor], Tensor], z: Tensor) -> None:
         self.products = 0  # samples that passed
-        self._pulled: tuple[Tensor, Tensor] | None = None
+        self._transposed: tuple[Tensor, Tensor] | None = None
         with torch.enable_grad():
             self.z = z.detach().requires_grad_()
             self.fz = f(self.z)
@@ -115,11 +111,11 @@ class Jacobian:
     def times(self, v: Tensor) -> Tensor:
         """J v, (B, *dims): J^T w, which is linear in w, is differentiated in w."""
         self.products += len(v)
-        if self._pulled is None:
+        if self._transposed is None:
             with torch.enable_grad():
                 w = torch.zeros_like(self.fz, requires_grad=True)
-                self._pulled = _pull(self.fz, self.z, w, create_graph=True), w
-        return _pull(*self._pulled, v)
+                self._transposed = _pull(self.fz, self.z, w, create_graph=True), w
+        return _pull(*self._transposed, v)
 
     def dense(self) -> Tensor:
         """J as matrices (B, n, n) of n values a sample, by n products for all samples, in one call where f allows."""
@@ -138,5 +134,5 @@ def _pull(y: Tensor, x: Tensor, v: Tensor, **options: bool) -> Tensor:
     """(dy/dx)^T v; zeros where y does not depend on x."""
     if not y.requires_grad:
         return torch.zeros_like(v)
-    (pulled,) = torch.autograd.grad(y, x, v, retain_graph=True, allow_unused=True, **options)
-    return torch.zeros_like(v) if pulled is None else pulled
+    (product,) = torch.autograd.grad(y, x, v, retain_graph=True, allow_unused=True, **options)
+    return torch.zeros_like(v) if product is None else product

@@ -1,4 +1,4 @@
-"""How the slopes of groups of elements part from their step's own, learnt from steps near each other, round by round.
+"""The deviation of a block-diagonal Jacobian from one slope a step, learnt from steps near each other, round by round.
 
 Jacobians of noise predictors are nearly diagonal, by place in small images and by frequency in large ones: what a
 pixel, or a frequency, does to itself differs from that of others, and is much the same in neighbouring steps and in the
@@ -23,7 +23,7 @@ STILL = 1e-30  # squared: moves that say nothing
 
 @dataclass(frozen=True)
 class Knots:
-    """Where leans are kept, and the steps' weights in them: what all samples of a system share."""
+    """The knots where deviations are kept, and the steps' weights in them; all samples of a system share them."""
 
     begin: int  # the first step with slopes of groups
     weights: Tensor  # (N - begin, G) of the knots in a step, rows add to 1
@@ -63,11 +63,11 @@ class LocalSlopes:
         count = knots.weights.shape[1]
         self.products = knots.reach.new_zeros(count, groups)  # of moves and their effects
         self.squares = torch.zeros_like(self.products)  # of moves
-        self.lean = torch.zeros_like(self.products)  # how far groups' slopes part from the common one
+        self.deviation = torch.zeros_like(self.products)  # how far groups' slopes part from the common one
         self.trust = knots.reach.new_zeros(count, 1)
 
     def pick(self, steps: Tensor) -> slice | Tensor:
-        """Which of some rising steps to learn from, as places among them."""
+        """The steps to learn from of some rising ones, as places among them."""
         first = int(np.searchsorted(steps.numpy(), self.begin))
         few = len(steps) - first <= MOST
         return slice(first, None) if few else torch.linspace(first, len(steps) - 1, MOST).long()
@@ -91,8 +91,8 @@ class LocalSlopes:
         self.products.mul_(KEPT).addmm_(spread, products)
         self.squares.mul_(KEPT).addmm_(spread, squares)
         common = self.products.sum(1, keepdim=True) / self.squares.sum(1, keepdim=True).clamp_min_(STILL)
-        lean = torch.addcmul(self.products, common, self.squares, value=-1).div_(self.squares + RIDGE)
-        self.lean = torch.clamp(lean, -common, 1 - common)
+        deviation = torch.addcmul(self.products, common, self.squares, value=-1).div_(self.squares + RIDGE)
+        self.deviation = torch.clamp(deviation, -common, 1 - common)
 
     def _sums(self, a: Tensor, b: Tensor) -> Tensor:
         """Of products within each group: (K, E), (K, E) -> (K, groups)."""
@@ -103,14 +103,14 @@ class LocalSlopes:
     def _trust(
         self, weights: Tensor, smooth: Tensor, squares: Tensor, products: Tensor, effects: Tensor, inverse: Tensor
     ) -> Tensor:
-        """(G, 1) in 0..1: how much of the lean would have explained best what the steps' own slopes left over.
+        """(G, 1) in 0..1: how much of the deviation would have explained best what the steps' own slopes left over.
 
         squares, products: (K, groups), of moves, and of moves and effects. effects: (K, 1), squared. inverse: (K, 1).
         """
         whole = products.sum(1, keepdim=True)
         own = whole * inverse
         left = (effects - own * whole).clamp_min_(0).mul_(inverse).add_(SLIGHT)
-        told = weights @ self.lean
+        told = weights @ self.deviation
         agreed = (told * torch.addcmul(products, own, squares, value=-1)).sum(1, keepdim=True)
         shares = torch.cat([agreed, (told.square() * squares).sum(1, keepdim=True)], 1) * (inverse / left)
         agree, size = (smooth.T @ shares).unbind(1)
@@ -122,4 +122,4 @@ class LocalSlopes:
             return None
         rest = slice(max(first - self.begin, 0), None)
         nearest = self.knots.nearest[rest]
-        return self.lean[nearest].mul_(self.trust[nearest] * self.knots.reach[rest])
+        return self.deviation[nearest].mul_(self.trust[nearest] * self.knots.reach[rest])

@@ -18,7 +18,7 @@ class NotConverged(UserWarning):
 
 @dataclass(frozen=True)
 class LinearSolve:
-    """What one solve with I - J or its transpose took and reached."""
+    """The residuals that one solve with I - J or its transpose reached, and its cost."""
 
     transposed: bool  # an adjoint solve; the others serve second derivatives
     relative: Tensor  # (B,) float64, residual over the longer of right-hand side and solution; 0 where both are 0
@@ -77,8 +77,8 @@ class Resolvent:
         if self.adjoint == "gmres":
             v, residual, _ = gmres(product, b, self.tol, self.max_iter)
             return v, v + residual
-        found = solve(Affine(product, b), b, solver=self.adjoint, tol=self.tol, max_iter=self.max_iter)
-        return found.state, found.z  # the state's residual is known, that of the evaluation would cost a product
+        solution = solve(Affine(product, b), b, solver=self.adjoint, tol=self.tol, max_iter=self.max_iter)
+        return solution.state, solution.z  # the state's residual is known, that of the evaluation would cost a product
 
     def _dense(self, J: Jacobian | None, b: Tensor, transposed: bool) -> tuple[Tensor, Tensor]:
         """The same by one factorisation of I - J a sample, which serves all solves."""

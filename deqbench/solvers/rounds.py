@@ -34,8 +34,8 @@ class Stop(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What every run of B samples ends with."""
+class Result:
+    """The end of every run of B samples."""
 
     stopped: tuple[Stop, ...]  # B reasons
 

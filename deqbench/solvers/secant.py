@@ -46,7 +46,7 @@ class AffineSystem(TriangularSystem, Protocol):
 
 @dataclass(frozen=True)
 class Slopes:
-    """What is known beforehand of the l_j = dPhi_j/dx, each (N,) float64: a first guess, and bounds."""
+    """The knowledge beforehand of the l_j = dPhi_j/dx, each (N,) float64: a first guess, and bounds."""
 
     guess: Tensor
     low: Tensor

@@ -1,7 +1,7 @@
 """The iteration, the stop test and the traces of every fixed-point solver, and the family of solvers."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deqbench.errors import UserError, did_you_mean
 from deqbench.registry import Family
-from deqbench.solvers.rounds import Outcome, Round, Run
+from deqbench.solvers.rounds import Result, Round, Run
 
 TINY = np.finfo(np.float64).tiny
 LONGEST_BLOCK = 512  # values to add up in float32 before going on in float64
@@ -20,7 +20,7 @@ LONGEST_BLOCK = 512  # values to add up in float32 before going on in float64
 
 @runtime_checkable
 class History(Protocol):
-    """What one run of a method remembers, about the samples that are still active."""
+    """The memory of one run of a solver, about the samples that are still active."""
 
     def step(self, state: Tensor, fz: Tensor, residual: Tensor) -> Tensor:
         """The next state, a new tensor, from fz = f(state) and residual = fz - state, all (B, *dims).
@@ -48,7 +48,7 @@ solvers = FAMILY.names
 
 
 @dataclass(frozen=True, kw_only=True)
-class FixedPoint(Outcome):
+class FixedPoint(Result):
     """A solved, or given up, z = f(z): B independent samples, sample i after K_i rounds of one evaluation each."""
 
     z: Tensor  # (B, *dims) the latest evaluation f(state); the last residual is the length of that last step
@@ -61,7 +61,7 @@ class FixedPoint(Outcome):
 
 @dataclass
 class Active:
-    """Where a solve stands: the samples still active, and what the others ended with."""
+    """The state of a solve: the samples still active, and the ends of the others."""
 
     samples: Tensor  # (b,) int64
     state: Tensor  # (b, *dims)
@@ -69,7 +69,7 @@ class Active:
     left: tuple[Tensor, Tensor]  # (B, *dims) each, fz and state of the samples that are active no longer
 
     def leave(self, gone: Tensor | slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """What has been left, with those of the active samples: fz and state (B, *dims)."""
+        """fz and state (B, *dims) of all samples: those of the active ones are put to the others."""
         for kept, now in zip(self.left, (self.fz, self.state), strict=True):
             kept[self.samples[gone]] = now[gone]
         return self.left
@@ -137,7 +137,6 @@ def solve(
     )
 
 
-@torch.no_grad()
 def iterate(
     f: Callable[[Tensor], Tensor],
     z0: Tensor,
@@ -148,9 +147,16 @@ def iterate(
     stop: Literal["sample", "batch"] = "sample",
     **options: Any,
 ) -> Iterator[Evaluation]:
-    """The rounds of `solve`, for methods that are built on one; its arguments."""
+    """The rounds of `solve`, for methods that are built on one; its arguments, and its errors."""
     _check(z0, tol, max_iter, stop)
-    history = _made(solver, options).start(z0)
+    return _iterated(f, z0, _made(solver, options), tol, max_iter, stop)
+
+
+@torch.no_grad()
+def _iterated(
+    f: Callable[[Tensor], Tensor], z0: Tensor, solver: Solver, tol: float, max_iter: int, stop: str
+) -> Iterator[Evaluation]:
+    history = solver.start(z0)
     evaluate, spare = _Evaluator(f, z0), torch.empty_like(z0)
     left, everyone = (torch.empty_like(z0), torch.empty_like(z0)), torch.arange(len(z0), device=z0.device)
     active = Active(everyone, z0, z0, left)
@@ -187,22 +193,22 @@ def norms(*states: Tensor) -> np.ndarray:
     """The 2-norms of the samples of each state, (B, *dims): (states, B) float64.
 
     Squares are summed in the states' dtype within blocks and in float64 across them: one float32 sum over 3e6 values is
-    wrong by 1e-4. Lengths whose squares may leave float32's range are found again in float64.
+    wrong by 1e-4. Lengths whose squares may leave float32's range are taken again in float64.
     """
     shape = len(states[0]), math.prod(states[0].shape[1:])
     c = block_length(shape[1])
     if 0 < c <= LONGEST_BLOCK:
         blocks = [torch.linalg.vector_norm(x.reshape(shape[0], -1, c), dim=2) for x in states]  # (B, blocks)
-        found = torch.linalg.vector_norm(torch.stack(blocks), dim=2, dtype=torch.float64).numpy(force=True)
-        if found.min() > 1e-12 and found.max() < 1e15:
-            return found
-    lengths = [torch.linalg.vector_norm(x.reshape(shape), dim=1, dtype=torch.float64) for x in states]
-    return torch.stack(lengths).numpy(force=True)
+        lengths = torch.linalg.vector_norm(torch.stack(blocks), dim=2, dtype=torch.float64).numpy(force=True)
+        if lengths.min() > 1e-12 and lengths.max() < 1e15:
+            return lengths
+    exact = [torch.linalg.vector_norm(x.reshape(shape), dim=1, dtype=torch.float64) for x in states]
+    return torch.stack(exact).numpy(force=True)
 
 
 @lru_cache
 def block_length(width: int) -> int:
-    """How many values in a row to sum in their own dtype: a divisor of width, at most LONGEST_BLOCK if one is near."""
+    """The number of values in a row to sum in their dtype: a divisor of width, at most LONGEST_BLOCK if one is near."""
     blocks = range(min(width, LONGEST_BLOCK), LONGEST_BLOCK // 8, -1)
     return width if width <= LONGEST_BLOCK else next((d for d in blocks if width % d == 0), width)
 
@@ -218,6 +224,12 @@ def _pooled(absolute: np.ndarray, length: np.ndarray, finite: np.ndarray) -> np.
     return _ratio(np.linalg.norm(absolute[finite]), np.linalg.norm(length[finite]))
 
 
+def one_of(name: str, value: str, known: Sequence[str]) -> None:
+    """ValueError: a value that is not one of those known."""
+    if value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(known)}; found {value!r}{did_you_mean(value, known)}")
+
+
 def _check(z0: Tensor, tol: float, max_iter: int, stop: str) -> None:
     if z0.dim() == 0 or z0.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"z0: expected float32 or float64 of shape (B, *dims), found {z0.dtype} {tuple(z0.shape)}")
@@ -225,10 +237,7 @@ def _check(z0: Tensor, tol: float, max_iter: int, stop: str) -> None:
         raise ValueError(f"tol: expected a number of at least 0, found {tol}")
     if max_iter < 1:
         raise ValueError(f"max_iter: expected at least 1, found {max_iter}")
-    if stop not in ("sample", "batch"):
-        raise ValueError(
-            f"stop: expected one of sample, batch; found {stop!r}{did_you_mean(stop, ('sample', 'batch'))}"
-        )
+    one_of("stop", stop, ("sample", "batch"))
 
 
 def _made(solver: str | Solver, options: dict[str, Any]) -> Solver:

@@ -118,7 +118,7 @@ def _advance(
 
 
 def _still(old: Tensor, new: Tensor, tol: float) -> int:
-    """How many states, from the first on, moved by at most tol of their length."""
+    """The number of states, from the first on, that moved by at most tol of their length."""
     move = (new - old).flatten(1).norm(dim=1)
     still = move <= tol * new.flatten(1).norm(dim=1)
     still[0] = True  # computed from a settled state

@@ -25,7 +25,7 @@ class LinearCodec:
     def decode(self, z: Tensor) -> Tensor:
         return (z.flatten(1) @ self.D.T).view(len(z), 1, 1, -1)
 
-    def again(self, z: Tensor) -> Tensor:
+    def encode_decode(self, z: Tensor) -> Tensor:
         self.passes += 1
         return self.encode(self.decode(z))
 

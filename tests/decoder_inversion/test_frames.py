@@ -47,10 +47,10 @@ def test_without_a_graph_a_chain_holds_the_same_at_any_depth():
 
 @pytest.mark.parametrize("depth", [3, 12])
 def test_with_a_graph_a_chain_holds_a_tensor_for_every_layer(depth):
-    found = bytes_of(depth, "gradient")
+    measured = bytes_of(depth, "gradient")
     # tanh keeps its result; the squared error keeps the difference
-    assert found["saved"] == pytest.approx((depth + 1) * PICTURE, abs=16)
-    assert bytes_of(depth + 1, "gradient")["peak"] - found["peak"] == PICTURE
+    assert measured["saved"] == pytest.approx((depth + 1) * PICTURE, abs=16)
+    assert bytes_of(depth + 1, "gradient")["peak"] - measured["peak"] == PICTURE
 
 
 def test_bytes_grow_by_frames_as_a_line():
@@ -95,12 +95,12 @@ def test_a_gradient_keeps_one_graph_of_max_batch_pictures_at_a_time_and_is_the_s
     net = tiny.vae()
     generator = torch.Generator().manual_seed(0)
     z, x = (torch.randn(6, *shape, generator=generator) for shape in ((4, 8, 8), (3, 16, 16)))
-    found = {count: pixel_gradient(Codec(net, max_batch=count), x, z) for count in (1, 2, 6)}
+    measured = {count: pixel_gradient(Codec(net, max_batch=count), x, z) for count in (1, 2, 6)}
     for count in (1, 2):
-        torch.testing.assert_close(found[count], found[6], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(measured[count], measured[6], rtol=1e-4, atol=1e-5)
     frames = pixel_gradient(Codec(net, max_batch=4), x.unflatten(0, (2, 3)), z.unflatten(0, (2, 3)))
-    torch.testing.assert_close(frames[1].flatten(0, 1), found[6][1], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(frames[0], found[6][0].view(2, 3).sum(1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(frames[1].flatten(0, 1), measured[6][1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(frames[0], measured[6][0].view(2, 3).sum(1), rtol=1e-4, atol=1e-5)
 
     def peak(count: int) -> int:
         return peak_bytes(lambda: pixel_gradient(Codec(net, max_batch=count), x, z), [*net.parameters()])["peak"]

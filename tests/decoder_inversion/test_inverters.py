@@ -28,12 +28,12 @@ def images() -> Tensor:
 
 
 def steps(name: str, codec, x: Tensor, z: Tensor | None, iterations: int, **options) -> list[Iterate]:
-    found = []
+    result = []
     invert(
         name, codec, x, z, options, iterations=iterations,
-        on_iterate=lambda step: found.append(replace(step, z=step.z.clone())),
+        on_iterate=lambda step: result.append(replace(step, z=step.z.clone())),
     )  # fmt: skip
-    return found
+    return result
 
 
 @pytest.mark.parametrize("rho", [0.5, 1.0])
@@ -84,10 +84,10 @@ def test_adam_is_torchs_adam_fed_with_the_residual(vae, images, schedule):
 
 def test_half_precision_states_take_the_released_codes_epsilon(vae, images):
     codec = Codec(vae, "fp32", state="fp16")
-    found = invert("adam", codec, images, None, {"lr": 0.05}, iterations=3)
+    result = invert("adam", codec, images, None, {"lr": 0.05}, iterations=3)
     told = invert("adam", codec, images, None, {"lr": 0.05, "eps": 1e-4}, iterations=3)
-    assert found.dtype == torch.float16
-    assert torch.equal(found, told)
+    assert result.dtype == torch.float16
+    assert torch.equal(result, told)
 
 
 def test_the_gradient_method_is_torchs_adam_on_autograds_gradient(vae, images):
@@ -101,18 +101,18 @@ def test_the_gradient_method_is_torchs_adam_on_autograds_gradient(vae, images):
         loss.backward()
         losses.append(loss.item())
         own.step()
-    found = steps("gradient", codec, images, None, 6, lr=0.1)
-    torch.testing.assert_close(found[-1].z, z.detach())
-    assert [float(step.loss.sum()) for step in found[:-1]] == pytest.approx(losses, rel=1e-5)
+    result = steps("gradient", codec, images, None, 6, lr=0.1)
+    torch.testing.assert_close(result[-1].z, z.detach())
+    assert [float(step.loss.sum()) for step in result[:-1]] == pytest.approx(losses, rel=1e-5)
 
 
 def test_lbfgs_solves_a_linear_least_squares_problem_image_by_image():
     codec, truth = diagonal(*EIGENVALUES), latents(3)
     x = codec.decode(truth)
-    found = invert("gradient", codec, x, None, {"optimizer": "lbfgs", "lr": 1.0}, iterations=8)
+    result = invert("gradient", codec, x, None, {"optimizer": "lbfgs", "lr": 1.0}, iterations=8)
     alone = invert("gradient", codec, x[1:2], None, {"optimizer": "lbfgs", "lr": 1.0}, iterations=8)
-    torch.testing.assert_close(found, truth, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(found[1:2], alone, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(result, truth, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(result[1:2], alone, rtol=1e-9, atol=1e-12)
 
 
 def test_checkpoints_change_nothing_and_are_switched_off_again(vae, images):
@@ -168,20 +168,20 @@ def test_anderson_solves_a_linear_pair_of_six_dimensions_in_seven_steps():
 
 def test_anderson_with_one_evaluation_mixed_is_the_forward_step(vae, images):
     codec = Codec(vae)
-    found = invert("anderson", codec, images, None, {"m": 1, "rho": 0.5}, iterations=4)
+    result = invert("anderson", codec, images, None, {"m": 1, "rho": 0.5}, iterations=4)
     torch.testing.assert_close(
-        found, invert("forward", codec, images, None, {"rho": 0.5}, iterations=4), rtol=1e-4, atol=1e-5
+        result, invert("forward", codec, images, None, {"rho": 0.5}, iterations=4), rtol=1e-4, atol=1e-5
     )
 
 
 @pytest.mark.parametrize("name", sorted(set(inverters()) - {"encoder"}))
 def test_every_method_tells_its_start_and_each_iterate_once_and_returns_the_last(name, vae, images):
     codec, start = Codec(vae), torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(5))
-    found = steps(name, codec, images, start, 4)
-    assert [step.number for step in found] == [0, 1, 2, 3, 4]
-    assert torch.equal(found[0].z, start)
-    assert torch.equal(found[-1].z, invert(name, codec, images, start, {}, iterations=4))
-    for step in found:
+    result = steps(name, codec, images, start, 4)
+    assert [step.number for step in result] == [0, 1, 2, 3, 4]
+    assert torch.equal(result[0].z, start)
+    assert torch.equal(result[-1].z, invert(name, codec, images, start, {}, iterations=4))
+    for step in result:
         if step.residual is not None:
             own = (codec.encode(codec.decode(step.z)) - codec.encode(images)).flatten(1).norm(dim=1)
             torch.testing.assert_close(step.residual, own.detach(), rtol=1e-3, atol=1e-5)
@@ -219,8 +219,8 @@ def test_every_method_takes_frames_of_video_and_leaves_the_start_alone(name, vae
     codec = Codec(vae)
     start = codec.encode(frames).detach()
     kept = start.clone()
-    found = invert(name, codec, frames, start, {}, iterations=2)
-    assert found.shape == (2, 3, 2, 8, 8)
+    result = invert(name, codec, frames, start, {}, iterations=2)
+    assert result.shape == (2, 3, 2, 8, 8)
     assert torch.equal(start, kept)
 
 

@@ -30,16 +30,16 @@ def relative(codec, z: Tensor, x: Tensor) -> Tensor:
 def test_the_trace_holds_errors_residuals_and_rising_seconds_of_every_iterate():
     codec, truth = diagonal(0.5, 0.6, 0.7, 0.8, 0.9, 1.0), latents(2)
     x = codec.decode(truth)
-    found = run("forward", codec, x, {"rho": 1.0}, 6, z_true=truth)
-    assert found.residuals.shape == found.nmse.shape == found.losses.shape == (7, 2)
+    inversion = run("forward", codec, x, {"rho": 1.0}, 6, z_true=truth)
+    assert inversion.residuals.shape == inversion.nmse.shape == inversion.losses.shape == (7, 2)
     z = codec.encode(x)
     for k in range(7):
-        torch.testing.assert_close(found.nmse[k], nmse(z, truth))
-        torch.testing.assert_close(found.residuals[k], relative(codec, z, x), rtol=1e-6, atol=1e-12)
-        z = z - (codec.again(z) - codec.encode(x))
-    assert (found.seconds.diff() >= 0).all()
-    assert found.iterations.tolist() == [6, 6]
-    assert found.stopped == ("max_iter", "max_iter")
+        torch.testing.assert_close(inversion.nmse[k], nmse(z, truth))
+        torch.testing.assert_close(inversion.residuals[k], relative(codec, z, x), rtol=1e-6, atol=1e-12)
+        z = z - (codec.encode_decode(z) - codec.encode(x))
+    assert (inversion.seconds.diff() >= 0).all()
+    assert inversion.iterations.tolist() == [6, 6]
+    assert inversion.stopped == ("max_iter", "max_iter")
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
@@ -47,25 +47,25 @@ def test_an_image_that_meets_the_tolerance_stays_where_it_did_whatever_the_other
     codec, truth = diagonal(0.5, 0.5, 0.5, 0.8, 0.8, 0.8), latents(2)
     truth[0].view(-1)[:3] = 0  # solved sooner
     x = codec.decode(truth)
-    found = run("forward", codec, x, {}, 40, tol=1e-6, keep=keep)
-    assert found.stopped == ("converged", "converged")
-    assert 0 < found.iterations[0] < found.iterations[1] < 40
-    assert (relative(codec, found.z, x) <= 1e-6).all()
-    assert len(found.seconds) == int(found.iterations.max()) + 1
+    inversion = run("forward", codec, x, {}, 40, tol=1e-6, keep=keep)
+    assert inversion.stopped == ("converged", "converged")
+    assert 0 < inversion.iterations[0] < inversion.iterations[1] < 40
+    assert (relative(codec, inversion.z, x) <= 1e-6).all()
+    assert len(inversion.seconds) == int(inversion.iterations.max()) + 1
     alone = run("forward", codec, x[:1], {}, 40, tol=1e-6, keep=keep)
-    torch.testing.assert_close(alone.z, found.z[:1], rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(alone.z, inversion.z[:1], rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_the_best_iterate_is_no_worse_than_the_start_in_float32(vae, images, precision):
     reference = Codec(vae)
     codec = Codec(vae, precision, state=precision)
-    found = run("forward", codec, images, {"rho": 1.9}, 12, keep="best", reference=reference)
+    inversion = run("forward", codec, images, {"rho": 1.9}, 12, keep="best", reference=reference)
     with torch.no_grad():
         start = relative(reference, codec.encode(images).float(), images)
-    assert (relative(reference, found.z.float(), images) <= start * (1 + 1e-5)).all()
+    assert (relative(reference, inversion.z.float(), images) <= start * (1 + 1e-5)).all()
     torch.testing.assert_close(
-        relative(reference, found.z.float(), images).double(), found.residuals.amin(0), rtol=1e-3, atol=1e-6
+        relative(reference, inversion.z.float(), images).double(), inversion.residuals.amin(0), rtol=1e-3, atol=1e-6
     )
 
 
@@ -73,20 +73,20 @@ def test_a_run_that_diverges_says_so_and_keeps_its_trace_and_the_best_iterate():
     codec, truth = diagonal(0.5, 0.5, 0.5, 0.5, 0.5, 3.0), latents(2)
     truth[0].view(-1)[5] = 0
     x = codec.decode(truth)
-    last = run("forward", codec, x, {"rho": 1e60}, 30, z_true=truth)
+    last = run("forward", codec, x, {"rho": 1e12}, 30, z_true=truth)
     assert last.stopped == ("diverged", "diverged")
     assert not last.z.isfinite().all()
     assert not last.nmse[-1].isfinite().any()
     assert len(last.seconds) < 31  # nobody was left to go on for
-    best = run("forward", codec, x, {"rho": 1e60}, 30, keep="best")
+    best = run("forward", codec, x, {"rho": 1e12}, 30, keep="best")
     assert best.stopped == ("diverged", "diverged")
     assert torch.equal(best.z, codec.encode(x))
 
 
 def test_a_budget_of_seconds_ends_the_run_at_once(vae, images):
-    found = run("forward", Codec(vae), images, {}, 1000, max_seconds=0.0)
-    assert found.stopped == ("max_seconds",) * 3
-    assert len(found.seconds) == 1
+    inversion = run("forward", Codec(vae), images, {}, 1000, max_seconds=0.0)
+    assert inversion.stopped == ("max_seconds",) * 3
+    assert len(inversion.seconds) == 1
 
 
 def test_watching_does_not_count_and_choosing_does(vae, images, monkeypatch):
@@ -111,8 +111,8 @@ def test_watching_does_not_count_and_choosing_does(vae, images, monkeypatch):
 
 
 def test_residuals_of_gradients_and_half_precision_are_looked_at_every_so_often(vae, images):
-    found = run("gradient", Codec(vae), images, {}, 7, every=3)
-    assert [bool(row.isfinite().all()) for row in found.residuals] == [
+    inversion = run("gradient", Codec(vae), images, {}, 7, every=3)
+    assert [bool(row.isfinite().all()) for row in inversion.residuals] == [
         True,
         False,
         False,
@@ -124,7 +124,7 @@ def test_residuals_of_gradients_and_half_precision_are_looked_at_every_so_often(
     ]
     reference = Codec(vae)
     blind = run("gradient", Codec(vae), images, {}, 7, every=None, reference=reference)
-    assert torch.equal(blind.z, found.z) and blind.residuals.isnan().all() and not reference.decoded
+    assert torch.equal(blind.z, inversion.z) and blind.residuals.isnan().all() and not reference.decoded
     half = run("forward", Codec(vae, "bf16"), images, {}, 2, reference=Codec(vae))
     torch.testing.assert_close(half.residuals[2], relative(Codec(vae), half.z, images).double(), rtol=1e-5, atol=1e-7)
 

@@ -51,17 +51,17 @@ def test_the_chain_is_the_one_that_diffusers_walks(noise: torch.Tensor, guidance
             base = network.net(x, t, null).sample
             x = scheduler.step(base + guidance * (network.net(x, t, LABELS).sample - base), t, x).prev_sample
     # batches of two make sure that the classes are cut like the states
-    found = LatentModel(network, "diffusion", guidance, 10, max_batch=2).latents(noise, LABELS)
-    torch.testing.assert_close(found, x, rtol=1e-4, atol=1e-4)
+    generated = LatentModel(network, "diffusion", guidance, 10, max_batch=2).latents(noise, LABELS)
+    torch.testing.assert_close(generated, x, rtol=1e-4, atol=1e-4)
 
 
 def test_one_step_takes_the_velocity_off_once(noise: torch.Tensor) -> None:
     network = tiny.denoiser()
     with torch.no_grad():
         wanted = noise - network.net(noise, torch.tensor(999), LABELS).sample
-    found = LatentModel(network, "one-step", max_batch=2).trajectory(noise, LABELS)
-    assert len(found) == 2
-    torch.testing.assert_close(found[1], wanted)
+    generated = LatentModel(network, "one-step", max_batch=2).trajectory(noise, LABELS)
+    assert len(generated) == 2
+    torch.testing.assert_close(generated[1], wanted)
 
 
 def test_a_network_without_classes_is_refused(noise: torch.Tensor) -> None:

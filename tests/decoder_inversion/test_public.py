@@ -28,15 +28,15 @@ def images():
 
 
 def test_one_call_finds_latents_and_tells_what_it_took(vae, images):
-    found = deqbench.invert_decoder(vae, images, "forward", iterations=5, progress=False, options={"rho": 0.2})
+    inversion = deqbench.invert_decoder(vae, images, "forward", iterations=5, progress=False, options={"rho": 0.2})
     z = Codec(vae).encode(images).detach()
     for _ in range(5):
-        z = z - 0.2 * (Codec(vae).again(z) - Codec(vae).encode(images)).detach()
-    torch.testing.assert_close(found.latents, z, rtol=1e-4, atol=1e-5)
-    assert isinstance(found, deqbench.DecoderInversionResult)
-    assert found.residuals.shape == (6, 2)
-    assert found.stop == ("max_iter", "max_iter")
-    assert found.iterations.tolist() == [5, 5]
+        z = z - 0.2 * (Codec(vae).encode_decode(z) - Codec(vae).encode(images)).detach()
+    torch.testing.assert_close(inversion.latents, z, rtol=1e-4, atol=1e-5)
+    assert isinstance(inversion, deqbench.DecoderInversionResult)
+    assert inversion.residuals.shape == (6, 2)
+    assert inversion.stop == ("max_iter", "max_iter")
+    assert inversion.iterations.tolist() == [5, 5]
 
 
 def test_folders_frames_and_pil_images_are_taken(vae, images, tmp_path):
@@ -58,10 +58,10 @@ def test_a_budget_of_bytes_is_kept_and_changes_no_latent(vae, method):
     known = [*vae.parameters()]
 
     def peak_of(**options) -> tuple[int, torch.Tensor]:
-        found = []
+        inversion = []
         arguments = {"iterations": 2, "progress": False, **options}
-        bytes_ = peak_bytes(lambda: found.append(deqbench.invert_decoder(vae, images, method, **arguments)), known)
-        return bytes_["peak"], found[0].latents
+        bytes_ = peak_bytes(lambda: inversion.append(deqbench.invert_decoder(vae, images, method, **arguments)), known)
+        return bytes_["peak"], inversion[0].latents
 
     one, whole = peak_of(max_batch=1)[0], peak_of()
     line = line_of(Codec(vae), images[0], gradient=method == "gradient")
@@ -74,9 +74,9 @@ def test_a_budget_of_bytes_is_kept_and_changes_no_latent(vae, method):
 
 @pytest.mark.parametrize("bits", [16, "bf16"])
 def test_half_precision_keeps_float32_latents_no_worse_than_their_start(vae, images, bits):
-    found = deqbench.invert_decoder(vae, images, "forward", bits, keep="best", iterations=4, progress=False)
-    assert found.latents.dtype == torch.float32
-    assert (found.residuals.amin(0) <= found.residuals[0]).all()
+    inversion = deqbench.invert_decoder(vae, images, "forward", bits, keep="best", iterations=4, progress=False)
+    assert inversion.latents.dtype == torch.float32
+    assert (inversion.residuals.amin(0) <= inversion.residuals[0]).all()
 
 
 def test_budgets_and_tolerances_stop_it(vae, images):

@@ -10,11 +10,11 @@ from deqbench.decoder_inversion.schedules import rates
 
 
 def test_the_schedule_is_its_formula():
-    found = rates(0.1, "warmup-cosine", 50)
+    planned = rates(0.1, "warmup-cosine", 50)
     expected = [0.1 * (i + 1) / 5 for i in range(5)]
     expected += [0.05 * (1 + math.cos(math.pi * (i - 5) / 45)) for i in range(5, 40)]
     expected += [expected[-1]] * 10
-    assert found == pytest.approx(expected, rel=1e-12)
+    assert planned == pytest.approx(expected, rel=1e-12)
 
 
 def test_between_warm_up_and_hold_the_rates_are_diffusers_cosine():
@@ -30,18 +30,18 @@ def test_between_warm_up_and_hold_the_rates_are_diffusers_cosine():
 
 @pytest.mark.parametrize("iterations", [1, 5, 9, 10, 11, 200])
 def test_every_number_of_iterations_has_its_rates(iterations):
-    found = rates(0.01, "warmup-cosine", iterations)
-    assert len(found) == iterations
-    assert all(0 < rate <= 0.01 for rate in found)
-    assert max(found) == pytest.approx(0.01)
+    planned = rates(0.01, "warmup-cosine", iterations)
+    assert len(planned) == iterations
+    assert all(0 < rate <= 0.01 for rate in planned)
+    assert max(planned) == pytest.approx(0.01)
 
 
 def test_rates_laid_out_for_100_iterations_are_held_beyond():
-    found = rates(0.01, "warmup-cosine", 200, hold_after=100)
-    assert found[:100] == rates(0.01, "warmup-cosine", 100)
-    assert found[100:] == [found[99]] * 100
+    planned = rates(0.01, "warmup-cosine", 200, hold_after=100)
+    assert planned[:100] == rates(0.01, "warmup-cosine", 100)
+    assert planned[100:] == [planned[99]] * 100
     assert rates(0.01, "warmup-cosine", 50, hold_after=100) == rates(0.01, "warmup-cosine", 50)
-    assert rates(0.01, "warmup-cosine", 200) != found
+    assert rates(0.01, "warmup-cosine", 200) != planned
 
 
 def test_a_fixed_rate_stays():

@@ -8,25 +8,7 @@ from deqbench.solvers import solve
 from deqbench.solvers.rounds import Run
 from deqbench.solvers.triangular import sweeps
 from tests import oracles
-
-SHAPE = (2, 3, 6, 6)
-
-
-def make(steps, *, eta=0.0, variance="posterior", dtype=torch.float64, grid="uniform-released", double=True, **options):
-    """A chain of two toy images, its network, its noise and diffusers' scheduler of the same tables."""
-    generator = torch.Generator().manual_seed(1)
-    made = oracles.scheduler(double=double, **options)
-    eps = oracles.ToyEps(3, dtype=dtype)
-    x_T = torch.randn(*SHAPE, generator=generator, dtype=torch.float64).to(dtype)
-    noise = (
-        torch.randn(SHAPE[0], steps, *SHAPE[1:], generator=generator, dtype=torch.float64).to(dtype) if eta else None
-    )
-    chain = DDIMChain.make(eps, Schedule.of(made), grid, steps, x_T, eta=eta, variance=variance, noise=noise)
-    return chain, eps, noise, made
-
-
-def relative(found, exact):
-    return float((found - exact).norm() / exact.norm())
+from tests.diffusion.chains import make, relative
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
@@ -75,29 +57,29 @@ def test_as_many_picard_rounds_as_steps_give_the_sequential_chain(steps, eta):
     grid = "uniform-paper"  # any T
     for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-4)):
         chain, *_ = make(steps, eta=eta, dtype=dtype, grid=grid, double=dtype == torch.float64)
-        found = solve(chain, chain.initial(), solver="picard", tol=0.0, max_iter=steps)
+        solution = solve(chain, chain.initial(), solver="picard", tol=0.0, max_iter=steps)
         walked = torch.stack(list(chain.walk()), 1)
-        assert relative(found.z, walked) < tolerance
-        assert found.z.dtype == dtype
+        assert relative(solution.z, walked) < tolerance
+        assert solution.z.dtype == dtype
 
 
 @pytest.mark.parametrize("solver", ["picard", "anderson"])
 @pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-9])
 def test_the_fixed_point_agrees_with_the_sequential_chain_to_the_tolerance(solver, tol):
     chain, *_ = make(50)
-    found = solve(chain, chain.initial(), solver=solver, tol=tol, max_iter=200)
-    assert found.converged.all()
+    solution = solve(chain, chain.initial(), solver=solver, tol=tol, max_iter=200)
+    assert solution.converged.all()
     walked = torch.stack(list(chain.walk()), 1)
-    assert relative(found.z, walked) < 50 * tol
+    assert relative(solution.z, walked) < 50 * tol
 
 
 def test_after_k_picard_rounds_the_first_k_states_are_exact():
     chain, *_ = make(20, eta=0.5)
     walked = torch.stack(list(chain.walk()), 1)
     for k in (1, 5):
-        found = solve(chain, chain.initial("zeros"), solver="picard", tol=0.0, max_iter=k)
-        assert relative(found.z[:, :k], walked[:, :k]) < 1e-12
-        assert relative(found.z[:, k:], walked[:, k:]) > 1e-6
+        solution = solve(chain, chain.initial("zeros"), solver="picard", tol=0.0, max_iter=k)
+        assert relative(solution.z[:, :k], walked[:, :k]) < 1e-12
+        assert relative(solution.z[:, k:], walked[:, k:]) > 1e-6
 
 
 @pytest.mark.parametrize("split", ["eps", "drift", "other", "elements"])
@@ -120,8 +102,8 @@ def test_a_split_of_groups_is_that_of_their_elements():
     groups = (
         0.9 + 0.3 * torch.rand(2, 25, chain.x_T.shape[1], 1, 1, generator=torch.Generator().manual_seed(3)).double()
     )
-    found = chain.combine(chain.x_T, states, terms, split=groups)
-    assert torch.equal(found, chain.combine(chain.x_T, states, terms, split=groups.expand_as(states)))
+    solution = chain.combine(chain.x_T, states, terms, split=groups)
+    assert torch.equal(solution, chain.combine(chain.x_T, states, terms, split=groups.expand_as(states)))
 
 
 def test_a_split_of_every_element_treats_its_linear_part_exactly():
@@ -137,8 +119,8 @@ def test_a_split_of_every_element_treats_its_linear_part_exactly():
     states[:, 0] = chain.x_T
     shape = (-1, *[1] * (factors.ndim - 1))
     slopes = (chain.ratio.view(shape) + chain.scale.view(shape) * factors).expand_as(states)
-    found = chain.combine(chain.x_T, states, factors * states + known, 0, slopes)
-    assert relative(found, torch.stack(walked, 1)) < 1e-12
+    solution = chain.combine(chain.x_T, states, factors * states + known, 0, slopes)
+    assert relative(solution, torch.stack(walked, 1)) < 1e-12
 
 
 @pytest.mark.parametrize("split", ["eps", "drift"])

@@ -2,7 +2,7 @@ import torch
 
 from deqbench.diffusion.samplers import sample
 from deqbench.diffusion.samplers.deer import _Linearised, scan
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 
 def test_the_scan_is_the_recurrence():
@@ -27,11 +27,11 @@ def test_a_network_with_a_diagonal_jacobian_is_solved_by_one_newton_step():
 def test_the_diagonal_is_estimated_from_the_networks_jacobian_product():
     chain, eps, *_ = make(10)
     x, j = chain.x_T[:1].repeat(2, 1, 1, 1), torch.tensor([3, 7])
-    found = _Linearised(chain, torch.Generator().manual_seed(5)).step_terms(x, j)
+    drawn = _Linearised(chain, torch.Generator().manual_seed(5)).step_terms(x, j)
     signs = 2.0 * torch.randint(2, (10, *x.shape[1:]), generator=torch.Generator().manual_seed(5))[j].double() - 1
     out, product = torch.func.jvp(lambda y: eps(y, chain.timesteps[j]), (x,), (signs,))
-    assert relative(found[:, 0], out) < 1e-14
-    assert relative(found[:, 1], signs * product) < 1e-4
+    assert relative(drawn[:, 0], out) < 1e-14
+    assert relative(drawn[:, 1], signs * product) < 1e-4
 
 
 def test_the_average_estimate_is_the_diagonal_of_the_jacobian():

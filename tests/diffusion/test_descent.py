@@ -9,8 +9,8 @@ from deqbench.diffusion.gradients import gradient, loss
 from deqbench.diffusion.inverted import reconstruct
 from deqbench.diffusion.inverters import invert
 from deqbench.errors import UserError
-from tests.diffusion.test_chain import relative
-from tests.diffusion.test_gradients import problem
+from tests.diffusion.chains import relative
+from tests.diffusion.inversion_problems import problem
 
 EPOCHS = 12
 
@@ -42,7 +42,7 @@ def one(chain, target, i):
 def test_every_image_of_a_batch_follows_an_adam_of_its_own(name, options, eta):
     chain, target, _ = problem(6, eta=eta)
     rates, told = torch.tensor([0.05, 0.2], dtype=torch.float64), []
-    found = invert(
+    inversion = invert(
         "descent",
         chain,
         target,
@@ -56,28 +56,28 @@ def test_every_image_of_a_batch_follows_an_adam_of_its_own(name, options, eta):
             assert relative(x_T[i], exact[0]) < 1e-9
             assert float(own[i]) == pytest.approx(value, rel=1e-8)
         best = min(range(EPOCHS + 1), key=losses.__getitem__)
-        assert relative(found.x_T[i], path[best][0]) < 1e-9
+        assert relative(inversion.x_T[i], path[best][0]) < 1e-9
         assert losses[best] < losses[0]
-    assert found.rounds.tolist() == [EPOCHS, EPOCHS] and found.stopped == ("max_iter", "max_iter")
+    assert inversion.rounds.tolist() == [EPOCHS, EPOCHS] and inversion.stopped == ("max_iter", "max_iter")
 
 
 def test_the_best_latent_is_returned_where_later_ones_are_worse():
     chain, target, _ = problem(6)
     told = []
     options = {"lr": 3.0, "epochs": 10}  # overshoots
-    found = invert("descent", chain, target, options, lambda step: told.append(step.loss.clone()))
+    inversion = invert("descent", chain, target, options, lambda step: told.append(step.loss.clone()))
     losses = torch.stack(told)
     assert (losses[-1] > losses.min(0).values).any()
-    assert torch.allclose(loss(reconstruct(chain, found.x_T), target), losses.min(0).values, rtol=1e-12)
+    assert torch.allclose(loss(reconstruct(chain, inversion.x_T), target), losses.min(0).values, rtol=1e-12)
 
 
 def test_a_stochastic_chain_keeps_the_noises_that_it_was_given():
     chain, target, _ = problem(6, eta=1.0)
-    found = invert("descent", chain, target, {"gradient": "phantom", "lr": 0.1, "epochs": 30})
-    before, after = (loss(reconstruct(chain, x_T), target) for x_T in (chain.x_T, found.x_T))
+    inversion = invert("descent", chain, target, {"gradient": "phantom", "lr": 0.1, "epochs": 30})
+    before, after = (loss(reconstruct(chain, x_T), target) for x_T in (chain.x_T, inversion.x_T))
     assert (after < before / 2).all()
     others = replace(chain, noise=chain.noise.flip(1))
-    assert (loss(reconstruct(others, found.x_T), target) > after).all()
+    assert (loss(reconstruct(others, inversion.x_T), target) > after).all()
 
 
 def test_a_threshold_ends_the_run_when_every_image_has_reached_it():
@@ -87,10 +87,10 @@ def test_a_threshold_ends_the_run_when_every_image_has_reached_it():
     invert("descent", chain, target, options, lambda step: losses.append(step.loss.clone()))
     level = float(losses[60].max())
     needed = next(k for k in range(201) if (torch.stack(losses[: k + 1]).min(0).values <= level).all())
-    found = invert("descent", chain, target, {**options, "threshold": level})
-    assert found.stopped == ("converged", "converged")
-    assert found.rounds.tolist() == [needed, needed]
-    assert int(found.nfe[0]) == 6 * (needed + 1) and int(found.vjps[0]) == 6 * (needed + 1)
+    inversion = invert("descent", chain, target, {**options, "threshold": level})
+    assert inversion.stopped == ("converged", "converged")
+    assert inversion.rounds.tolist() == [needed, needed]
+    assert int(inversion.nfe[0]) == 6 * (needed + 1) and int(inversion.vjps[0]) == 6 * (needed + 1)
 
 
 def test_an_image_that_diverges_stops_alone():
@@ -100,13 +100,13 @@ def test_an_image_that_diverges_stops_alone():
         chain, eps_model=lambda x, t: torch.where(x.abs().amax((1, 2, 3), True) > 500, torch.nan, 1) * inner(x, t)
     )
     rates = torch.tensor([0.05, 1e3], dtype=torch.float64)
-    found = invert("descent", wide, target, {"lr": rates, "epochs": 8})
-    assert found.stopped == ("max_iter", "diverged")
-    assert found.rounds.tolist() == [8, 1]
-    assert found.x_T.isfinite().all()
+    inversion = invert("descent", wide, target, {"lr": rates, "epochs": 8})
+    assert inversion.stopped == ("max_iter", "diverged")
+    assert inversion.rounds.tolist() == [8, 1]
+    assert inversion.x_T.isfinite().all()
     path, losses = by_hand(*one(wide, target, 0), "backprop", {}, 0.05, 8)
-    assert relative(found.x_T[0], path[losses.index(min(losses))][0]) < 1e-9
-    assert torch.equal(found.x_T[1], chain.x_T[1])  # the only one whose loss was finite
+    assert relative(inversion.x_T[0], path[losses.index(min(losses))][0]) < 1e-9
+    assert torch.equal(inversion.x_T[1], chain.x_T[1])  # the only one whose loss was finite
 
 
 def test_a_warm_start_saves_rounds_and_changes_nothing_else():

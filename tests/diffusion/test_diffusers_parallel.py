@@ -3,7 +3,7 @@ import torch
 
 from deqbench.diffusion.samplers import sample
 from deqbench.errors import UserError
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 
 @pytest.mark.parametrize("steps", [1, 2, 50])
@@ -19,13 +19,13 @@ def test_diffusers_steps_end_where_ours_do(steps, window, tol):
 
 def test_its_last_step_lands_at_alpha_bar_1_though_the_chain_ends_elsewhere():
     chain, eps, _, made = make(50, set_alpha_to_one=False)
-    found = sample("diffusers-parallel", chain, {"tol": 0.0})
+    drawn = sample("diffusers-parallel", chain, {"tol": 0.0})
     walked = torch.stack(list(chain.walk()), 1)
-    assert relative(found.states[:, :-1], walked[:, :-1]) < 1e-12
+    assert relative(drawn.states[:, :-1], walked[:, :-1]) < 1e-12
     a, x = made.alphas_cumprod[0], walked[:, -2]
     clean = (x - (1 - a).sqrt() * eps(x, torch.zeros(len(x)))) / a.sqrt()
-    assert relative(found.x0, clean) < 1e-12
-    assert relative(found.x0, walked[:, -1]) > 1e-5
+    assert relative(drawn.x0, clean) < 1e-12
+    assert relative(drawn.x0, walked[:, -1]) > 1e-5
 
 
 def test_what_diffusers_does_not_walk_is_refused():

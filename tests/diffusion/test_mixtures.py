@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deqbench.diffusion.mixtures import GaussianMixture, smooth_centres
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 ALPHA_BAR = (1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)).cumprod(0)
 CENTRES = torch.randn(5, 1, 2, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)

@@ -49,11 +49,11 @@ def test_batches_of_a_small_network_come_in_few_sizes(images, max_batch, sizes):
     predictor = NoisePredictor(net, ALPHA_BAR, max_batch=max_batch)
     x, t = batch(images)
     with torch.no_grad():
-        found = predictor(x, t)
+        predicted = predictor(x, t)
     assert net.sizes == sizes
     assert (predictor.evaluations, predictor.calls) == (images, len(sizes))
-    torch.testing.assert_close(found, net(x, t), rtol=1e-12, atol=1e-12)
-    assert found.untyped_storage().nbytes() == found.nbytes  # what filled the batch up is not held
+    torch.testing.assert_close(predicted, net(x, t), rtol=1e-12, atol=1e-12)
+    assert predicted.untyped_storage().nbytes() == predicted.nbytes  # what filled the batch up is not held
 
 
 @pytest.mark.parametrize("prediction", ["v_prediction", "sample"])

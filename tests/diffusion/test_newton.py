@@ -5,20 +5,22 @@ from deqbench.diffusion.samplers import newton, sample, secant
 from deqbench.errors import UserError
 from deqbench.experiments.deq_ddim.comparison.problems import of_mixture
 from deqbench.metrics.errors import relative_error
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 
 def errors_of(chain):
     """The error of x0 after each iteration, (iterations, B)."""
-    exact, found = list(chain.walk())[-1], []
+    exact, sampled_images = list(chain.walk())[-1], []
 
     def on_round(reached):
         error = relative_error(reached.x0, exact[reached.samples])
-        found.append(found[-1].clone() if found else torch.ones(len(exact), dtype=error.dtype))
-        found[-1][reached.samples] = error
+        sampled_images.append(
+            sampled_images[-1].clone() if sampled_images else torch.ones(len(exact), dtype=error.dtype)
+        )
+        sampled_images[-1][reached.samples] = error
 
     result = sample("newton", chain, {"tol": 1e-9}, on_round)
-    return torch.stack(found), result
+    return torch.stack(sampled_images), result
 
 
 def test_the_second_iteration_solves_a_linear_network_with_a_full_jacobian():
@@ -64,13 +66,13 @@ def test_slopes_along_a_change_are_held_between_bounds():
     object.__setattr__(chain, "eps_model", lambda x, t: -500.0 * x)
     states = torch.randn(2, 10, *chain.x_T.shape[1:], generator=torch.Generator().manual_seed(0)).double()
     known = secant.slopes(chain, 0.2)
-    found, _ = newton._iterated(chain, states, 1, known)
+    sampled_images, _ = newton._iterated(chain, states, 1, known)
     exact = (chain.ratio - 500.0 * chain.scale)[1:].view(-1, 1, 1, 1) * states[:, :-1]
-    assert torch.allclose(found[:, 0], exact[:, 0])
+    assert torch.allclose(sampled_images[:, 0], exact[:, 0])
     for j in range(1, 9):
         assert chain.ratio[1 + j] - 500.0 * chain.scale[1 + j] > known.high[1 + j]
-        held = known.high[1 + j] * (found[:, j - 1] - states[:, j])
-        assert relative(found[:, j] - exact[:, j], held) < 1e-6
+        held = known.high[1 + j] * (sampled_images[:, j - 1] - states[:, j])
+        assert relative(sampled_images[:, j] - exact[:, j], held) < 1e-6
 
 
 @pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-3, 1e-4])
@@ -90,10 +92,10 @@ def test_it_stops_once_the_result_moves_by_the_tolerance_at_most(tol):
 
 def test_an_iteration_is_two_rounds_but_for_the_first_and_leaves_final_states_alone():
     chain, *_ = make(20)
-    found = sample("newton", chain, {})
-    assert (found.rounds % 2 == 1).all()
-    iterations = (found.rounds + 1) // 2
-    for count, nfe in zip(iterations.tolist(), found.nfe.tolist(), strict=True):
+    sampled_images = sample("newton", chain, {})
+    assert (sampled_images.rounds % 2 == 1).all()
+    iterations = (sampled_images.rounds + 1) // 2
+    for count, nfe in zip(iterations.tolist(), sampled_images.nfe.tolist(), strict=True):
         assert nfe == 20 + sum(2 * (20 - first) - 1 for first in range(1, count))
 
 

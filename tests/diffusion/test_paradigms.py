@@ -6,7 +6,7 @@ import torch
 from deqbench.diffusion.samplers import sample
 from deqbench.errors import UserError
 from tests import oracles
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 
 def published_loop(eps, x_T, made, steps, window, tol):
@@ -34,19 +34,19 @@ def published_loop(eps, x_T, made, steps, window, tol):
 @pytest.mark.parametrize(("window", "tol"), [(10, 0.1), (50, 0.1), (7, 0.01), (1, 0.1)])
 def test_paradigms_slides_as_the_published_loop_does(window, tol, set_alpha_to_one):
     chain, eps, _, made = make(50, set_alpha_to_one=set_alpha_to_one)
-    found = sample("paradigms", chain, {"window": window, "tol": tol})
+    drawn = sample("paradigms", chain, {"window": window, "tol": tol})
     for i in range(2):
         states, rounds, evaluations = published_loop(eps, chain.x_T[i : i + 1], made, 50, window, tol)
-        assert (int(found.rounds[i]), int(found.nfe[i])) == (rounds, evaluations)
-        assert relative(found.states[i], states[0]) < 1e-12
+        assert (int(drawn.rounds[i]), int(drawn.nfe[i])) == (rounds, evaluations)
+        assert relative(drawn.states[i], states[0]) < 1e-12
 
 
 @pytest.mark.parametrize("set_alpha_to_one", [True, False])
 @pytest.mark.parametrize("window", [1, 10, 1.0])
 def test_paradigms_run_to_the_end_is_what_diffusers_walks(window, set_alpha_to_one):
     chain, eps, _, made = make(50, set_alpha_to_one=set_alpha_to_one)
-    found = sample("paradigms", chain, {"window": window, "tol": 0.0})
-    assert relative(found.states, oracles.diffusers_walk(eps, chain.x_T, 50, 0.0, None, made)) < 1e-12
+    drawn = sample("paradigms", chain, {"window": window, "tol": 0.0})
+    assert relative(drawn.states, oracles.diffusers_walk(eps, chain.x_T, 50, 0.0, None, made)) < 1e-12
 
 
 def test_a_share_of_the_chain_is_a_number_of_its_steps():
@@ -57,9 +57,9 @@ def test_a_share_of_the_chain_is_a_number_of_its_steps():
 
 def test_states_before_a_step_without_variance_do_not_settle_by_moving_little():
     chain, *_ = make(50)
-    found = sample("paradigms", chain, {"window": 1.0, "tol": 1e6})
+    drawn = sample("paradigms", chain, {"window": 1.0, "tol": 1e6})
     # One round settles all states but the last two, whose variance is 0 (the next step's, and none).
-    assert found.rounds.tolist() == [2, 2] and found.nfe.tolist() == [51, 51]
+    assert drawn.rounds.tolist() == [2, 2] and drawn.nfe.tolist() == [51, 51]
 
 
 @pytest.mark.parametrize("window", [0, 0.0, 1.5, -1, True, math.nan])

@@ -16,8 +16,8 @@ from deqbench.diffusion.network import NoisePredictor
 from deqbench.diffusion.parallel import DistributedPredictor, run_ranks
 from deqbench.diffusion.samplers import sample
 from tests import oracles
-from tests.diffusion.test_chain import make, relative
-from tests.diffusion.test_pipeline import pair, seeds
+from tests.diffusion.chains import make, relative
+from tests.diffusion.pipelines import pair, seeds
 
 ROOT = Path(__file__).parents[2]
 RANKS, LIMIT_S = 2, 120
@@ -35,8 +35,13 @@ def sampled(name, wrap):
     chain, eps, _, made = make(30, eta=0.5, grid="uniform-paper")
     predictor = wrap(NoisePredictor(eps, made.alphas_cumprod, max_batch=17))
     object.__setattr__(chain, "eps_model", predictor)
-    found = sample(name, chain, SAMPLERS[name])
-    return {"x0": found.x0, "rounds": found.rounds, "nfe": int(found.nfe.sum()), "evaluations": predictor.evaluations}
+    sampled_images = sample(name, chain, SAMPLERS[name])
+    return {
+        "x0": sampled_images.x0,
+        "rounds": sampled_images.rounds,
+        "nfe": int(sampled_images.nfe.sum()),
+        "evaluations": predictor.evaluations,
+    }
 
 
 def drawn(**options):
@@ -47,12 +52,12 @@ def drawn(**options):
     def keep(pipe, number, timestep, tensors):
         last.update(tensors)
 
-    found = pipe(3, seeds(1), num_inference_steps=20, eta=0.5, callback_on_step_end=keep, **options)
-    return {"x0": last["latents"], "rounds": torch.tensor(found.rounds)}
+    sampled_images = pipe(3, seeds(1), num_inference_steps=20, eta=0.5, callback_on_step_end=keep, **options)
+    return {"x0": last["latents"], "rounds": torch.tensor(sampled_images.rounds)}
 
 
 def told(wrap):
-    """What a call with chains that differ between the ranks says."""
+    """The words of a call with chains that differ between the ranks."""
     x, t = states(4 + dist.get_rank())
     try:
         wrap(oracles.ToyEps(3))(x, t)
@@ -65,19 +70,19 @@ def worker(folder):
     torch.set_num_threads(1)
     own = NoisePredictor(oracles.ToyEps(3), torch.ones(1))
     predictor = DistributedPredictor(own)
-    found = {
+    sampled_images = {
         "calls": {count: predictor(*states(count)) for count in SIZES},
         "counts": (predictor.evaluations, own.evaluations),
         "samplers": {name: sampled(name, DistributedPredictor) for name in SAMPLERS},
         "pipeline": drawn(distributed=True),
         "differ": told(DistributedPredictor),
     }
-    torch.save(found, folder / f"{dist.get_rank()}.pt")
+    torch.save(sampled_images, folder / f"{dist.get_rank()}.pt")
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    """What each rank found."""
+    """The result of each rank."""
     folder = tmp_path_factory.mktemp("ranks")
     run_ranks(worker, RANKS, folder, limit_s=LIMIT_S)
     return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
@@ -86,35 +91,38 @@ def ranks(tmp_path_factory):
 @pytest.mark.parametrize("count", SIZES)
 def test_any_number_of_states_is_shared_out_and_comes_back_whole(ranks, count):
     exact = oracles.ToyEps(3)(*states(count))
-    for found in ranks:
-        assert relative(found["calls"][count], exact) < 1e-14
+    for sampled_images in ranks:
+        assert relative(sampled_images["calls"][count], exact) < 1e-14
 
 
 def test_each_rank_evaluates_its_share_and_counts_the_whole(ranks):
-    assert [found["counts"] for found in ranks] == [(sum(SIZES), 1 + 1 + 3 + 4), (sum(SIZES), 0 + 1 + 2 + 4)]
+    assert [sampled_images["counts"] for sampled_images in ranks] == [
+        (sum(SIZES), 1 + 1 + 3 + 4),
+        (sum(SIZES), 0 + 1 + 2 + 4),
+    ]
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samplers_give_the_images_of_one_process(ranks, name):
     one = sampled(name, lambda predictor: predictor)
-    for found in (rank["samplers"][name] for rank in ranks):
-        assert relative(found["x0"], one["x0"]) < 1e-13
-        assert torch.equal(found["rounds"], one["rounds"])
-        assert found["evaluations"] == found["nfe"] == one["evaluations"]
+    for sampled_images in (rank["samplers"][name] for rank in ranks):
+        assert relative(sampled_images["x0"], one["x0"]) < 1e-13
+        assert torch.equal(sampled_images["rounds"], one["rounds"])
+        assert sampled_images["evaluations"] == sampled_images["nfe"] == one["evaluations"]
 
 
 def test_the_pipeline_gives_the_images_of_one_process_to_float32_rounding(ranks):
     one = drawn()
-    for found in (rank["pipeline"] for rank in ranks):
-        assert relative(found["x0"], one["x0"]) < 1e-6
-        assert torch.equal(found["rounds"], one["rounds"])
+    for sampled_images in (rank["pipeline"] for rank in ranks):
+        assert relative(sampled_images["x0"], one["x0"]) < 1e-6
+        assert torch.equal(sampled_images["rounds"], one["rounds"])
     assert torch.equal(ranks[0]["pipeline"]["x0"], ranks[1]["pipeline"]["x0"])
 
 
 def test_ranks_that_hold_different_states_are_told_so(ranks):
-    for found in ranks:
+    for sampled_images in ranks:
         assert re.search(
-            "expected the same states on each .*found 4 states of norm .*; 5 states of norm", found["differ"]
+            "expected the same states on each .*found 4 states of norm .*; 5 states of norm", sampled_images["differ"]
         )
 
 
@@ -124,11 +132,11 @@ def test_the_example_runs_on_two_workers():
         port = free.getsockname()[1]
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "2", "--master-port", str(port)]
     command = [sys.executable, *launch, str(ROOT / "examples" / "distributed.py")]
-    found = subprocess.run(
+    sampled_images = subprocess.run(
         command, capture_output=True, text=True, timeout=LIMIT_S, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
     )
-    assert found.returncode == 0, found.stderr
-    assert re.search(r"2 workers: 4 images of 200 steps in [\d.]+ s", found.stdout)
+    assert sampled_images.returncode == 0, sampled_images.stderr
+    assert re.search(r"2 workers: 4 images of 200 steps in [\d.]+ s", sampled_images.stdout)
 
 
 def aborts(folder, times):

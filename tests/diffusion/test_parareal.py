@@ -4,7 +4,7 @@ import torch
 from deqbench.diffusion.network import NoisePredictor
 from deqbench.diffusion.samplers import sample
 from deqbench.errors import UserError
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 
 def textbook(eps, x_T, made, steps, blocks, sweeps):
@@ -52,7 +52,7 @@ def test_the_sweeps_end_where_textbook_parareal_does_after_the_rounds_of_the_pip
 def test_it_stops_after_the_first_sweep_that_moves_x_0_little():
     chain, eps, _, made = make(100)
     ends = textbook(eps, chain.x_T, made, 100, 10, 10)
-    found = sample("parareal", chain, {"tol": 1e-2})
+    drawn = sample("parareal", chain, {"tol": 1e-2})
     for i in range(2):
         k = next(
             k
@@ -60,8 +60,8 @@ def test_it_stops_after_the_first_sweep_that_moves_x_0_little():
             if relative(ends[k][i], ends[k - 1][i]) * float(ends[k - 1][i].norm()) <= 1e-2 * float(ends[k][i].norm())
         )
         assert 1 < k < 10
-        assert int(found.rounds[i]) == 10 * k + 10 - k
-        assert relative(found.x0[i], ends[k][i]) < 1e-11
+        assert int(drawn.rounds[i]) == 10 * k + 10 - k
+        assert relative(drawn.x0[i], ends[k][i]) < 1e-11
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5])
@@ -70,9 +70,9 @@ def test_it_stops_after_the_first_sweep_that_moves_x_0_little():
 )
 def test_run_to_the_end_it_is_the_chain_and_takes_no_more_rounds(steps, blocks, eta):
     chain, *_ = make(steps, eta=eta)
-    found = sample("parareal", chain, {"tol": 0.0, "blocks": blocks})
-    assert relative(found.x0, list(chain.walk())[-1]) < 1e-12
-    assert found.rounds.tolist() == [steps, steps]
+    drawn = sample("parareal", chain, {"tol": 0.0, "blocks": blocks})
+    assert relative(drawn.x0, list(chain.walk())[-1]) < 1e-12
+    assert drawn.rounds.tolist() == [steps, steps]
 
 
 def test_a_round_evaluates_no_timestep_of_an_image_twice_and_no_exact_state_again():

@@ -10,14 +10,14 @@ from deqbench.diffusion.samplers import sample
 from deqbench.diffusion.samplers.parataa import sweeps
 from deqbench.errors import UserError
 from deqbench.solvers import solve
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 
 def traced(chain, **options):
-    """What the sampler returns, and the last state of the only image after each round, (rounds, *dims)."""
+    """The sampler's result, and the last state of the only image after each round, (rounds, *dims)."""
     told = []
-    found = sample("parataa", chain, options, on_round=lambda round: told.append(round.x0[0].clone()))
-    return found, torch.stack(told)
+    drawn = sample("parataa", chain, options, on_round=lambda round: told.append(round.x0[0].clone()))
+    return drawn, torch.stack(told)
 
 
 def first_image(steps, **options):
@@ -76,9 +76,9 @@ def textbook(chain, order, m, ridge, tol):
 @pytest.mark.parametrize("eta", [0.0, 0.5])
 def test_the_rounds_are_those_of_the_released_loop(order, m, tol, eta):
     chain = first_image(8, eta=eta)
-    found, last = traced(chain, order=order, m=m, tol=tol)
+    drawn, last = traced(chain, order=order, m=m, tol=tol)
     expected, evaluated = textbook(chain, order, m, 1e-3, tol)
-    assert (len(last), int(found.nfe)) == (len(expected), evaluated)
+    assert (len(last), int(drawn.nfe)) == (len(expected), evaluated)
     assert (evaluated < 8 * 9 // 2) == (tol > 0)
     torch.testing.assert_close(last, expected, rtol=1e-8, atol=1e-8)
 
@@ -89,9 +89,9 @@ def test_the_rounds_are_those_of_the_released_loop(order, m, tol, eta):
 )
 def test_run_to_the_end_it_gives_the_sequential_chain(options, eta):
     chain, *_ = make(25, eta=eta, grid="uniform-paper")
-    found = sample("parataa", chain, {"tol": 0.0, **options})
-    assert relative(found.states, torch.stack(list(chain.walk()), 1)) < 1e-12
-    assert (found.rounds <= chain.steps).all() and set(found.stopped) == {"converged"}
+    drawn = sample("parataa", chain, {"tol": 0.0, **options})
+    assert relative(drawn.states, torch.stack(list(chain.walk()), 1)) < 1e-12
+    assert (drawn.rounds <= chain.steps).all() and set(drawn.stopped) == {"converged"}
 
 
 def test_an_order_computes_each_state_from_that_many_steps_before():
@@ -119,17 +119,17 @@ def test_memory_1_repeats_as_picard_does():
 
 def test_settled_states_are_not_evaluated_again():
     chain = first_image(20)
-    found, last = traced(chain, m=1, tol=0.0)
-    assert int(found.rounds) == len(last) == 20
-    assert int(found.nfe) == 20 * 21 // 2
+    drawn, last = traced(chain, m=1, tol=0.0)
+    assert int(drawn.rounds) == len(last) == 20
+    assert int(drawn.nfe) == 20 * 21 // 2
 
 
 @pytest.mark.parametrize("window", [1, 4])
 def test_no_round_evaluates_more_than_the_window(window):
     told = []
     chain = first_image(12)
-    found = sample("parataa", chain, {"window": window}, on_round=lambda round: told.append(int(round.nfe)))
-    assert max(told) == window and int(found.nfe) == sum(told)
+    drawn = sample("parataa", chain, {"window": window}, on_round=lambda round: told.append(int(round.nfe)))
+    assert max(told) == window and int(drawn.nfe) == sum(told)
 
 
 def test_mixing_takes_fewer_rounds_than_repetition():
@@ -137,23 +137,23 @@ def test_mixing_takes_fewer_rounds_than_repetition():
     exact = torch.stack(list(chain.walk()), 1)
     rounds = []
     for m in (1, 3):
-        found = sample("parataa", chain, {"m": m, "tol": 1e-6})
-        assert relative(found.states, exact) < 1e-4
-        rounds.append(int(found.rounds.max()))
+        drawn = sample("parataa", chain, {"m": m, "tol": 1e-6})
+        assert relative(drawn.states, exact) < 1e-4
+        rounds.append(int(drawn.rounds.max()))
     assert rounds[1] < rounds[0]
 
 
 def test_rounds_can_be_limited():
     chain, *_ = make(20)
-    found = sample("parataa", chain, {"tol": 0.0, "max_iter": 3})
-    assert found.rounds.tolist() == [3, 3] and set(found.stopped) == {"max_iter"}
+    drawn = sample("parataa", chain, {"tol": 0.0, "max_iter": 3})
+    assert drawn.rounds.tolist() == [3, 3] and set(drawn.stopped) == {"max_iter"}
 
 
 def test_float32_ends_near_the_sequential_chain():
     chain, *_ = make(50, dtype=torch.float32, double=False)
-    found = sample("parataa", chain, {"tol": 1e-5})
-    assert found.states.dtype == torch.float32
-    assert relative(found.x0, list(chain.walk())[-1]) < 1e-3
+    drawn = sample("parataa", chain, {"tol": 1e-5})
+    assert drawn.states.dtype == torch.float32
+    assert relative(drawn.x0, list(chain.walk())[-1]) < 1e-3
 
 
 @pytest.mark.parametrize(

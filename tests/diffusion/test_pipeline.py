@@ -3,77 +3,24 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+from diffusers import DDIMPipeline, DDIMScheduler
 
 from deqbench import DEQDDIMPipeline
 from deqbench.diffusion.samplers import samplers
 from deqbench.errors import UserError
-
-ROOT = Path(__file__).parents[2]
-TIGHT = {"tol": 1e-6}
-
-
-def unet(**options):
-    """A tiny network, untrained, whose output depends on x and t and is about as large as a noise prediction."""
-    torch.manual_seed(0)
-    blocks = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
-    sizes = {"block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4, "attention_head_dim": 8}
-    return UNet2DModel(**{"sample_size": 8, "in_channels": 3, "out_channels": 3, **blocks, **sizes, **options}).eval()
-
-
-def quiet(pipe):
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def pair(net=None, **config):
-    """Ours and diffusers' pipeline of one network and one scheduler's config."""
-    scheduler = DDIMScheduler(**{"clip_sample": False, **config})
-    net = net or unet()
-    return quiet(DEQDDIMPipeline(net, scheduler)), quiet(DDIMPipeline(net, scheduler))
-
-
-def unclamped(monkeypatch):
-    """Lets both pipelines return x_0 itself: images cut to [0, 1] would hide errors."""
-    monkeypatch.setattr(torch.Tensor, "clamp", lambda self, low, high: self)
-
-
-def relative(found, exact):
-    found, exact = (torch.as_tensor(x).double() for x in (found, exact))
-    return float((found - exact).norm() / exact.norm())
-
-
-def seeds(*numbers):
-    made = [torch.Generator().manual_seed(number) for number in numbers]
-    return made[0] if len(made) == 1 else made
-
-
-def compare(monkeypatch, ours, theirs, tolerance=1e-3, **options):
-    """x_0 of both, tensors (B, C, H, W), asserted to agree."""
-    options = {"num_inference_steps": 12, "output_type": "pt", **options}
-    generator = options.pop("generator", lambda: seeds(3))
-    with monkeypatch.context() as patch:
-        if not (ours.scheduler.config.clip_sample or ours.scheduler.config.thresholding):
-            unclamped(patch)
-        exact = theirs(generator=generator(), **options).images
-        found = ours(generator=generator(), sampler_options=TIGHT, **options)
-    assert exact.isfinite().all()
-    assert exact.std() > 0.01
-    assert relative(found.images, exact) < tolerance
-    return found
+from tests.diffusion.pipelines import ROOT, TIGHT, compare, pair, quiet, relative, seeds, unclamped, unet
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_equal_seeds_give_the_images_of_diffusers(monkeypatch, batch_size, eta):
-    found = compare(monkeypatch, *pair(), batch_size=batch_size, eta=eta)
-    assert len(found.rounds) == len(found.nfe) == len(found.stopped) == batch_size
-    assert set(found.stopped) == {"converged"}
+    drawn = compare(monkeypatch, *pair(), batch_size=batch_size, eta=eta)
+    assert len(drawn.rounds) == len(drawn.nfe) == len(drawn.stopped) == batch_size
+    assert set(drawn.stopped) == {"converged"}
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5])
@@ -145,9 +92,9 @@ def test_a_sampler_is_chosen_by_name(monkeypatch, name):
     unclamped(monkeypatch)
     options = {"joint": {"tol": 1e-7, "max_iter": 60}, "windowed": TIGHT}.get(name, {})
     common = {"num_inference_steps": 12, "output_type": "pt"}
-    found = ours(generator=seeds(3), sampler=name, sampler_options=options, **common)
-    assert relative(found.images, theirs(generator=seeds(3), **common).images) < 1e-3
-    assert (found.rounds == [12]) == (name == "sequential")
+    drawn = ours(generator=seeds(3), sampler=name, sampler_options=options, **common)
+    assert relative(drawn.images, theirs(generator=seeds(3), **common).images) < 1e-3
+    assert (drawn.rounds == [12]) == (name == "sequential")
 
 
 def test_float64_agrees_to_the_rounding_of_diffusers_tables(monkeypatch):
@@ -159,19 +106,19 @@ def test_a_network_in_half_precision_is_called_in_it_and_gives_its_images():
     whole, _ = pair(unet())
     latents = torch.randn(1, 3, 8, 8, generator=seeds(2))
     options = {"num_inference_steps": 12, "latents": latents, "output_type": "np"}
-    found = half(**options).images
-    assert found.dtype == np.float32
-    assert 0 < relative(found, whole(**options).images) < 0.05
+    drawn = half(**options).images
+    assert drawn.dtype == np.float32
+    assert 0 < relative(drawn, whole(**options).images) < 0.05
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5])
 def test_pictures_differ_by_one_level_at_most(eta):
     ours, theirs = pair()
     options = {"batch_size": 3, "eta": eta, "num_inference_steps": 20}
-    found = ours(generator=seeds(1), sampler_options=TIGHT, **options).images
+    drawn = ours(generator=seeds(1), sampler_options=TIGHT, **options).images
     exact = theirs(generator=seeds(1), **options).images
-    assert [image.size for image in found] == [(8, 8)] * 3
-    for one, other in zip(found, exact, strict=True):
+    assert [image.size for image in drawn] == [(8, 8)] * 3
+    for one, other in zip(drawn, exact, strict=True):
         assert np.abs(np.asarray(one).astype(int) - np.asarray(other)).max() <= 1
 
 
@@ -179,9 +126,9 @@ def test_output_types_and_the_tuple_are_those_of_diffusers():
     ours, theirs = pair()
     for kind in ("np", "pt"):
         options = {"num_inference_steps": 3, "output_type": kind, "return_dict": False}
-        (found,), (exact,) = ours(generator=seeds(1), **options), theirs(generator=seeds(1), **options)
-        assert type(found) is type(exact) and found.shape == exact.shape and found.dtype == exact.dtype
-        assert found.min() >= 0 and found.max() <= 1
+        (drawn,), (exact,) = ours(generator=seeds(1), **options), theirs(generator=seeds(1), **options)
+        assert type(drawn) is type(exact) and drawn.shape == exact.shape and drawn.dtype == exact.dtype
+        assert drawn.min() >= 0 and drawn.max() <= 1
 
 
 def test_latents_take_the_place_of_the_drawn_noise():
@@ -214,27 +161,27 @@ def test_the_callback_sees_every_round_and_at_last_the_image():
 
     latents = torch.randn(3, 3, 8, 8, generator=seeds(1))
     latents[2] = 0  # takes a round more than the others
-    found = ours(3, latents=latents, num_inference_steps=30, output_type="pt", callback_on_step_end=watch)
-    assert found.rounds[2] > found.rounds[0]
-    assert [number for number, _ in seen] == list(range(max(found.rounds)))
-    assert max(found.rounds) < 30
+    drawn = ours(3, latents=latents, num_inference_steps=30, output_type="pt", callback_on_step_end=watch)
+    assert drawn.rounds[2] > drawn.rounds[0]
+    assert [number for number, _ in seen] == list(range(max(drawn.rounds)))
+    assert max(drawn.rounds) < 30
     assert all(latents.shape == (3, 3, 8, 8) for _, latents in seen)
-    assert torch.equal((seen[-1][1] / 2 + 0.5).clamp(0, 1), found.images)
+    assert torch.equal((seen[-1][1] / 2 + 0.5).clamp(0, 1), drawn.images)
 
 
 def test_the_counts_are_those_of_the_network():
     net, count = unet(), []
     net.register_forward_hook(lambda module, args, out: count.append(len(args[0])))
     ours, _ = pair(net)
-    found = ours(2, seeds(1), num_inference_steps=30, max_batch=7)
-    assert sum(found.nfe) == sum(count)
+    drawn = ours(2, seeds(1), num_inference_steps=30, max_batch=7)
+    assert sum(drawn.nfe) == sum(count)
     assert max(count) <= 7
     zero_snr = DDIMScheduler(
         clip_sample=False, rescale_betas_zero_snr=True, timestep_spacing="trailing", prediction_type="v_prediction"
     )
     count.clear()
-    found = quiet(DEQDDIMPipeline(net, zero_snr))(2, seeds(1), num_inference_steps=30)
-    assert sum(found.nfe) == sum(count)
+    drawn = quiet(DEQDDIMPipeline(net, zero_snr))(2, seeds(1), num_inference_steps=30)
+    assert sum(drawn.nfe) == sum(count)
 
 
 def test_an_interrupted_call_returns_what_it_had_reached():
@@ -245,18 +192,18 @@ def test_an_interrupted_call_returns_what_it_had_reached():
         reached.append(tensors["latents"].clone())
         pipe._interrupt = number == 2
 
-    found = ours(2, seeds(1), num_inference_steps=30, output_type="pt", callback_on_step_end=stop)
-    assert found.stopped == ("interrupted",) * 2
-    assert found.rounds == [3, 3] and min(found.nfe) > 3
-    assert torch.equal((reached[-1] / 2 + 0.5).clamp(0, 1), found.images)
+    drawn = ours(2, seeds(1), num_inference_steps=30, output_type="pt", callback_on_step_end=stop)
+    assert drawn.stopped == ("interrupted",) * 2
+    assert drawn.rounds == [3, 3] and min(drawn.nfe) > 3
+    assert torch.equal((reached[-1] / 2 + 0.5).clamp(0, 1), drawn.images)
     assert set(ours(2, seeds(1), num_inference_steps=30).stopped) == {"converged"}
 
 
 def test_the_progress_bar_counts_rounds(capsys):
     ours, _ = pair()
     ours.set_progress_bar_config(disable=False)
-    found = ours(1, seeds(1), num_inference_steps=30)
-    assert f"{found.rounds[0]}/30" in capsys.readouterr().err
+    drawn = ours(1, seeds(1), num_inference_steps=30)
+    assert f"{drawn.rounds[0]}/30" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -305,15 +252,15 @@ def test_a_network_without_a_size_needs_latents():
 
 def test_importing_the_package_stays_light():
     code = "import sys, deqbench; assert 'torch' not in sys.modules; deqbench.DEQDDIMPipelin"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert "AttributeError: module 'deqbench' has no attribute 'DEQDDIMPipelin'" in found.stderr
+    drawn = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "AttributeError: module 'deqbench' has no attribute 'DEQDDIMPipelin'" in drawn.stderr
 
 
 def test_the_example_draws_the_images_of_diffusers_in_fewer_rounds():
     command = [sys.executable, ROOT / "examples" / "deq_ddim_pipeline.py"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert found.returncode == 0, found.stderr
-    difference = int(re.search(r"differ by (\d+) of 255", found.stdout)[1])
-    steps, rounds = (int(number) for number in re.findall(r": (\d+) rounds", found.stdout))
+    drawn = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert drawn.returncode == 0, drawn.stderr
+    difference = int(re.search(r"differ by (\d+) of 255", drawn.stdout)[1])
+    steps, rounds = (int(number) for number in re.findall(r": (\d+) rounds", drawn.stdout))
     assert difference <= 1
     assert rounds < steps / 2

@@ -10,17 +10,9 @@ import torch
 
 from deqbench.diffusion.gradients import loss
 from deqbench.errors import UserError
-from tests.diffusion.test_pipeline import ROOT, pair, relative, seeds, unclamped
+from tests.diffusion.pipelines import ROOT, pair, relative, seeds, unclamped
 
 STEPS = 6
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def drawn(pipe, monkeypatch, eta=0.0, **options):
@@ -36,7 +28,7 @@ def test_the_latents_give_the_images_again(monkeypatch, start):
     pipe, _ = pair()
     images = drawn(pipe, monkeypatch, batch_size=2, generator=seeds(3, 4))
     seen = []
-    found = pipe.invert(
+    inversion = pipe.invert(
         images,
         num_inference_steps=STEPS,
         generator=seeds(5),
@@ -44,22 +36,22 @@ def test_the_latents_give_the_images_again(monkeypatch, start):
         threshold=1e-6,
         callback_on_update_end=lambda pipe, update, tensors: seen.append((update, tensors["latents"].shape)),
     )
-    again = drawn(pipe, monkeypatch, batch_size=2, latents=found.latents)
-    assert set(found.stopped) == {"converged"}
-    assert (found.losses <= 1e-6).all()
+    again = drawn(pipe, monkeypatch, batch_size=2, latents=inversion.latents)
+    assert set(inversion.stopped) == {"converged"}
+    assert (inversion.losses <= 1e-6).all()
     assert relative(again, images) < 1e-3
-    torch.testing.assert_close(found.losses, loss(found.reconstructions, images))
+    torch.testing.assert_close(inversion.losses, loss(inversion.reconstructions, images))
     assert [update for update, _ in seen] == list(range(len(seen)))
-    assert len(seen) == max(found.steps)
+    assert len(seen) == max(inversion.steps)
 
 
 def test_with_noises_the_same_generator_gives_the_images_again(monkeypatch):
     pipe, _ = pair()
     images = drawn(pipe, monkeypatch, eta=0.3, generator=seeds(3))
-    found = pipe.invert(images, STEPS, seeds(3), 0.3, threshold=1e-6)
-    again, same = found.latents, seeds(3)
+    inversion = pipe.invert(images, STEPS, seeds(3), 0.3, threshold=1e-6)
+    again, same = inversion.latents, seeds(3)
     torch.randn(1, 3, 8, 8, generator=same)  # the draw of x_T comes before those of the noises
-    assert found.noise.shape == (1, STEPS, 3, 8, 8)
+    assert inversion.noise.shape == (1, STEPS, 3, 8, 8)
     assert relative(drawn(pipe, monkeypatch, eta=0.3, latents=again, generator=same), images) < 1e-3
 
 
@@ -67,11 +59,11 @@ def test_a_gradient_is_descended():
     pipe, _ = pair()
     images = torch.zeros(2, 3, 8, 8)
     options = {"epochs": 5, "lr": 0.1}
-    found = pipe.invert(images, STEPS, seeds(3), gradient="backprop", method_options=options)
+    inversion = pipe.invert(images, STEPS, seeds(3), gradient="backprop", method_options=options)
     start = pipe.invert(images, STEPS, seeds(3), gradient="backprop", method_options={**options, "lr": 0.0})
-    assert (found.losses < start.losses).all()
-    assert found.vjps == [6 * STEPS] * 2
-    assert found.steps == [5, 5]
+    assert (inversion.losses < start.losses).all()
+    assert inversion.vjps == [6 * STEPS] * 2
+    assert inversion.steps == [5, 5]
 
 
 def test_pictures_arrays_and_tensors_are_the_same_images():
@@ -79,24 +71,24 @@ def test_pictures_arrays_and_tensors_are_the_same_images():
     tensor = torch.randint(0, 256, (2, 3, 8, 8), generator=seeds(0)) / 255
     array = tensor.permute(0, 2, 3, 1).numpy()
     options = {"num_inference_steps": 3, "method": "encoding"}
-    found = [pipe.invert(images, **options).latents for images in (tensor * 2 - 1, array, pipe.numpy_to_pil(array))]
-    for other in found[1:]:
-        assert relative(other, found[0]) < 1e-5
+    inversion = [pipe.invert(images, **options).latents for images in (tensor * 2 - 1, array, pipe.numpy_to_pil(array))]
+    for other in inversion[1:]:
+        assert relative(other, inversion[0]) < 1e-5
 
 
 def test_time_and_callbacks_end_it():
     pipe, _ = pair()
     images = torch.zeros(1, 3, 8, 8)
-    found = pipe.invert(images, STEPS, max_seconds=0.0)
-    assert found.stopped == ("max_seconds",)
+    inversion = pipe.invert(images, STEPS, max_seconds=0.0)
+    assert inversion.stopped == ("max_seconds",)
 
     def stop(pipe, update, tensors):
         pipe._interrupt = update == 2
 
-    found = pipe.invert(images, STEPS, callback_on_update_end=stop)
-    assert found.stopped == ("interrupted",)
-    assert found.steps == [3]
-    assert found.nfe == [3 * STEPS]
+    inversion = pipe.invert(images, STEPS, callback_on_update_end=stop)
+    assert inversion.stopped == ("interrupted",)
+    assert inversion.steps == [3]
+    assert inversion.nfe == [3 * STEPS]
 
 
 @pytest.mark.parametrize(
@@ -125,8 +117,8 @@ def test_what_cannot_be_inverted_is_refused_by_a_sentence(config, options, sente
 
 def test_the_example_finds_latents_that_draw_its_digits():
     command = [sys.executable, ROOT / "examples" / "deq_ddim_inversion.py"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert found.returncode == 0, found.stderr
-    losses = [float(number) for number in re.findall(r"loss ([\d.e+-]+)", found.stdout)]
+    inversion = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert inversion.returncode == 0, inversion.stderr
+    losses = [float(number) for number in re.findall(r"loss ([\d.e+-]+)", inversion.stdout)]
     assert losses[1] < losses[0]
     assert np.isfinite(losses).all()

@@ -11,7 +11,7 @@ from deqbench.diffusion.samplers import exact, sample, samplers
 from deqbench.diffusion.samplers.fewer_steps import thinned
 from deqbench.diffusion.schedule import Schedule
 from deqbench.errors import UserError
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 RIVALS = [name for name in samplers() if not exact(name)]
 KEPT = list(range(999, -1, -37))  # 28 evenly spaced timesteps from the first to the last
@@ -23,9 +23,9 @@ def test_fewer_steps_are_those_of_diffusers():
     x = chain.x_T
     for t in KEPT:
         x = made.step(eps(x, torch.full((len(x),), t)), t, x).prev_sample
-    found = sample("fewer-steps", chain, {"steps": 28})
-    assert relative(found.x0, x) < 1e-12
-    assert found.nfe.tolist() == found.rounds.tolist() == [28, 28]
+    drawn = sample("fewer-steps", chain, {"steps": 28})
+    assert relative(drawn.x0, x) < 1e-12
+    assert drawn.nfe.tolist() == drawn.rounds.tolist() == [28, 28]
 
 
 def test_heun_is_that_of_diffusers():
@@ -35,9 +35,9 @@ def test_heun_is_that_of_diffusers():
     x = chain.x_T * theirs.init_noise_sigma
     for t in theirs.timesteps:
         x = theirs.step(eps(theirs.scale_model_input(x, t), t.expand(len(x))), t, x).prev_sample
-    found = sample("heun", chain, {"steps": 28})
-    assert relative(found.x0, x) < 1e-4  # their sigmas are float32
-    assert found.nfe.tolist() == found.rounds.tolist() == [55, 55]
+    drawn = sample("heun", chain, {"steps": 28})
+    assert relative(drawn.x0, x) < 1e-4  # their sigmas are float32
+    assert drawn.nfe.tolist() == drawn.rounds.tolist() == [55, 55]
 
 
 @pytest.mark.parametrize("order", [2, 3])
@@ -48,9 +48,9 @@ def test_dpm_solver_on_the_chains_places_is_diffusers_on_its_timesteps(order):
     x = chain.x_T
     for t in theirs.timesteps:
         x = theirs.step(eps(x, t.expand(len(x))), t, x).prev_sample
-    found = sample("dpm-solver", chain, {"steps": 28, "order": order})
-    assert relative(found.x0, x) < 1e-5
-    assert found.nfe.tolist() == found.rounds.tolist() == [28, 28]
+    drawn = sample("dpm-solver", chain, {"steps": 28, "order": order})
+    assert relative(drawn.x0, x) < 1e-5
+    assert drawn.nfe.tolist() == drawn.rounds.tolist() == [28, 28]
 
 
 def gaussian_error(name, steps, **options):

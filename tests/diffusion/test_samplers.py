@@ -15,7 +15,7 @@ from deqbench.errors import UserError
 from deqbench.solvers.rounds import Run
 from deqbench.solvers.secant import secant_sweeps
 from tests import oracles
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 # Settings that run a sampler to the end, where it has any.
 TO_THE_END = {
@@ -48,21 +48,21 @@ def test_every_sampler_run_to_the_end_gives_the_sequential_chain(name, eta):
         with pytest.raises(UserError, match="expected no eta > 0, since "):
             sample(name, chain, {})
         return
-    found = sample(name, chain, TO_THE_END.get(name, {}))
+    drawn = sample(name, chain, TO_THE_END.get(name, {}))
     walked = torch.stack(list(chain.walk()), 1)
-    assert relative(found.x0, walked[:, -1]) < 1e-11
-    if found.states is not None:
-        assert relative(found.states, walked) < 1e-11
+    assert relative(drawn.x0, walked[:, -1]) < 1e-11
+    if drawn.states is not None:
+        assert relative(drawn.states, walked) < 1e-11
 
 
 @EACH
 def test_every_sampler_reports_the_evaluations_that_the_network_saw(name):
     chain, predictor = counted(name=name)
-    found = sample(name, chain, {})
-    assert predictor.evaluations == int(found.nfe.sum())
-    assert (found.rounds >= 1).all()
-    assert (found.nfe <= found.rounds * chain.steps).all()
-    assert set(found.stopped) <= {"converged", "max_iter", "diverged"}
+    drawn = sample(name, chain, {})
+    assert predictor.evaluations == int(drawn.nfe.sum())
+    assert (drawn.rounds >= 1).all()
+    assert (drawn.nfe <= drawn.rounds * chain.steps).all()
+    assert set(drawn.stopped) <= {"converged", "max_iter", "diverged"}
 
 
 @EACH
@@ -95,15 +95,15 @@ def test_every_sampler_says_so_when_the_network_gives_nan(name):
 def test_every_sampler_tells_its_rounds(name):
     told = []
     chain, _ = counted(20, name)
-    found = sample(name, chain, {}, on_round=lambda r: told.append((r.number, r.samples.clone(), r.x0.clone(), r.nfe)))
-    rounds, nfe, last = torch.zeros(len(found.x0)), torch.zeros(len(found.x0)), torch.zeros_like(found.x0)
+    drawn = sample(name, chain, {}, on_round=lambda r: told.append((r.number, r.samples.clone(), r.x0.clone(), r.nfe)))
+    rounds, nfe, last = torch.zeros(len(drawn.x0)), torch.zeros(len(drawn.x0)), torch.zeros_like(drawn.x0)
     for number, samples, x0, evaluations in told:
         rounds[samples] = number
         nfe[samples] += evaluations
         last[samples] = x0
-    assert torch.equal(rounds, found.rounds.float())
-    assert torch.equal(nfe, found.nfe.float())
-    assert torch.equal(last, found.x0)
+    assert torch.equal(rounds, drawn.rounds.float())
+    assert torch.equal(nfe, drawn.nfe.float())
+    assert torch.equal(last, drawn.x0)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_other_predictions_are_turned_into_eps(prediction):
         return x0 if prediction == "sample" else a.sqrt() * eps - (1 - a).sqrt() * x0
 
     x, t = chain.x_T, torch.tensor([3, 900])
-    found = NoisePredictor(other, alpha_bar, prediction)(x, t)
-    assert relative(found, net(x, t)) < 1e-8
+    drawn = NoisePredictor(other, alpha_bar, prediction)(x, t)
+    assert relative(drawn, net(x, t)) < 1e-8
 
 
 SHAPES = {(1, 4, 4): 1, (2, 4, 4): 1, (3, 4, 4): 1, (1, 16, 16): 8, (3, 16, 24): 8, (3, 28, 28): 4, (3, 17, 17): 1}
@@ -168,39 +168,39 @@ def test_secants_turn_images_there_and_back(shape, eta):
     noise = torch.randn(2, 10, *shape, generator=generator, dtype=torch.float64) if eta else None
     schedule = Schedule.of(oracles.scheduler())
     chain = DDIMChain.make(oracles.ToyEps(shape[0]), schedule, "uniform-paper", 10, x_T, eta=eta, noise=noise)
-    turn = secant._Turn.of(x_T)
-    assert turn.block == SHAPES[shape]
-    turned = turn.chain(chain)
+    transform = secant.BlockDCT.of(x_T)
+    assert transform.block == SHAPES[shape]
+    turned = transform.chain(chain)
     assert torch.allclose(turned.x_T.flatten(1).norm(dim=1), x_T.flatten(1).norm(dim=1))
-    back = turn.back(torch.stack(list(turned.walk()), 1))
+    back = transform.inverse(torch.stack(list(turned.walk()), 1))
     assert relative(back, torch.stack(list(chain.walk()), 1)) < 1e-12
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 4), (1, 16, 16), (3, 16, 24)])
 def test_turned_coordinates_are_cosine_transforms_of_blocks_and_channels(shape):
     x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    turn = secant._Turn.of(x)
-    b, (rows, columns) = turn.block, (side // turn.block for side in shape[1:])
+    transform = secant.BlockDCT.of(x)
+    b, (rows, columns) = transform.block, (side // transform.block for side in shape[1:])
     blocks = x.numpy().reshape(2, shape[0], rows, b, columns, b)
     expected = scipy.fft.dctn(blocks, axes=(1, 3, 5), norm="ortho").transpose(0, 1, 3, 5, 2, 4)
-    assert np.allclose(turn.there(x).numpy(), expected.reshape(2, -1, rows, columns))
+    assert np.allclose(transform.forward(x).numpy(), expected.reshape(2, -1, rows, columns))
 
 
 def test_bands_of_large_images_have_slopes_of_their_own():
     """Data whose variance differs by frequency take fewer rounds than with one slope a step."""
     x_T = torch.randn(3, 1, 32, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    turn, schedule = secant._Turn.of(x_T), Schedule.of(oracles.scheduler())
+    transform, schedule = secant.BlockDCT.of(x_T), Schedule.of(oracles.scheduler())
     variance = torch.logspace(0, -4, 64, dtype=torch.float64).view(64, 1, 1)
 
     def eps(x, t):
         alpha_bar = schedule.alpha_bar[t].view(-1, 1, 1, 1)
-        return turn.back((1 - alpha_bar).sqrt() * turn.there(x) / (alpha_bar * variance + 1 - alpha_bar))
+        return transform.inverse((1 - alpha_bar).sqrt() * transform.forward(x) / (alpha_bar * variance + 1 - alpha_bar))
 
     chain = DDIMChain.make(eps, schedule, "uniform-paper", 60, x_T)
     exact = list(chain.walk())[-1]
     bands = sample("secant", chain, {"tol": 1e-5, "nodes": 60})
     assert relative(bands.x0, exact) < 1e-4
-    turned, known = turn.chain(chain), secant.slopes(chain, 0.2)
+    turned, known = transform.chain(chain), secant.slopes(chain, 0.2)
     alone = Run(secant_sweeps(turned, replace(known, place=None), tol=1e-5, nodes=60), len(x_T)).to_end()
     assert bands.rounds.sum() < alone.rounds.sum()
 

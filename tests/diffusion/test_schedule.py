@@ -24,10 +24,10 @@ def test_quadratic_grids_have_the_distinct_steps_of_paper_and_released_code(step
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("steps", [2, 20, 100])
 def test_every_grid_descends_without_repeats_to_timestep_zero(grid, steps):
-    found = timesteps(grid, steps)
-    assert (found.diff() < 0).all()
-    assert int(found[-1]) == 0
-    assert found.dtype == torch.int64
+    computed = timesteps(grid, steps)
+    assert (computed.diff() < 0).all()
+    assert int(computed[-1]) == 0
+    assert computed.dtype == torch.int64
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from deqbench.diffusion.network import NoisePredictor
 from deqbench.diffusion.samplers import sample
 from deqbench.diffusion.splits import Split, SplitChain, flow_ratio, gaussian_start, split_chain
 from deqbench.errors import UserError
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 SPLITS = get_args(Split)
 
@@ -31,8 +31,8 @@ def chain_of(steps=20, **options):
 def test_as_many_rounds_as_steps_give_the_sequential_chain(split, eta):
     chain = chain_of(eta=eta)
     walked = torch.stack(list(chain.walk()), 1)
-    found = sample("joint", chain, {"solver": "picard", "split": split, "tol": 0.0, "max_iter": chain.steps})
-    assert relative(found.states, walked) < 1e-12
+    drawn = sample("joint", chain, {"solver": "picard", "split": split, "tol": 0.0, "max_iter": chain.steps})
+    assert relative(drawn.states, walked) < 1e-12
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5])
@@ -55,14 +55,14 @@ def test_the_evaluations_of_a_split_are_counted(split):
     chain = chain_of()
     predictor = NoisePredictor(chain.eps_model, chain.alpha_bar)
     told = []
-    found = sample(
+    drawn = sample(
         "joint",
         replace(chain, eps_model=predictor),
         {"split": split},
         lambda r: told.append((r.number, int(r.nfe.sum()))),
     )
-    assert predictor.evaluations == int(found.nfe.sum()) == sum(nfe for _, nfe in told)
-    assert told[-1][0] == int(found.rounds.max())
+    assert predictor.evaluations == int(drawn.nfe.sum()) == sum(nfe for _, nfe in told)
+    assert told[-1][0] == int(drawn.rounds.max())
     assert told[0][0] == (3 if split == "step" else 1)
 
 
@@ -120,9 +120,9 @@ def test_moments_are_the_variances_along_pixels_and_frequencies():
 def test_a_flow_ratio_is_that_of_the_deviations():
     chain = chain_of(10)
     v = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    found = flow_ratio(chain, v)
-    assert torch.allclose(found[:, 1], torch.ones(10, dtype=torch.float64))  # unit variance stays
-    assert torch.allclose(found[:, 0], ((1 - chain.after) / (1 - chain.alpha_bar[:-1])).sqrt())
+    drawn = flow_ratio(chain, v)
+    assert torch.allclose(drawn[:, 1], torch.ones(10, dtype=torch.float64))  # unit variance stays
+    assert torch.allclose(drawn[:, 0], ((1 - chain.after) / (1 - chain.alpha_bar[:-1])).sqrt())
 
 
 @pytest.mark.parametrize("options", [{"split": "pixel"}, {"split": "variance"}, {"start": "gaussian"}])

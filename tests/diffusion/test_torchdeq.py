@@ -8,11 +8,11 @@ import torch
 
 from deqbench.diffusion.samplers import sample
 from deqbench.errors import UserError
-from tests.diffusion.test_chain import make, relative
+from tests.diffusion.chains import make, relative
 
 
 def by_hand(name, chain, **settings):
-    """What the library's function returns for each image, (B, N, *dims), and its evaluations."""
+    """The states that the library's function returns for each image, (B, N, *dims), and its evaluations."""
     from torchdeq.solver import get_solver
 
     calls, parts = [], []
@@ -34,11 +34,11 @@ def by_hand(name, chain, **settings):
 def test_the_result_is_the_librarys_own_for_each_image(solver, stop_mode, tol):
     chain, *_ = make(20)
     name = {"anderson": "anderson", "fixed-point": "fixed_point_iter"}[solver]
-    found = sample("torchdeq", chain, {"solver": solver, "stop_mode": stop_mode, "tol": tol, "max_iter": 18})
+    drawn = sample("torchdeq", chain, {"solver": solver, "stop_mode": stop_mode, "tol": tol, "max_iter": 18})
     states, calls = by_hand(name, chain, stop_mode=stop_mode, tol=tol, max_iter=18)
-    assert torch.equal(found.states, states)
-    assert found.rounds.tolist() == calls
-    assert found.nfe.tolist() == [20 * n for n in calls]
+    assert torch.equal(drawn.states, states)
+    assert drawn.rounds.tolist() == calls
+    assert drawn.nfe.tolist() == [20 * n for n in calls]
 
 
 @pytest.mark.parametrize("solver", ["anderson", "fixed-point"])
@@ -58,9 +58,9 @@ def test_each_round_tells_what_a_run_of_that_many_rounds_returns(solver):
 
 def test_it_converges_to_the_sequential_chain():
     chain, *_ = make(20)
-    found = sample("torchdeq", chain, {"tol": 1e-6, "stop_mode": "rel", "ridge": 1e-8})
-    assert set(found.stopped) == {"converged"}
-    assert relative(found.states, torch.stack(list(chain.walk()), 1)) < 1e-4
+    drawn = sample("torchdeq", chain, {"tol": 1e-6, "stop_mode": "rel", "ridge": 1e-8})
+    assert set(drawn.stopped) == {"converged"}
+    assert relative(drawn.states, torch.stack(list(chain.walk()), 1)) < 1e-4
 
 
 def test_the_word_for_the_stop_follows_the_tolerance():

@@ -190,7 +190,8 @@ def test_each_kind_of_predicate_asks_for_what_it_needs(toy, more, words):
         ("tables", [TABLE, TABLE], "tables.yaml: expected each id once; found table-1 twice"),
         ("claims", [CLAIM, CLAIM], "claims.yaml: expected each id once; found toy-01 twice"),
         ("claims", [{**CLAIM, "needs": [{"device": "cuda", "dataset": "x"}]}], "needs.0: expected one of device"),
-        ("presets", {"paper": {"options": {}}}, "presets.yaml: paper.source: expected a value; found none"),
+        ("methods", {"presets": {"paper": {"options": {}}}}, "methods.yaml: presets.paper.source: expected a value"),
+        ("methods", {"methods": {"plain": "sequential"}}, "methods.yaml: methods.plain: expected a section with keys"),
         ("paper", changed(content()["paper.yaml"], "id", "tyo"), "paper.yaml: id: expected the folder's name"),
         ("tables", "- id: [", "tables.yaml: expected YAML; found: "),
     ],
@@ -209,8 +210,7 @@ def test_every_kind_of_drawing_can_be_drawn_and_no_other():
         for form in get_args(get_args(drawings.Drawing)[0])
         for kind in get_args(form.model_fields["kind"].annotation)
     }
-    source = (papers.reading.Path(figures.__file__)).read_text(encoding="utf-8")
-    assert kinds == set(re.findall(r'^        "([a-z]+)": (?:draw|_)', source, re.MULTILINE))
+    assert kinds == set(figures.KINDS)
 
 
 def test_every_statistic_and_named_function_is_known_where_it_is_computed():

@@ -42,5 +42,8 @@ def content() -> dict[str, object]:
         "tables.yaml": [TABLE],
         "figures.yaml": [FIGURE],
         "claims.yaml": [{**CLAIM, "predicates": [PREDICATE], "needs": [{"device": "cuda"}]}],
-        "presets.yaml": {"paper": {"source": "text", "options": {"m": 5}}},
+        "methods.yaml": {
+            "presets": {"paper": {"source": "text", "options": {"m": 5}}},
+            "methods": {"plain": {"sampler": "sequential"}, "deep": {"sampler": "joint", "preset": "paper"}},
+        },
     }

@@ -11,6 +11,7 @@ import synthetic
 from inversions import DEMO, EXHIBITS
 
 from deqbench import papers
+from deqbench.papers.spec import Spec
 from deqbench.records import read_records
 from deqbench.report import figures, site, sources, tables
 
@@ -29,7 +30,9 @@ def run(tmp_path_factory) -> SimpleNamespace:
     declared = papers.exhibits
 
     def with_specs(paper: str) -> tuple[papers.Exhibit, ...]:
-        return tuple(replace(found, spec=synthetic.SPECS.get(f"{paper}/{found.id}", {})) for found in declared(paper))
+        return tuple(
+            replace(found, spec=synthetic.SPECS.get(f"{paper}/{found.id}", Spec())) for found in declared(paper)
+        )
 
     def build() -> Path:
         with pytest.MonkeyPatch.context() as patch:  # for this while only: other tests want the specs as declared

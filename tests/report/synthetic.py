@@ -1,6 +1,6 @@
 """A small made-up run with everything that a page must show: gaps, stand-ins, stale records, hostile names."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +8,21 @@ import pandas as pd
 
 from deqbench import papers, provenance
 from deqbench.data.sources import Checkpoint, Dataset
+from deqbench.papers.spec import Spec
 from deqbench.records import write_frame, write_json, write_tensors
 from deqbench.report import figures
+from deqbench.report.trail import Trail
 from deqbench.scale import Config, Limits, Papers
 
 REPOSITORY = Path(__file__).parents[2]
 HOSTILE = "<script>alert('x')</script>"
 UNSCORED = "scored at the T of the <i>scores</i> only"
+MODULE = "deqbench.measure.clock"
 REASON = "would take 3 hours <b>here</b>"
-CURVES = {"kind": "curves", "experiment": "figure-1", "x": "round", "y": ["residual", "x0_error"], "lines": "T"}
-SPECS = {
+CURVES = {"kind": "curves", "x": "round", "y": ["residual", "x0_error"], "lines": "T"}
+DECLARED = {
     "deq-ddim/table-1": {
-        "group": ["dataset", "T"],
-        "row": "method",
+        "experiment": "table-1",
         "metrics": [
             {
                 "id": "fid",
@@ -35,22 +37,10 @@ SPECS = {
             {"id": "nfe", "label": "evaluations", "unit": "", "direction": "lower", "format": ".0f"},
         ],
     },
-    "deq-ddim/figure-1": {**CURVES, "panels": "dataset", "band": "min-max"},
-    "deq-ddim/figure-2": {"kind": "latents", "experiment": "figure-2"},
+    "deq-ddim/figure-1": {"experiment": "figure-1", "drawing": CURVES},
+    "deq-ddim/figure-2": {"experiment": "figure-2", "drawing": {"kind": "latents"}},
 }
-
-
-@dataclass(frozen=True)
-class Trail:
-    """As deqbench.trail.Trail."""
-
-    config_file: str
-    config_key: str
-    rules: tuple[tuple[str, str], ...]
-    commands: tuple[str, ...]
-    sources: tuple[str, ...]
-    records: tuple[str, ...]
-    printed: str | None
+SPECS = {name: Spec.model_validate(declared) for name, declared in DECLARED.items()}
 
 
 def cells() -> pd.DataFrame:
@@ -128,8 +118,14 @@ def write_latents(path: Path, channels: int = 3) -> None:
 
 def write_sidecar(record: Path, stale: bool) -> None:
     """Provenance as `recorded` leaves it."""
-    digest = "0" * 16 if stale else provenance.code_digest("deqbench.commands.sampling")
-    facts = {"command": "deqbench sampling draw --method ddim", "version": "0.1.0", "commit": "abc123", "wall_s": 61.5}
+    digest = "0" * 16 if stale else provenance.code_digest(MODULE)
+    facts = {
+        "command": "deqbench sampling draw --method ddim",
+        "module": MODULE,
+        "version": "0.1.0",
+        "commit": "abc123",
+        "wall_s": 61.5,
+    }
     when = {
         "code_digest": digest,
         "settings": {},
@@ -147,9 +143,10 @@ ELSEWHERE = {"scale": "large", "date": "2024-05-01", "verdict": "contradicted", 
 def verdicts() -> list[dict]:
     """One verdict of each kind, the sentence of one hostile."""
     kinds = ("reproduced", "contradicted", "inconclusive", "not testable at this scale")
-    row = {"label": "digits, T = 1000", "value": 0.62, "low": 0.55, "high": 0.71, "threshold": 1.0, "n": 20}
+    row = {"label": "digits, T = 1000", "value": 0.62, "low": 0.55, "high": 0.71, "threshold": "at most 1", "n": 20}
+    row |= {"limits": [1.0], "verdict": "reproduced"}
     return [
-        {"id": f"ddim-0{at}", "verdict": kind, "sentence": f"A sentence {HOSTILE}.", "measured": [row], "printed": None}
+        {"id": f"ddim-0{at}", "verdict": kind, "sentence": f"A sentence {HOSTILE}.", "measured": [row]}
         | {"needs": ["cuda"] if at == 4 else [], "exhibits": ["deq-ddim/table-1"]}
         | {"elsewhere": [ELSEWHERE | {"measured": [row]}] if at == 4 else []}
         for at, kind in enumerate(kinds, start=1)

@@ -5,23 +5,23 @@ import re
 import pandas as pd
 import pytest
 
-from deqbench.report.charts import COLOURS, GREY, OURS, charts, labelled, looks, span
+from deqbench.report.charts import COLOURS, OURS, charts, labelled, looks, span
 
-LABELS = {name: name.upper() for name in ("peer", "mine", "mine-too", "else", "check")}
-GROUPS = {"ours": ["mine-too", "mine"], "rivals": ["else"], "controls": ["check"]}
+LABELS = {name: name.upper() for name in ("peer", "mine", "mine-too", "else")}
+GROUPS = {"ours": ["mine-too", "mine"], "rivals": ["else"]}
 
 
-def test_ours_are_dark_and_thick_other_results_dotted_and_controls_grey():
-    lines = looks(LABELS, GROUPS)
-    assert [lines[name].colour for name in LABELS] == [COLOURS[0], OURS[1], OURS[0], COLOURS[3], GREY]
+def test_ours_are_dark_and_thick_and_other_results_dotted():
+    lines = looks(LABELS, **GROUPS)
+    assert [lines[name].colour for name in LABELS] == [COLOURS[0], OURS[1], OURS[0], COLOURS[3]]
     assert min(lines[name].width for name in GROUPS["ours"]) > lines["peer"].width
-    assert [bool(look.dash) for look in lines.values()] == [False, False, False, True, True]
+    assert [bool(look.dash) for look in lines.values()] == [False, False, False, True]
 
 
 def test_no_two_of_many_lines_look_alike():
-    many = looks({at: str(at) for at in range(40)}, {})
+    many = looks({at: str(at) for at in range(40)})
     assert len({(look.colour, look.marker) for look in many.values()}) == 40
-    few = looks({at: str(at) for at in range(4)}, {}, dashed=True)
+    few = looks({at: str(at) for at in range(4)}, dashed=True)
     assert len({look.dash for look in few.values()}) == 4
 
 
@@ -31,7 +31,7 @@ def test_labels_keep_the_order_of_the_spec_and_lose_no_method():
 
 @pytest.mark.parametrize("long", [1, 30])
 def test_the_legend_holds_the_lines_that_are_drawn_in_their_order_and_fits(tmp_path, long):
-    lines = looks({name: label * long for name, label in LABELS.items()}, GROUPS)
+    lines = looks({name: label * long for name, label in LABELS.items()}, **GROUPS)
     with charts(tmp_path / "a.svg", (2, 2), (2.0, 2.0), lines) as drawing:
         for ax, name in zip(drawing.panels(["one", "two", "three"], "x", "y"), ("mine", "peer", ""), strict=True):
             if name:

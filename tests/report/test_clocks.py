@@ -21,10 +21,10 @@ def tables() -> dict[str, pd.DataFrame]:
     """The accepted tables of the demo; `of`: whether a cell is of seconds, or a ratio of them."""
     found = {}
     for name, path in regression.tables(ACCEPTED).items():
-        metrics = papers.exhibit(name).spec["metrics"]
-        kinds = {metric["id"]: "seconds" for metric in metrics if metric.get("unit") == "s"}
-        kinds |= {metric["id"]: "ratio" for metric in metrics if metric.get("ratio_of") in kinds}
-        shown = {metric["id"] for metric in metrics if metric["tolerance"] == regression.SHOWN}
+        metrics = papers.exhibit(name).spec.metrics
+        kinds = {metric.id: "seconds" for metric in metrics if metric.unit == "s"}
+        kinds |= {metric.id: "ratio" for metric in metrics if metric.ratio_of in kinds}
+        shown = {metric.id for metric in metrics if metric.tolerance == "shown"}
         frame = read_frame(path)
         found[name] = frame.assign(of=frame["metric"].map(kinds), shown=frame["metric"].isin(shown))
     return found

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from synthetic import SPECS, curves, write_latents
+from synthetic import DECLARED, curves, write_latents
 
 from deqbench import papers
 from deqbench.errors import UserError
+from deqbench.papers.spec import Spec
 from deqbench.records import write_frame
 from deqbench.report import figures
 
@@ -24,7 +25,10 @@ def records_under(folder: Path) -> list[Path]:
 
 
 def exhibit(name: str, **spec) -> papers.Exhibit:
-    return replace(papers.exhibit(f"deq-ddim/{name}"), spec={**SPECS[f"deq-ddim/{name}"], **spec})
+    declared = DECLARED[f"deq-ddim/{name}"]
+    labels = spec.pop("labels", {})
+    made = Spec.model_validate({**declared, "labels": labels, "drawing": declared["drawing"] | spec})
+    return replace(papers.exhibit(f"deq-ddim/{name}"), spec=made)
 
 
 def draw_curves(folder, records: pd.DataFrame, **spec) -> dict:
@@ -156,12 +160,8 @@ def test_no_drawing_fetches_anything_and_none_carries_a_date(tmp_path):
     assert 'href="http' not in svg
 
 
-def test_an_unknown_kind_and_missing_records_are_named(tmp_path):
+def test_missing_records_are_named(tmp_path):
     with pytest.raises(
-        UserError,
-        match=r"kind: expected one of confusion, curves, edits, errors, .*, triplets, updates; found 'curve' "
-        r"\(did you mean 'curves'\?\)",
+        UserError, match="deq-ddim/figure-1: expected traces or tensors of Figure 1 to draw; found none"
     ):
-        figures.draw(exhibit("figure-1", kind="curve"), records_under(tmp_path), tmp_path / "out")
-    with pytest.raises(UserError, match=r"expected records \(\*\.parquet\) of Figure 1; found none"):
         figures.draw(exhibit("figure-1"), records_under(tmp_path), tmp_path / "out")

@@ -97,6 +97,8 @@ def test_without_such_images_a_figure_says_so_and_two_drawings_are_the_same(tmp_
 def test_a_filter_that_no_record_passes_draws_nothing_and_says_so(tmp_path):
     path = tmp_path / "10.parquet"
     write_frame(path, inversions.traces())
-    spec = {**EXHIBITS["figure-3"].spec, "where": {"method": ["nobody"]}}
+    declared = EXHIBITS["figure-3"].spec
+    drawing = declared.drawing.model_copy(update={"where": {"method": ["nobody"]}})
+    spec = declared.model_copy(update={"drawing": drawing})
     figures.draw(replace(EXHIBITS["figure-3"], spec=spec), [path], tmp_path / "out")
     assert json.loads((tmp_path / "out/figure.json").read_text())["files"] == []

@@ -6,9 +6,8 @@ import pandas as pd
 import pytest
 from inversions import DEMO, EXHIBITS
 
-from deqbench import scale
+from deqbench import papers, scale
 from deqbench.report import tables
-from deqbench.report.printed import seconds_per_epoch
 
 
 def at(frame, method, metric, **keys):
@@ -61,17 +60,19 @@ def test_data_that_are_the_paper_s_own_never_stand_beside_another_data_set():
 
 
 def test_printed_seconds_per_epoch_follow_from_minutes_and_epochs(inversion_cells):
-    found = seconds_per_epoch(EXHIBITS["table-3"]).set_index(["row", "method"])
-    by_hand = {"CIFAR10 T=100": (49.07 / 1000, 12.99 / 400), "CIFAR10 T=10": (14.36 / 3000, 2.54 / 400)}
-    by_hand |= {"CelebA T=20": (30.09 / 2500, 28.09 / 400), "Bedroom T=10": (26.41 / 2000, 33.7 / 500)}
-    by_hand |= {"Church T=10": (29.7 / 2000, 33.54 / 500)}
-    assert len(found) == 10
-    slower = 0
-    for row, minutes in by_hand.items():
-        shown = [float(found.loc[(row, method), "value"]) for method in ("Baseline", "DEQ-DDIM")]
-        assert shown == pytest.approx([60 * value for value in minutes], rel=5e-3)
-        slower += shown[1] > shown[0]
-    assert slower == 4
+    table, settings = papers.printed(EXHIBITS["table-3"]), papers.settings("deq-ddim")
+    derived = papers.derived(EXHIBITS["table-3"]).set_index(["row", "method"])
+    epochs = settings[settings["name"] == "epochs"].set_index(["experiment", "dataset"])["value"]
+    minutes = table[table["metric"] == "average time"]
+    assert len(derived) == len(minutes) == 10
+    for _, printed in minutes.iterrows():
+        kind = {"Baseline": "inversion baseline", "DEQ-DDIM": "inversion DEQ-DDIM"}[printed["method"]]
+        dataset = printed["dataset"].replace("LSUN Church", "LSUN Outdoor Church")
+        count = epochs.get((kind, f"{dataset}, T={printed['T']}")) or epochs[kind, dataset]
+        row = derived.loc[(printed["row"], printed["method"])]
+        assert (row["metric"], row["unit"], row["T"]) == ("seconds per epoch", "s", printed["T"])
+        assert row["value"] == f"{60 * float(printed['value']) / int(count):.3g}"
+        assert row["note"] == f"derived: {printed['value']} min / {count} epochs"
     cell = at(inversion_cells["table-3"], "algorithm-1", "epoch_s", T=10)
     assert (cell["printed"], cell["printed_row"]) == ("0.287", "CIFAR10 T=10, derived: 14.36 min / 3000 epochs")
     assert (

@@ -91,7 +91,7 @@ def test_without_times_nothing_is_drawn_against_seconds(tmp_path):
 
 
 def test_without_traces_it_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="deq-ddim/comparison: expected traces"):
+    with pytest.raises(UserError, match="deq-ddim/comparison: expected traces or tensors"):
         draw(STUDY, [tmp_path / "50.csv"], tmp_path / "out")
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from deqbench import papers
 from deqbench.commands.regression import app
 from deqbench.errors import UserError
+from deqbench.papers.spec import Spec
 from deqbench.records import write_frame
 from deqbench.report import regression
 
@@ -24,13 +25,14 @@ TOLERANCES = {
     "rounding": {"factor": 2.0, "absolute": 8.0},
 }
 METRICS = [{"id": name, "label": name, "tolerance": tolerance} for name, tolerance in TOLERANCES.items()]
+SPEC = Spec.model_validate({"metrics": METRICS})
 
 
 @pytest.fixture(autouse=True)
 def spec(monkeypatch):
     """An exhibit with one metric a kind of tolerance."""
     exhibit = papers.exhibit
-    monkeypatch.setattr(papers, "exhibit", lambda name: replace(exhibit(name), spec={"metrics": METRICS}))
+    monkeypatch.setattr(papers, "exhibit", lambda name: replace(exhibit(name), spec=SPEC))
 
 
 def table(folder: Path, name: str = "table-1", **values: float) -> Path:
@@ -76,20 +78,20 @@ def test_each_tolerance_passes_inside_and_names_the_cell_outside(tmp_path, metri
 
 
 def test_a_cell_that_is_shown_only_is_never_a_difference(tmp_path, monkeypatch):
-    keys = {"spec": {"metrics": [{"id": "relative", "label": "", "tolerance": "shown"}]}}
+    shown = Spec.model_validate({"metrics": [{"id": "relative", "label": "", "tolerance": "shown"}]})
     for folder, value in (("found", 20.0), ("accepted", 10.0), ("absent", float("nan"))):
         path = table(tmp_path / folder, relative=value) / "deq-ddim/table-1.csv"
         cells = pd.read_csv(path)
         write_frame(path, cells[cells["metric"] == "relative"])
     assert differences(tmp_path / "found", tmp_path / "accepted")
-    monkeypatch.setattr(papers, "exhibit", lambda name: papers.Exhibit(**BARE | keys))
+    monkeypatch.setattr(papers, "exhibit", lambda name: papers.Exhibit(**BARE | {"spec": shown}))
     for folder in ("found", "absent"):
         assert differences(tmp_path / folder, tmp_path / "accepted") == []
 
 
 def test_a_cell_is_named_by_all_keys_of_its_group_numbers_or_words(tmp_path, monkeypatch):
-    keys = {"spec": {"metrics": METRICS, "group": ["dataset", "T", "eta", "start"]}}
-    monkeypatch.setattr(papers, "exhibit", lambda name: papers.Exhibit(**BARE | keys))
+    grouped = SPEC.model_copy(update={"group": ("dataset", "T", "eta", "start")})
+    monkeypatch.setattr(papers, "exhibit", lambda name: papers.Exhibit(**BARE | {"spec": grouped}))
     for folder, value in (("found", 20.0), ("accepted", 10.0)):
         path = table(tmp_path / folder, relative=value) / "deq-ddim/table-1.csv"
         write_frame(path, pd.read_csv(path).assign(eta=0.5, start="noise"))
@@ -144,11 +146,11 @@ def test_the_order_of_cells_does_not_matter(tmp_path):
 
 
 def test_a_cell_without_a_tolerance_is_a_difference(tmp_path, monkeypatch):
-    monkeypatch.setattr(regression.papers, "exhibit", lambda name: papers.Exhibit(**BARE))
+    monkeypatch.setattr(regression.papers, "exhibit", lambda name: papers.Exhibit(**BARE | {"spec": Spec()}))
     assert "no tolerance in the exhibit's spec" in moved(tmp_path)[0]
 
 
-BARE = dict.fromkeys(("paper", "id", "kind", "number", "title", "caption", "printed")) | {"spec": {"metrics": []}}
+BARE = dict.fromkeys(("paper", "id", "kind", "number", "title", "caption", "printed"))
 
 
 def test_folders_without_tables_are_refused(tmp_path):
@@ -185,18 +187,18 @@ def test_a_run_without_tables_is_not_accepted(tmp_path):
 
 
 EXHIBITS = [found for paper in papers.PAPERS for found in (*papers.exhibits(paper), *papers.studies(paper))]
-SPECS = [found for found in EXHIBITS if found.spec.get("metrics")]
+SPECS = [found for found in EXHIBITS if found.spec.metrics]
 KINDS = ({"at_most"}, {"factor"}, {"factor", "absolute"})
 
 
 @pytest.mark.parametrize("exhibit", SPECS, ids=lambda found: f"{found.paper}-{found.id}")
 def test_every_metric_of_every_spec_has_a_tolerance_of_a_known_kind(exhibit):
-    for metric in exhibit.spec["metrics"]:
-        tolerance = metric["tolerance"]
-        if metric.get("unit") == "s" or tolerance == "shown":
+    for metric in exhibit.spec.metrics:
+        tolerance = metric.tolerance
+        if metric.unit == "s" or tolerance == "shown":
             assert tolerance == "shown"  # of seconds, always
             continue
-        if metric.get("ratio_of") in {other["id"] for other in exhibit.spec["metrics"] if other.get("unit") == "s"}:
+        if metric.ratio_of in {other.id for other in exhibit.spec.metrics if other.unit == "s"}:
             assert tolerance == {"factor": 10}  # under load, those of a few short runs were off by 5
         assert tolerance.keys() <= {"relative", "absolute", "spread"} or tolerance.keys() in KINDS
         assert tolerance and all(limit > 0 for limit in tolerance.values())
@@ -204,7 +206,7 @@ def test_every_metric_of_every_spec_has_a_tolerance_of_a_known_kind(exhibit):
 
 def test_cells_are_told_apart_by_the_groups_that_the_spec_names(tmp_path, monkeypatch):
     exhibit = papers.exhibit("decoder-inversion/table-s2b")
-    spec = {"group": ["dataset", "precision", "iterations"], "metrics": METRICS}
+    spec = SPEC.model_copy(update={"group": ("dataset", "precision", "iterations")})
     monkeypatch.setattr(papers, "exhibit", lambda name: replace(exhibit, spec=spec))
     keys = {"dataset": "latent", "method": "adam", "metric": "relative", "low": 8.0, "high": 12.0}
     rows = [

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from html_pages import Page
-from synthetic import HOSTILE, SPECS, cells, config, verdicts
+from synthetic import HOSTILE, REPOSITORY, SPECS, cells, config, verdicts
 
-from deqbench import papers
+from deqbench import index, papers
 from deqbench.errors import UserError
 from deqbench.records import write_frame, write_json
 from deqbench.report import ledger, site
@@ -149,6 +149,33 @@ def test_a_site_without_any_results_lists_everything_as_not_measured(run, tmp_pa
     assert "none yet" in text
 
 
+def test_every_method_is_listed_with_what_it_needs_and_cannot_do(pages):
+    words = " ".join(pages["index.html"].words.split()).split("What each needs and cannot do")[1]
+    rows = index.methods()
+    assert any(row["needs"] for row in rows) and any(row["cannot"] for row in rows)
+    for row in rows:
+        told = [f"{what}: {reason}" for name in ("needs", "cannot") for what, reason in row[name].items()]
+        assert all(text in words for text in (row["method"], *told))
+
+
+def test_a_method_that_lacks_something_here_is_named_with_the_reason(run, tmp_path, monkeypatch):
+    lacking = {"kind": "sampler", "method": "fast", "needs": {"tpu": "it runs there"}, "missing": {"tpu": HOSTILE}}
+    monkeypatch.setattr(index, "methods", lambda: [{**lacking, "cannot": {}, "options": {}}])
+    for name in ("deqbench", "reports/templates", "reports/static"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(run.root / name)
+    page = Page(site.build(config(), "config/tiny.yaml", tmp_path, find_trail=lambda exhibit: None).read_text())
+    words = " ".join(page.words.split())
+    assert f"Not usable on this machine: sampler fast, which needs tpu ({HOSTILE})." in words
+    assert "tpu missing: it runs there" in words
+
+
+def test_no_paper_is_named_by_the_report():
+    sources = [*(REPOSITORY / "deqbench/report").glob("*.py"), *(REPOSITORY / "reports/templates").glob("*")]
+    assert len(sources) > 20
+    assert [(path.name, name) for path in sources for name in papers.PAPERS if name in path.read_text()] == []
+
+
 def test_numbers_keep_their_digits_and_need_no_exponent():
     shown = [number(value, ".3g") for value in (0.4999, 12.04, 1234.0, 20.0, 9.5, 1.23e-7, -0.00012)]
     assert shown == ["0.500", "12.0", "1230", "20", "9.5", f"1.23{TIMES}10⁻⁷", f"{MINUS}0.00012"]
@@ -189,7 +216,10 @@ def test_cells_of_another_form_are_refused_in_one_sentence(tmp_path, change, mes
     [
         ({"id": "ddim-1"}, r"expected one of ddim-01.*; found 'ddim-1' \(did you mean 'ddim-\d+'\?\)"),
         ({"id": "ddim-01", "verdict": "reproduce"}, r"did you mean 'reproduced'\?"),
-        ({"id": "ddim-01", "elsewhere": [{"verdict": "maybe"}]}, r"ddim-01.elsewhere.verdict.*found 'maybe'"),
+        (
+            {"id": "ddim-01", "elsewhere": [{"scale": "a", "verdict": "maybe"}]},
+            r"ddim-01.elsewhere.*verdict.*found \"maybe\"",
+        ),
     ],
 )
 def test_verdicts_of_another_form_are_refused_in_one_sentence(tmp_path, entry, message):
@@ -207,10 +237,11 @@ def test_thresholds_in_words_are_printed_and_their_limits_drawn(tmp_path):
         "threshold": "margin 0.4",
         "limits": [-0.4, 0.4],
         "n": 3,
+        "verdict": "reproduced",
     }
     write_json(tmp_path / "claims/deq-ddim.json", [{**verdicts()[0], "measured": [measured]}])
     found = ledger.claims("deq-ddim", tmp_path)[0].measured[0]
-    assert (found.threshold, found.strip.limits) == ("margin 0.4", (6.0, 94.0))
+    assert (found.threshold, ledger.strip(found)["limits"]) == ("margin 0.4", [6.0, 94.0])
 
 
 def test_no_printed_value_is_lost_in_the_grid_of_printed_values():

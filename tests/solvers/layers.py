@@ -47,6 +47,6 @@ def score_loss(z: Tensor, x: Tensor) -> Tensor:
     return (score**2).sum() + z.exp().sum() + (x**4).sum()
 
 
-def apart(found: Tensor, exact: Tensor) -> float:
+def apart(value: Tensor, exact: Tensor) -> float:
     """Relative distance."""
-    return float((found - exact).detach().norm() / exact.detach().norm())
+    return float((value - exact).detach().norm() / exact.detach().norm())

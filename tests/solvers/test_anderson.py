@@ -8,24 +8,9 @@ from scipy.sparse.linalg import gmres
 from deqbench.solvers import solve
 from deqbench.solvers.anderson import RELEASED, Anderson
 from tests.problems import problems, random
+from tests.solvers.maps import network, record
 
 PROBLEMS = {problem.name: problem for problem in problems()}
-
-
-def record(f, z0, rounds, **options):
-    """The states (rounds, B, *dims) at which f is evaluated."""
-    states = []
-    solve(f, z0, tol=0.0, max_iter=rounds, on_round=lambda **row: states.append(row["state"].clone()), **options)
-    return torch.stack(states)
-
-
-def network(shape: tuple[int, ...], seed: int, spectral: float = 0.9):
-    """A nonlinear map of (B, *shape) that mixes all of a sample's values."""
-    n = int(np.prod(shape))
-    W = random(n, n, seed=seed)
-    W = W * spectral / torch.linalg.matrix_norm(W, 2)
-    b = random(n, seed=seed + 1)
-    return lambda z: (torch.sin(z.flatten(1) @ W.T) + z.flatten(1) @ W.T / 2 + b).view_as(z)
 
 
 def textbook(f, z0: np.ndarray, rounds: int, m: int, lam: float, beta: float) -> np.ndarray:
@@ -115,7 +100,7 @@ def test_type_I_and_type_II_differ():
 def test_a_linear_problem_of_dimension_n_is_solved_in_n_plus_1_steps(kind, n):
     A, b = random(n, n, seed=n), random(n, seed=n + 1)
     A = 0.9 * A / torch.linalg.matrix_norm(A, 2)
-    found = solve(
+    solved = solve(
         lambda z: z @ A.T + b,
         torch.zeros(1, n).double(),
         solver="anderson",
@@ -125,7 +110,7 @@ def test_a_linear_problem_of_dimension_n_is_solved_in_n_plus_1_steps(kind, n):
         max_iter=n + 2,
     )
     answer = torch.linalg.solve(torch.eye(n) - A, b)
-    assert (found.z[0] - answer).norm() / answer.norm() < 1e-8  # the evaluation after step n + 1
+    assert (solved.z[0] - answer).norm() / answer.norm() < 1e-8  # the evaluation after step n + 1
 
 
 def test_type_II_on_a_linear_problem_is_gmres():
@@ -153,80 +138,8 @@ def test_window_1_is_picard(kind, mixing):
 @pytest.mark.parametrize("kind", ["I", "II"])
 def test_a_rotation_converges_that_picard_only_circles(kind):
     rotation = PROBLEMS["rotation"]
-    found = solve(rotation.of(torch.float64), rotation.z0, solver="anderson", kind=kind, tol=1e-10, max_iter=20)
-    torch.testing.assert_close(found.z, rotation.answer, rtol=1e-9, atol=1e-9)
-
-
-def test_timesteps_are_mixed_as_if_each_were_a_sample_and_chains_as_one():
-    A = random(6, 6, seed=60) / 5
-
-    def f(z):
-        return torch.sin(z @ A.T) + 1  # each row by itself
-
-    z0 = random(2, 5, 6, seed=61)
-    rows = record(f, z0.flatten(0, 1), 9, solver="anderson")
-    torch.testing.assert_close(record(f, z0, 9, solver="anderson", mixing="timestep").flatten(1, 2), rows)
-    assert (record(f, z0, 9, solver="anderson").flatten(1, 2) - rows).abs().max() > 1e-6
-
-
-def triangular_map(seed: int):
-    """A nonlinear map of (B, 5, 3) whose index j depends on the indices up to j."""
-    W = random(5, 3, 5, 3, seed=seed) / 4 * torch.ones(5, 5).double().tril()[:, None, :, None]
-    return lambda z: torch.sin(torch.einsum("jakb,...kb->...ja", W, z)) + 1
-
-
-def leading(f, z: np.ndarray, rounds: int, m: int) -> np.ndarray:
-    """Type II where index j is mixed with the weights that are best for the indices up to j: dense least squares."""
-    X, G = [z], [f(z) - z]
-    while len(X) < rounds:
-        dX, dG = np.diff(np.array(X[-m:]), axis=0), np.diff(np.array(G[-m:]), axis=0)
-        new = X[-1] + G[-1]
-        for j in range(len(z) if len(dG) else 0):
-            upto = dG[:, : j + 1].reshape(len(dG), -1).T
-            gamma = np.linalg.lstsq(upto, G[-1][: j + 1].ravel(), rcond=None)[0]
-            new[j] -= np.tensordot(gamma, dX[:, j] + dG[:, j], 1)
-        X.append(new)
-        G.append(f(new) - new)
-    return np.array(X)
-
-
-@pytest.mark.parametrize("m", [2, 4])
-def test_triangular_mixing_walks_the_dense_least_squares_of_leading_indices(m):
-    f, z0 = triangular_map(seed=66), random(2, 5, 3, seed=67)
-    states = record(f, z0, 7, solver="anderson", mixing="triangular", m=m, ridge=0.0)
-    for i in range(2):
-        expected = leading(lambda z: f(torch.from_numpy(z)).numpy(), z0[i].numpy(), 7, m)
-        np.testing.assert_allclose(states[:, i].numpy(), expected, rtol=0, atol=1e-7)
-
-
-@pytest.mark.parametrize(("kind", "ridge_kind"), [("I", "relative"), ("II", "relative"), ("II", "absolute")])
-def test_under_triangular_mixing_an_index_never_feels_a_later_one(kind, ridge_kind):
-    f, z0 = triangular_map(seed=66), random(2, 5, 3, seed=67)
-    options = {"solver": "anderson", "mixing": "triangular", "kind": kind, "ridge_kind": ridge_kind, "ridge": 1e-6}
-    other = z0.clone()
-    other[:, 3:] += 100
-    states = record(f, z0, 9, **options)
-    torch.testing.assert_close(record(f, other, 9, **options)[:, :, :3], states[:, :, :3], rtol=0, atol=0)
-
-
-def test_the_last_index_of_triangular_mixing_has_the_weights_of_the_whole_chain():
-    z0, (f, g) = random(2, 4, 3, seed=68), random(2, 5, 2, 4, 3, seed=69)
-    windows = [Anderson(m=4, mixing=mixing).start(z0) for mixing in ("chain", "triangular")]
-    for k in range(5):
-        chain, triangular = (window.step(z0, f[k], g[k]) for window in windows)
-        torch.testing.assert_close(triangular[:, -1], chain[:, -1], rtol=1e-8, atol=1e-8)
-    assert (triangular[:, 0] - chain[:, 0]).abs().max() > 1e-3
-
-
-def test_a_timestep_that_stands_still_leaves_the_others_alone():
-    f, z0 = network((4,), seed=62), random(1, 3, 4, seed=64)
-
-    def still(z):
-        moved = f(z.flatten(0, 1)).view_as(z)
-        return torch.cat([torch.ones_like(z[:, :1]), moved[:, 1:]], 1)  # its differences are 0 from round 2
-
-    states = record(still, z0, 12, solver="anderson", mixing="timestep")
-    assert states.isfinite().all() and torch.equal(states[-1][:, 0], torch.ones(1, 4).double())
+    solved = solve(rotation.of(torch.float64), rotation.z0, solver="anderson", kind=kind, tol=1e-10, max_iter=20)
+    torch.testing.assert_close(solved.z, rotation.answer, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -235,8 +148,8 @@ def test_singular_systems_neither_raise_nor_spoil_the_solution(options, dtype):
     def f(z):  # all differences lie on one line
         return z.mean(1, keepdim=True) * torch.tensor([0.5, 0.5, 0.5], dtype=dtype) + 1
 
-    found = solve(f, torch.zeros(2, 3, dtype=dtype), solver="anderson", m=6, tol=0.0, max_iter=30, **options)
-    torch.testing.assert_close(found.z, torch.full((2, 3), 2.0, dtype=dtype))
+    solved = solve(f, torch.zeros(2, 3, dtype=dtype), solver="anderson", m=6, tol=0.0, max_iter=30, **options)
+    torch.testing.assert_close(solved.z, torch.full((2, 3), 2.0, dtype=dtype))
 
 
 def test_rounds_do_not_depend_on_the_units_of_the_state_with_a_relative_ridge():
@@ -281,8 +194,8 @@ def test_float32_mixes_long_states_as_float64_does():
 def test_a_row_too_long_to_divide_is_summed_in_float64():
     width = 10_007  # prime
     A = torch.linspace(-0.9, 0.9, width)
-    found = solve(lambda z: A * z + 1, torch.zeros(2, width), solver="anderson", tol=1e-6)
-    torch.testing.assert_close(found.z, (1 / (1 - A)).expand(2, -1), rtol=1e-4, atol=1e-4)
+    solved = solve(lambda z: A * z + 1, torch.zeros(2, width), solver="anderson", tol=1e-6)
+    torch.testing.assert_close(solved.z, (1 / (1 - A)).expand(2, -1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -303,12 +216,6 @@ def test_settings_out_of_range_are_refused(options, words):
         Anderson(**options)
 
 
-@pytest.mark.parametrize("mixing", ["timestep", "triangular"])
-def test_mixing_by_timestep_needs_timesteps(mixing):
-    with pytest.raises(ValueError, match=f"{mixing} needs a state"):
-        solve(lambda z: z, torch.zeros(3), solver="anderson", mixing=mixing)
-
-
 def test_a_difference_of_length_0_does_not_keep_the_others_from_mixing():
     z0, (f, g) = random(1, 8, seed=92), random(2, 3, 1, 8, seed=94)
 
@@ -324,5 +231,5 @@ def test_float32_dot_products_are_right_to_rounding_at_any_width(width):
     x = random(1, width, seed=96).float() + 0.5
     window = Anderson().start(x)
     blocks = x.view(window.C, 1, window.c)
-    found = window._dot(blocks, blocks.mT)
-    torch.testing.assert_close(found, x.double().square().sum().view(1, 1, 1), rtol=3e-7, atol=0)
+    solved = window._dot(blocks, blocks.mT)
+    torch.testing.assert_close(solved, x.double().square().sum().view(1, 1, 1), rtol=3e-7, atol=0)

@@ -8,7 +8,7 @@ from scipy.optimize import NoConvergence, broyden1
 from deqbench.solvers import solve
 from deqbench.solvers.broyden import Broyden
 from tests.problems import problems, random
-from tests.solvers.test_anderson import network, record
+from tests.solvers.maps import network, record
 
 PROBLEMS = {problem.name: problem for problem in problems()}
 
@@ -63,9 +63,9 @@ def test_a_linear_problem_of_dimension_n_is_solved_in_2n_steps(n):
     """Gay, "Some convergence properties of Broyden's method" (1979)."""
     A, b = random(n, n, seed=n), random(n, seed=n + 1)
     A = 0.9 * A / torch.linalg.matrix_norm(A, 2)
-    found = solve(lambda z: z @ A.T + b, torch.zeros(1, n).double(), solver="broyden", tol=0.0, max_iter=2 * n + 1)
+    solution = solve(lambda z: z @ A.T + b, torch.zeros(1, n).double(), solver="broyden", tol=0.0, max_iter=2 * n + 1)
     answer = torch.linalg.solve(torch.eye(n) - A, b)
-    assert (found.z[0] - answer).norm() / answer.norm() < 1e-8
+    assert (solution.z[0] - answer).norm() / answer.norm() < 1e-8
 
 
 def test_of_one_number_it_is_the_secant_method():
@@ -98,8 +98,8 @@ def test_the_units_of_a_float32_state_do_not_change_the_rounds(scale):
         return (f(z.double() / scale) * scale).to(z.dtype)
 
     plain = solve(lambda z: f(z.double()).to(z.dtype), z0.float(), solver="broyden", tol=1e-4)
-    found = solve(scaled, (z0 * scale).float(), solver="broyden", tol=1e-4)
-    assert found.stopped == ("converged",) and abs(found.rounds - plain.rounds) <= 1
+    solution = solve(scaled, (z0 * scale).float(), solver="broyden", tol=1e-4)
+    assert solution.stopped == ("converged",) and abs(solution.rounds - plain.rounds) <= 1
 
 
 def test_a_step_that_teaches_nothing_neither_raises_nor_spoils_the_solution():
@@ -108,8 +108,8 @@ def test_a_step_that_teaches_nothing_neither_raises_nor_spoils_the_solution():
     def f(z):  # g stands still for a round: the slope along the first step is 0
         return z + 1 if next(rounds) < 2 else 0.5 * z + 1
 
-    found = solve(f, torch.zeros(1, 3).double(), solver="broyden", tol=1e-12, max_iter=60)
-    torch.testing.assert_close(found.z, torch.full((1, 3), 2.0).double())
+    solution = solve(f, torch.zeros(1, 3).double(), solver="broyden", tol=1e-12, max_iter=60)
+    torch.testing.assert_close(solution.z, torch.full((1, 3), 2.0).double())
 
 
 def test_long_states_in_float32_go_as_in_float64():
@@ -124,8 +124,8 @@ def test_long_states_in_float32_go_as_in_float64():
 
 def test_a_rotation_converges_that_picard_only_circles():
     rotation = PROBLEMS["rotation"]
-    found = solve(rotation.of(torch.float64), rotation.z0, solver="broyden", tol=1e-10, max_iter=20)
-    torch.testing.assert_close(found.z, rotation.answer, rtol=1e-9, atol=1e-9)
+    solution = solve(rotation.of(torch.float64), rotation.z0, solver="broyden", tol=1e-10, max_iter=20)
+    torch.testing.assert_close(solution.z, rotation.answer, rtol=1e-9, atol=1e-9)
 
 
 def test_a_negative_memory_is_refused():

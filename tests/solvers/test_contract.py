@@ -1,4 +1,4 @@
-"""What every registered solver promises, over every problem it may be asked to solve."""
+"""The promises of every registered solver, over every problem it may be asked to solve."""
 
 import pytest
 import torch
@@ -22,24 +22,24 @@ def run(solver: str, problem: Problem, f: Counted | None = None, dtype: torch.dt
     )
 
 
-def apart(found: torch.Tensor, answer: torch.Tensor) -> float:
+def apart(solution: torch.Tensor, answer: torch.Tensor) -> float:
     """The largest distance of a sample from its answer, relative to the answer's length."""
-    found, answer = found.double().flatten(1), answer.flatten(1)
-    return float(((found - answer).norm(dim=1) / answer.norm(dim=1)).max())
+    solution, answer = solution.double().flatten(1), answer.flatten(1)
+    return float(((solution - answer).norm(dim=1) / answer.norm(dim=1)).max())
 
 
 @DTYPES
 @EVERY
 def test_the_solution_is_a_fixed_point_and_the_known_one(solver, name, dtype):
     problem = PROBLEMS[name]
-    found = run(solver, problem, dtype=dtype)
+    solution = run(solver, problem, dtype=dtype)
     good = problem.solvable
-    assert [reason == "converged" for reason in found.stopped] == good.tolist()
-    assert torch.equal(found.converged, good)
+    assert [reason == "converged" for reason in solution.stopped] == good.tolist()
+    assert torch.equal(solution.converged, good)
     samples = good.nonzero()[:, 0]
-    again = problem.of(dtype).evaluate(found.z[good], samples)
-    assert apart(again, found.z[good].double()) < 3 * TOLERANCE[dtype]
-    assert apart(found.z[good], problem.answer[good]) < 30 * TOLERANCE[dtype]
+    again = problem.of(dtype).evaluate(solution.z[good], samples)
+    assert apart(again, solution.z[good].double()) < 3 * TOLERANCE[dtype]
+    assert apart(solution.z[good], problem.answer[good]) < 30 * TOLERANCE[dtype]
 
 
 @DTYPES
@@ -48,12 +48,12 @@ def test_shape_and_dtype_stay_and_the_callers_start_is_untouched(solver, name, d
     problem = PROBLEMS[name]
     z0 = problem.z0.to(dtype)
     before = z0.clone()
-    found = solve(problem.of(dtype), z0, solver=solver, max_iter=7)
+    solution = solve(problem.of(dtype), z0, solver=solver, max_iter=7)
     assert torch.equal(z0, before)
-    assert found.z.dtype == found.state.dtype == dtype
-    assert found.z.shape == found.state.shape == z0.shape
-    assert {trace.dtype for trace in found.absolute + found.relative} == {torch.float64}
-    assert found.rounds.dtype == torch.int64
+    assert solution.z.dtype == solution.state.dtype == dtype
+    assert solution.z.shape == solution.state.shape == z0.shape
+    assert {trace.dtype for trace in solution.absolute + solution.relative} == {torch.float64}
+    assert solution.rounds.dtype == torch.int64
 
 
 @EVERY
@@ -61,23 +61,27 @@ def test_shape_and_dtype_stay_and_the_callers_start_is_untouched(solver, name, d
 def test_traces_have_as_many_rows_as_rounds_ran_and_evaluations_are_what_was_called(solver, name, select):
     problem = PROBLEMS[name]
     f = problem.of(torch.float64, select)
-    found = run(solver, problem, f)
-    assert [len(trace) for trace in found.absolute] == [len(trace) for trace in found.relative] == found.rounds.tolist()
-    assert found.evaluations == sum(f.calls)
-    assert len(f.calls) == found.rounds.max()
-    assert found.evaluations == (found.rounds.sum() if select else found.rounds.max() * len(problem.z0))
+    solution = run(solver, problem, f)
+    assert (
+        [len(trace) for trace in solution.absolute]
+        == [len(trace) for trace in solution.relative]
+        == solution.rounds.tolist()
+    )
+    assert solution.evaluations == sum(f.calls)
+    assert len(f.calls) == solution.rounds.max()
+    assert solution.evaluations == (solution.rounds.sum() if select else solution.rounds.max() * len(problem.z0))
 
 
 @EVERY
 def test_the_result_is_an_evaluation_and_its_residual_the_last_row(solver, name):
     problem = PROBLEMS[name]
-    found = run(solver, problem, max_iter=6)
-    z = problem.of(torch.float64)(found.state)
-    torch.testing.assert_close(z, found.z, rtol=0, atol=0, equal_nan=True)
+    solution = run(solver, problem, max_iter=6)
+    z = problem.of(torch.float64)(solution.state)
+    torch.testing.assert_close(z, solution.z, rtol=0, atol=0, equal_nan=True)
     for i in problem.solvable.nonzero()[:, 0]:
-        step = (found.z[i] - found.state[i]).norm()
-        torch.testing.assert_close(found.absolute[i][-1], step, rtol=1e-12, atol=0)
-        torch.testing.assert_close(found.relative[i][-1], step / found.z[i].norm(), rtol=1e-12, atol=0)
+        step = (solution.z[i] - solution.state[i]).norm()
+        torch.testing.assert_close(solution.absolute[i][-1], step, rtol=1e-12, atol=0)
+        torch.testing.assert_close(solution.relative[i][-1], step / solution.z[i].norm(), rtol=1e-12, atol=0)
 
 
 @EVERY
@@ -102,10 +106,10 @@ def test_each_sample_alone_gives_what_it_gives_in_the_batch(solver, name, select
 def test_a_sample_that_is_no_longer_finite_is_reported_and_the_others_go_on(solver, name):
     problem = PROBLEMS[name]
     for stop in ("sample", "batch"):
-        found = run(solver, problem, stop=stop)
+        solution = run(solver, problem, stop=stop)
         expected = ["converged" if good else "diverged" for good in problem.solvable]
-        assert list(found.stopped) == expected
-        assert found.z[problem.solvable].isfinite().all()
+        assert list(solution.stopped) == expected
+        assert solution.z[problem.solvable].isfinite().all()
 
 
 @EVERY
@@ -113,10 +117,10 @@ def test_a_sample_that_is_no_longer_finite_is_reported_and_the_others_go_on(solv
 def test_max_iter_counts_evaluations_and_tol_0_uses_them_all(solver, name, max_iter):
     problem = PROBLEMS[name]
     f = problem.of(torch.float64)
-    found = run(solver, problem, f, tol=0.0, max_iter=max_iter)
-    exact = [float(trace[-1]) == 0 for trace in found.absolute]
+    solution = run(solver, problem, f, tol=0.0, max_iter=max_iter)
+    exact = [float(trace[-1]) == 0 for trace in solution.absolute]
     assert len(f.calls) <= max_iter
-    for reason, rounds, is_exact in zip(found.stopped, found.rounds, exact, strict=True):
+    for reason, rounds, is_exact in zip(solution.stopped, solution.rounds, exact, strict=True):
         assert reason == "diverged" or (reason, int(rounds)) == ("max_iter", max_iter) or is_exact
 
 
@@ -130,11 +134,11 @@ def test_the_callback_hears_of_every_round_once_and_only_of_active_samples(solve
         assert absolute.dtype == relative.dtype == torch.float64
         heard.append((k, indices.tolist(), absolute.tolist(), relative.tolist()))
 
-    found = run(solver, problem, on_round=listen, max_iter=60, tol=1e-4)
-    assert [row[0] for row in heard] == list(range(1, int(found.rounds.max()) + 1))
+    solution = run(solver, problem, on_round=listen, max_iter=60, tol=1e-4)
+    assert [row[0] for row in heard] == list(range(1, int(solution.rounds.max()) + 1))
     for i in range(len(problem.z0)):
         mine = [(a[ids.index(i)], r[ids.index(i)]) for _, ids, a, r in heard if i in ids]
-        trace = torch.stack([found.absolute[i], found.relative[i]], 1)
+        trace = torch.stack([solution.absolute[i], solution.relative[i]], 1)
         torch.testing.assert_close(torch.tensor(mine, dtype=torch.float64), trace, rtol=0, atol=0, equal_nan=True)
 
 
@@ -146,8 +150,8 @@ def test_an_unknown_option_is_an_error_that_names_the_known_ones(solver):
 
 @pytest.mark.parametrize("solver", solvers())
 def test_an_empty_batch_needs_no_evaluation(solver):
-    found = solve(lambda z: 1 / 0, torch.zeros(0, 2, 2), solver=solver)
-    assert (found.evaluations, found.stopped, found.z.shape) == (0, (), (0, 2, 2))
+    solution = solve(lambda z: 1 / 0, torch.zeros(0, 2, 2), solver=solver)
+    assert (solution.evaluations, solution.stopped, solution.z.shape) == (0, (), (0, 2, 2))
 
 
 @pytest.mark.parametrize("solver", solvers())
@@ -156,8 +160,8 @@ def test_a_map_may_reuse_its_output_buffer(solver):
     buffer = torch.empty_like(problem.z0)
     fresh = problem.of(torch.float64, select=False)
     expected = run(solver, problem, fresh)
-    found = run(solver, problem, lambda z: buffer.copy_(fresh(z)))
-    kept = found.z.clone()
+    solution = run(solver, problem, lambda z: buffer.copy_(fresh(z)))
+    kept = solution.z.clone()
     buffer.fill_(7)
-    assert torch.equal(found.z, expected.z) and torch.equal(found.z, kept)
-    assert torch.equal(found.rounds, expected.rounds)
+    assert torch.equal(solution.z, expected.z) and torch.equal(solution.z, kept)
+    assert torch.equal(solution.rounds, expected.rounds)

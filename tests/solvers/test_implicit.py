@@ -23,24 +23,24 @@ pytestmark = pytest.mark.filterwarnings("error::deqbench.solvers.resolvent.NotCo
 @each
 def test_first_derivatives_are_those_of_the_dense_implicit_formula(adjoint):
     cell, (z0, x), v = Cell(), batch(), random(B, N, seed=4)
-    found = fixed_point(cell, z0, x, adjoint=adjoint, **TIGHT)
-    J, Jx = cell.jacobians(found.z.detach())
+    equilibrium = fixed_point(cell, z0, x, adjoint=adjoint, **TIGHT)
+    J, Jx = cell.jacobians(equilibrium.z.detach())
     u = torch.linalg.solve((torch.eye(N) - J).mT, v)
-    grads = torch.autograd.grad(found.z, [x, cell.W, cell.U], v)
-    slopes = u * (1 - found.z.detach() ** 2)
-    exact = (u[:, None] @ Jx)[:, 0], slopes.T @ found.z.detach(), slopes.T @ x.detach()
+    grads = torch.autograd.grad(equilibrium.z, [x, cell.W, cell.U], v)
+    slopes = u * (1 - equilibrium.z.detach() ** 2)
+    exact = (u[:, None] @ Jx)[:, 0], slopes.T @ equilibrium.z.detach(), slopes.T @ x.detach()
     for grad, right in zip(grads, exact, strict=True):
         assert apart(grad, right) < 1e-8
-    assert len(found.linear_solves) == 1 and found.linear_solves[0].transposed
-    assert found.rounds.unique().numel() > 1  # the samples did not converge together
+    assert len(equilibrium.linear_solves) == 1 and equilibrium.linear_solves[0].transposed
+    assert equilibrium.rounds.unique().numel() > 1  # the samples did not converge together
 
 
 @each
 def test_second_derivatives_are_those_of_unrolled_rounds(adjoint):
     cell, (z0, x) = Cell(), batch()
-    found = fixed_point(cell, z0, x, adjoint=adjoint, **TIGHT)
+    equilibrium = fixed_point(cell, z0, x, adjoint=adjoint, **TIGHT)
     leaves = [x, cell.W, cell.U]
-    grads = torch.autograd.grad(score_loss(found.z, x), leaves)
+    grads = torch.autograd.grad(score_loss(equilibrium.z, x), leaves)
     exact = torch.autograd.grad(score_loss(unrolled(cell, z0, x), x), leaves)
     assert max(map(apart, grads, exact)) < 1e-9
 
@@ -121,9 +121,9 @@ def test_what_the_graph_keeps_does_not_grow_with_the_rounds():
     kept = []
     for rounds in (3, 12):
         with SavedBytes([x, *cell.parameters()]) as saved:
-            found = fixed_point(cell, z0, x, tol=0.0, max_iter=rounds)
+            equilibrium = fixed_point(cell, z0, x, tol=0.0, max_iter=rounds)
         kept.append(saved.live)
-        assert found.rounds.max() == rounds
+        assert equilibrium.rounds.max() == rounds
     assert kept[0] == kept[1] < 10 * z0.nbytes
 
 
@@ -155,10 +155,10 @@ def test_the_phantom_gradient_is_the_cut_series_of_damped_steps(steps, tau):
 def test_unrolled_rounds_are_differentiated_from_the_start_on():
     cell, (_, x) = Cell(), batch()
     z0 = random(B, N, seed=5).requires_grad_()
-    found = fixed_point(cell, z0, x, derivative="unrolled", tol=0.0, max_iter=7)
+    equilibrium = fixed_point(cell, z0, x, derivative="unrolled", tol=0.0, max_iter=7)
     leaves = [z0, x, cell.W]
     exact = torch.autograd.grad((unrolled(cell, z0, x, 7) ** 2).sum(), leaves)
-    assert max(map(apart, torch.autograd.grad((found.z**2).sum(), leaves), exact)) < 1e-14
+    assert max(map(apart, torch.autograd.grad((equilibrium.z**2).sum(), leaves), exact)) < 1e-14
 
 
 def test_only_what_wants_a_gradient_gets_one_and_no_grad_mode_asks_for_none():
@@ -183,7 +183,7 @@ def test_a_start_at_the_last_solution_is_a_constant_and_saves_the_rounds():
     first = fixed_point(cell, z0, x, **TIGHT)
     again = fixed_point(cell, first.z, x, **TIGHT)
     assert again.rounds.max() == 1
-    grads = [torch.autograd.grad((found.z**2).sum(), x)[0] for found in (first, again)]
+    grads = [torch.autograd.grad((equilibrium.z**2).sum(), x)[0] for equilibrium in (first, again)]
     assert apart(*grads) < 1e-10
 
 
@@ -191,9 +191,9 @@ def test_plain_training_costs_one_adjoint_solve_whatever_the_order():
     cell, (z0, x) = Cell(), batch()
     grads, products = [], []
     for order in (1, 2, 3):
-        found = fixed_point(cell, z0, x, order=order, **TIGHT)
-        grads.append(torch.autograd.grad((found.z**2).sum(), cell.W)[0])
-        products.append(found.products)
+        equilibrium = fixed_point(cell, z0, x, order=order, **TIGHT)
+        grads.append(torch.autograd.grad((equilibrium.z**2).sum(), cell.W)[0])
+        products.append(equilibrium.products)
     assert products[0] == products[1] == products[2] > 0
     assert torch.equal(grads[0], grads[1]) and torch.equal(grads[0], grads[2])
 
@@ -217,23 +217,23 @@ def test_a_sample_without_a_fixed_point_is_named_and_leaves_the_others_alone():
     with pytest.warns(
         NotConverged, match=r"fixed point: 1 of 3 samples are short of tol 1e-10 after 90 rounds; .* inf"
     ):
-        found = fixed_point(f, torch.zeros_like(x), x, solver="picard", adjoint="picard", tol=1e-10, max_iter=90)
-    assert found.converged.tolist() == [True, False, True] and found.stopped[1] == "diverged"
+        equilibrium = fixed_point(f, torch.zeros_like(x), x, solver="picard", adjoint="picard", tol=1e-10, max_iter=90)
+    assert equilibrium.converged.tolist() == [True, False, True] and equilibrium.stopped[1] == "diverged"
     with pytest.warns(NotConverged, match="adjoint solve by picard: 1 of 3 samples"):
-        (grad,) = torch.autograd.grad(found.z.sum(), x)
-    exact = 1 / (1 - 0.5 * torch.cos(found.z))
+        (grad,) = torch.autograd.grad(equilibrium.z.sum(), x)
+    exact = 1 / (1 - 0.5 * torch.cos(equilibrium.z))
     assert apart(grad[[0, 2]], exact[[0, 2]]) < 1e-9 and grad[1].isnan()
 
 
 @pytest.mark.parametrize("adjoint", ["picard", "anderson", "gmres"])
 def test_an_adjoint_cut_short_says_how_far_it_got(adjoint):
     cell, (z0, x) = Cell(norm=0.95), batch()
-    found = fixed_point(cell, z0, x, adjoint=adjoint, adjoint_max_iter=2, **TIGHT)
+    equilibrium = fixed_point(cell, z0, x, adjoint=adjoint, adjoint_max_iter=2, **TIGHT)
     with pytest.warns(
         NotConverged, match=rf"adjoint solve by {adjoint}: . of 4 samples .* after \d products; .* is \d"
     ):
-        torch.autograd.grad((found.z**2).sum(), x)
-    reached = found.linear_solves[0]
+        torch.autograd.grad((equilibrium.z**2).sum(), x)
+    reached = equilibrium.linear_solves[0]
     assert reached.relative.max() > 1e-4 and reached.products <= 3 * B
     with warnings.catch_warnings():  # tolerance 0 asks for a number of products, and gets it
         warnings.simplefilter("error")
@@ -243,9 +243,9 @@ def test_an_adjoint_cut_short_says_how_far_it_got(adjoint):
 
 def test_a_singular_dense_system_gives_nan_and_a_warning():
     x = torch.ones(1, 1, dtype=torch.float64, requires_grad=True)
-    found = fixed_point(lambda z, x: z + 0 * x, torch.ones_like(x), x, adjoint="dense")
+    equilibrium = fixed_point(lambda z, x: z + 0 * x, torch.ones_like(x), x, adjoint="dense")
     with pytest.warns(NotConverged, match="adjoint solve by dense: 1 of 1 samples"):
-        assert math.isnan(torch.autograd.grad(found.z.sum(), x)[0].item())
+        assert math.isnan(torch.autograd.grad(equilibrium.z.sum(), x)[0].item())
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ def moves(steps, seed):
 def learnt(effect, rounds=4, steps=20, reach=1.0):
     local = of(place(steps), reach)
     for seed in range(rounds):
-        found = moves(steps, seed)
-        local.learn(torch.arange(steps), found, effect(found))
+        learned = moves(steps, seed)
+        local.learn(torch.arange(steps), learned, effect(learned))
     return local
 
 
@@ -40,9 +40,9 @@ def test_slopes_that_differ_from_element_to_element_are_found_and_trusted():
     local = learnt(lambda x: slopes * x, reach=3.0)
     assert local.trust.min() > 0.8
     expected = slopes - slopes.mean()
-    found = local.at(0)
-    assert found.shape == (20, ELEMENTS)
-    assert ((found - 3 * expected).norm(dim=1) < 0.2 * 3 * expected.norm()).all()
+    learned = local.at(0)
+    assert learned.shape == (20, ELEMENTS)
+    assert ((learned - 3 * expected).norm(dim=1) < 0.2 * 3 * expected.norm()).all()
 
 
 def test_elements_of_a_group_share_a_slope():
@@ -50,13 +50,13 @@ def test_elements_of_a_group_share_a_slope():
     groups, weight = 8, torch.linspace(0.5, 2.0, ELEMENTS, dtype=torch.float64)
     slopes, local = slope_of_elements(), of(place(20), groups=groups)
     for seed in range(4):
-        found = weight * moves(20, seed)
-        local.learn(torch.arange(20), found, slopes * found)
-    found = local.at(0)
-    assert found.shape == (20, groups)
+        learned = weight * moves(20, seed)
+        local.learn(torch.arange(20), learned, slopes * learned)
+    learned = local.at(0)
+    assert learned.shape == (20, groups)
     by_group = (slopes * weight**2).view(groups, -1).sum(1) / (weight**2).view(groups, -1).sum(1)
     expected = by_group - (slopes * weight**2).sum() / (weight**2).sum()
-    assert torch.corrcoef(torch.stack([found.mean(0), expected]))[0, 1] > 0.9
+    assert torch.corrcoef(torch.stack([learned.mean(0), expected]))[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("groups", [ELEMENTS, 8])
@@ -74,11 +74,11 @@ def test_trust_is_the_least_squares_of_what_own_slopes_left_over(groups):
     first, then = moves(12, 0), moves(12, 1)
     slopes = slope_of_elements()
     local.learn(torch.arange(12), first, slopes * first)
-    lean = local.lean[0].repeat_interleave(ELEMENTS // groups)
+    deviation = local.deviation[0].repeat_interleave(ELEMENTS // groups)
     effects = (0.5 * slopes + 0.2) * then + 0.2 * moves(12, 2)
     local.learn(torch.arange(12), then, effects)
     rest = effects - (then * effects).sum(1, keepdim=True) / then.square().sum(1, keepdim=True) * then
-    told = lean * then
+    told = deviation * then
     left = rest.square().sum(1)
     expected = float(((rest * told).sum(1) / left).sum() / (told.square().sum(1) / left).sum())
     assert 0.1 < expected < 0.95
@@ -90,10 +90,10 @@ def test_effects_are_what_moves_and_terms_add_to_the_next_state():
     slopes = slope_of_elements()
     plain, mixed = of(place(20)), of(place(20), by_state=0.3, by_term=2.0)
     for seed in range(4):
-        found = moves(20, seed)
-        plain.learn(torch.arange(20), found, slopes * found)
-        mixed.learn(torch.arange(20), found, (slopes - 0.3) / 2.0 * found)
-    assert torch.allclose(mixed.lean, plain.lean, atol=1e-9)
+        learned = moves(20, seed)
+        plain.learn(torch.arange(20), learned, slopes * learned)
+        mixed.learn(torch.arange(20), learned, (slopes - 0.3) / 2.0 * learned)
+    assert torch.allclose(mixed.deviation, plain.deviation, atol=1e-9)
     assert torch.allclose(mixed.trust, plain.trust, atol=1e-5)
 
 
@@ -102,10 +102,10 @@ def test_slopes_change_with_the_place_of_a_step():
     slopes = slope_of_elements()
     away = torch.where(place(20) > 2, 1.0, 0.0)[:, None]
     local = learnt(lambda x: (away * slopes + (1 - away) * (1 - slopes)) * x, rounds=6)
-    found = local.at(0)
+    learned = local.at(0)
     centred = slopes - slopes.mean()
-    assert torch.corrcoef(torch.stack([found[0], centred]))[0, 1] > 0.9
-    assert torch.corrcoef(torch.stack([found[-1], centred]))[0, 1] < -0.9
+    assert torch.corrcoef(torch.stack([learned[0], centred]))[0, 1] > 0.9
+    assert torch.corrcoef(torch.stack([learned[-1], centred]))[0, 1] < -0.9
 
 
 def test_a_jacobian_that_mixes_all_elements_is_not_trusted():
@@ -114,20 +114,20 @@ def test_a_jacobian_that_mixes_all_elements_is_not_trusted():
 
 
 def test_one_slope_for_all_elements_stays_one():
-    found = learnt(lambda x: 0.4 * x).at(0)
-    assert found is None or found.abs().max() < 1e-12
+    learned = learnt(lambda x: 0.4 * x).at(0)
+    assert learned is None or learned.abs().max() < 1e-12
 
 
 def test_states_that_stood_still_say_nothing():
     slopes = slope_of_elements()
     local, moved = learnt(lambda x: slopes * x), moves(20, 7)
-    before = local.lean.clone()
+    before = local.deviation.clone()
     moved[::2] *= 1e-200
     local.learn(torch.arange(20), moved, slopes * moved)
-    assert local.lean.isfinite().all() and local.trust.isfinite().all()
+    assert local.deviation.isfinite().all() and local.trust.isfinite().all()
     local.learn(torch.arange(20), 0 * moved, 0 * moved)
-    assert local.lean.isfinite().all()
-    assert torch.corrcoef(torch.stack([local.lean.flatten(), before.flatten()]))[0, 1] > 0.9
+    assert local.deviation.isfinite().all()
+    assert torch.corrcoef(torch.stack([local.deviation.flatten(), before.flatten()]))[0, 1] > 0.9
 
 
 def test_nothing_is_believed_before_it_foretold_something():
@@ -142,11 +142,11 @@ def test_steps_without_a_place_have_none():
     picked = local.pick(steps)
     assert steps[picked].tolist() == [8, 11, 15, 19]
     for seed in range(3):
-        found = moves(6, seed)
-        local.learn(steps, found, slopes * found)
-    before = local.lean.clone()
+        learned = moves(6, seed)
+        local.learn(steps, learned, slopes * learned)
+    before = local.deviation.clone()
     local.learn(steps[:2], moves(2, 3), moves(2, 4))
-    assert torch.equal(local.lean, before)
+    assert torch.equal(local.deviation, before)
     assert len(local.at(0)) == len(local.at(5)) == 12
     assert len(local.at(17)) == 3
     nowhere = of(place(20, begin=20))
@@ -165,6 +165,6 @@ def test_the_length_of_a_move_does_not_matter():
     slopes = slope_of_elements()
     together = of(place(20))
     for seed in range(4):
-        found = moves(20, seed)
-        together.learn(torch.arange(20), 1e-3**seed * found, slopes * 1e-3**seed * found)
-    assert torch.allclose(together.lean, learnt(lambda x: slopes * x).lean, atol=1e-9)
+        learned = moves(20, seed)
+        together.learn(torch.arange(20), 1e-3**seed * learned, slopes * 1e-3**seed * learned)
+    assert torch.allclose(together.deviation, learnt(lambda x: slopes * x).deviation, atol=1e-9)

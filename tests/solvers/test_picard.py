@@ -12,8 +12,8 @@ PROBLEMS = {problem.name: problem for problem in problems()}
 def test_T_rounds_solve_a_strictly_triangular_map_of_T_states_exactly():
     chain = PROBLEMS["chain"]
     steps = chain.z0.shape[1]
-    found = solve(chain.of(torch.float64), chain.z0, tol=0.0, max_iter=steps)
-    torch.testing.assert_close(found.z, chain.answer, rtol=1e-14, atol=1e-14)
+    solution = solve(chain.of(torch.float64), chain.z0, tol=0.0, max_iter=steps)
+    torch.testing.assert_close(solution.z, chain.answer, rtol=1e-14, atol=1e-14)
     short = solve(chain.of(torch.float64), chain.z0, tol=0.0, max_iter=steps - 1)
     torch.testing.assert_close(short.z[:, :-1], chain.answer[:, :-1], rtol=1e-14, atol=1e-14)
     assert (short.z[:, -1] - chain.answer[:, -1]).abs().max() > 1e-6
@@ -22,15 +22,15 @@ def test_T_rounds_solve_a_strictly_triangular_map_of_T_states_exactly():
 def test_a_nilpotent_map_is_solved_exactly_in_as_many_rounds_as_its_index():
     shift = torch.diag(torch.ones(5).double(), -1)  # shift^6 = 0
     b = torch.arange(1.0, 7.0).double()
-    found = solve(lambda z: z @ shift.T + b, torch.randn(3, 6).double(), tol=0.0, max_iter=6)
-    assert torch.equal(found.z, b.cumsum(0).expand(3, 6))
+    solution = solve(lambda z: z @ shift.T + b, torch.randn(3, 6).double(), tol=0.0, max_iter=6)
+    assert torch.equal(solution.z, b.cumsum(0).expand(3, 6))
 
 
 @pytest.mark.parametrize("damping", [1.0, 0.5, 0.2])
 def test_the_residual_of_a_scalar_map_falls_by_its_known_rate(damping):
-    found = solve(lambda z: 0.6 * z + 1, torch.zeros(1, 1).double(), tol=0.0, max_iter=20, damping=damping)
+    solution = solve(lambda z: 0.6 * z + 1, torch.zeros(1, 1).double(), tol=0.0, max_iter=20, damping=damping)
     rate = 1 - damping * (1 - 0.6)
-    torch.testing.assert_close(found.absolute[0], rate ** torch.arange(20).double(), rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(solution.absolute[0], rate ** torch.arange(20).double(), rtol=1e-12, atol=1e-15)
 
 
 def test_a_rotation_needs_damping():

@@ -34,13 +34,13 @@ class Oscillators:
 
     def combine(self, base, states, terms, first, split, samples):
         split = self.ratio[None] if split is None else split.expand(len(terms), *split.shape[1:])
-        x, found = base, []
+        x, solution = base, []
         for j in range(terms.shape[1]):
             linear = split[:, j] if split.ndim > 2 else split[:, first + j].view(-1, 1, 1)
             rest = (self.ratio[first + j] - linear) * states[:, j] + self.scale[first + j] * terms[:, j]
             x = linear * x + rest
-            found.append(x)
-        return torch.stack(found, 1)
+            solution.append(x)
+        return torch.stack(solution, 1)
 
     def walk(self):
         x, states = self.start, []
@@ -60,17 +60,17 @@ def solved(system, slopes, **options):
     return Run(secant_sweeps(system, slopes, **options), len(system.start)).to_end()
 
 
-def error(found, exact):
-    return ((found - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)).max().item()
+def error(solution, exact):
+    return ((solution - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)).max().item()
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 40])
 def test_tolerance_0_ends_at_the_sequential_result_in_at_most_n_rounds(steps):
     system = Oscillators(steps)
-    found = solved(system, system.slopes(), tol=0.0, nodes=4)
-    assert error(found.last.states(), system.walk()) < 1e-13
-    assert found.rounds.max() <= steps
-    assert set(found.stopped()) == {Stop.CONVERGED}
+    solution = solved(system, system.slopes(), tol=0.0, nodes=4)
+    assert error(solution.last.states(), system.walk()) < 1e-13
+    assert solution.rounds.max() <= steps
+    assert set(solution.stopped()) == {Stop.CONVERGED}
 
 
 @pytest.mark.parametrize("steps", [30, 300])
@@ -79,9 +79,9 @@ def test_the_last_state_is_within_a_few_tolerances(steps, nodes):
     """The tolerance is of the predicted error, and this system doubles what early states get wrong."""
     system = Oscillators(steps)
     for tol in (1e-2, 1e-3, 1e-4):
-        found = solved(system, system.slopes(), tol=tol, nodes=nodes)
-        assert error(found.last.states()[:, -1], system.walk()[:, -1]) < 3 * tol
-        assert set(found.stopped()) == {Stop.CONVERGED} and found.last.states().isfinite().all()
+        solution = solved(system, system.slopes(), tol=tol, nodes=nodes)
+        assert error(solution.last.states()[:, -1], system.walk()[:, -1]) < 3 * tol
+        assert set(solution.stopped()) == {Stop.CONVERGED} and solution.last.states().isfinite().all()
 
 
 def test_a_linear_system_is_solved_once_each_slope_was_seen():
@@ -91,8 +91,8 @@ def test_a_linear_system_is_solved_once_each_slope_was_seen():
     exact = system.start
     for j in range(50):
         exact = system.ratio[j] * exact + system.scale[j] * (0.7 * exact + system.phase[j])
-    found = solved(system, system.slopes(), tol=1e-12, nodes=50, max_rounds=2)
-    assert error(found.last.states()[:, -1], exact) < 1e-12
+    solution = solved(system, system.slopes(), tol=1e-12, nodes=50, max_rounds=2)
+    assert error(solution.last.states()[:, -1], exact) < 1e-12
 
 
 def test_secants_need_fewer_rounds_than_plain_sweeps():
@@ -115,9 +115,9 @@ def test_slopes_of_single_elements_need_fewer_rounds_where_jacobians_are_diagona
     system = Oscillators(200, frequency=2.0)
     exact, rounds = system.walk(), {}
     for name, slopes in (("one", system.slopes()), ("each", system.slopes(place))):
-        found = solved(system, slopes, tol=1e-10, nodes=200)
-        assert set(found.stopped()) == {Stop.CONVERGED} and error(found.last.states(), exact) < 1e-8
-        rounds[name] = found.rounds.sum()
+        solution = solved(system, slopes, tol=1e-10, nodes=200)
+        assert set(solution.stopped()) == {Stop.CONVERGED} and error(solution.last.states(), exact) < 1e-8
+        rounds[name] = solution.rounds.sum()
     assert rounds["each"] < rounds["one"]
 
 
@@ -125,17 +125,20 @@ def test_slopes_of_single_elements_need_fewer_rounds_where_jacobians_are_diagona
 def test_with_slopes_of_single_elements_tolerance_0_ends_at_the_sequential_result_too(steps):
     system = Oscillators(steps)
     place = torch.linspace(5, 0, steps, dtype=torch.float64)
-    found = solved(system, system.slopes(place), tol=0.0, nodes=4)
-    assert error(found.last.states(), system.walk()) < 1e-13
-    assert found.rounds.max() <= steps
+    solution = solved(system, system.slopes(place), tol=0.0, nodes=4)
+    assert error(solution.last.states(), system.walk()) < 1e-13
+    assert solution.rounds.max() <= steps
 
 
 def test_slopes_of_single_elements_go_with_rounds_of_few_steps():
     place = torch.linspace(40, 0, 500, dtype=torch.float64)
     place[:100] = math.inf
     system = Oscillators(500, frequency=3.0)
-    found = solved(system, system.slopes(place), tol=1e-6, nodes=20)
-    assert set(found.stopped()) == {Stop.CONVERGED} and error(found.last.states()[:, -1], system.walk()[:, -1]) < 3e-6
+    solution = solved(system, system.slopes(place), tol=1e-6, nodes=20)
+    assert (
+        set(solution.stopped()) == {Stop.CONVERGED}
+        and error(solution.last.states()[:, -1], system.walk()[:, -1]) < 3e-6
+    )
     sizes = [len(steps) for steps in rounds_of(system.evaluated)]
     assert min(sizes[1:]) < 60 and len(sizes) > 4
 
@@ -170,10 +173,10 @@ def test_coarse_rounds_save_evaluations():
 
 def test_settled_states_are_never_evaluated_again():
     system = Oscillators(60, samples=1)
-    found = solved(system, system.slopes(), tol=0.0, nodes=60)
+    solution = solved(system, system.slopes(), tol=0.0, nodes=60)
     starts = [steps[0] for steps in rounds_of(system.evaluated)]
     assert starts == sorted(set(starts))  # every round begins later than the one before
-    assert len(system.evaluated) == int(found.nfe[0])
+    assert len(system.evaluated) == int(solution.nfe[0])
 
 
 def test_each_sample_goes_its_own_way():
@@ -182,23 +185,23 @@ def test_each_sample_goes_its_own_way():
     for b in range(3):
         alone = Oscillators(100, frequency=1.5)
         alone.start = system.start[b : b + 1]
-        found = solved(alone, alone.slopes(), tol=1e-4, nodes=30)
-        assert torch.equal(found.last.states()[0], together.last.states()[b])
-        assert found.rounds[0] == together.rounds[b]
+        solution = solved(alone, alone.slopes(), tol=1e-4, nodes=30)
+        assert torch.equal(solution.last.states()[0], together.last.states()[b])
+        assert solution.rounds[0] == together.rounds[b]
 
 
 def test_a_lost_sample_does_not_hold_up_the_others():
     system = Oscillators(30)
     system.start[1] = math.nan
-    found = solved(system, system.slopes(), tol=1e-4, nodes=10)
-    assert found.last.states().flatten(1).isfinite().all(1).tolist() == [True, False, True]
-    assert found.rounds[1] == 1
+    solution = solved(system, system.slopes(), tol=1e-4, nodes=10)
+    assert solution.last.states().flatten(1).isfinite().all(1).tolist() == [True, False, True]
+    assert solution.rounds[1] == 1
 
 
 def test_max_rounds_says_so():
     system = Oscillators(100, frequency=3.0)
-    found = solved(system, system.slopes(), tol=1e-10, nodes=100, max_rounds=2)
-    assert set(found.stopped()) == {Stop.MAX_ITER} and found.rounds.tolist() == [2, 2, 2]
+    solution = solved(system, system.slopes(), tol=1e-10, nodes=100, max_rounds=2)
+    assert set(solution.stopped()) == {Stop.MAX_ITER} and solution.rounds.tolist() == [2, 2, 2]
 
 
 def rounds_of(evaluated):
@@ -260,9 +263,9 @@ def test_settings_out_of_range_are_refused(wrong):
 def test_interpolation_is_exact_on_lines_and_constant_outside():
     steps = torch.tensor([3, 5, 11])
     values = torch.stack([2.0 * steps, -1.0 * steps + 1], 1).double()
-    found = Between(steps, 2, 14)(values)
+    solution = Between(steps, 2, 14)(values)
     inside = torch.arange(3, 12).double()
-    assert torch.allclose(found[1:10], torch.stack([2 * inside, 1 - inside], 1))
-    assert torch.equal(found[0], values[0]) and torch.equal(found[-1], values[-1])
+    assert torch.allclose(solution[1:10], torch.stack([2 * inside, 1 - inside], 1))
+    assert torch.equal(solution[0], values[0]) and torch.equal(solution[-1], values[-1])
     alone = Between(torch.tensor([4]), 0, 6)(torch.tensor([[7.0]]))
     assert torch.equal(alone, torch.full((6, 1), 7.0))

@@ -25,7 +25,7 @@ def rates(*values: float):
 
 def test_batch_stop_pools_the_norms_and_ends_all_samples_together():
     rows = []
-    found = solve(
+    solution = solve(
         rates(0.1, 0.9),
         torch.zeros(2, 3).double(),
         stop="batch",
@@ -34,15 +34,15 @@ def test_batch_stop_pools_the_norms_and_ends_all_samples_together():
     )
     pooled = [float((fz - state).norm() / fz.norm()) for state, fz in rows]
     assert pooled[-1] <= 1e-3 and min(pooled[:-1]) > 1e-3
-    assert found.rounds.tolist() == [len(rows)] * 2
-    assert found.stopped == ("converged", "converged")
-    assert found.relative[0][-1] < 1e-12 < 1e-3 < found.relative[1][-1] * 1.5
+    assert solution.rounds.tolist() == [len(rows)] * 2
+    assert solution.stopped == ("converged", "converged")
+    assert solution.relative[0][-1] < 1e-12 < 1e-3 < solution.relative[1][-1] * 1.5
 
 
 def test_sample_stop_ends_each_sample_by_itself():
-    found = solve(rates(0.1, 0.9), torch.zeros(2, 3).double(), tol=1e-3)
-    assert found.rounds[0] < found.rounds[1]
-    for trace in found.relative:
+    solution = solve(rates(0.1, 0.9), torch.zeros(2, 3).double(), tol=1e-3)
+    assert solution.rounds[0] < solution.rounds[1]
+    for trace in solution.relative:
         assert trace[-1] <= 1e-3 and trace[:-1].min() > 1e-3
 
 
@@ -53,11 +53,11 @@ def test_a_map_without_select_sees_the_whole_batch_and_finite_values_to_the_end(
         seen.append(z.clone())
         return torch.tensor([[0.1], [0.9], [1e200]]).double() * z * z.abs() ** torch.tensor([[0.0], [0.0], [1.0]]) + 1
 
-    found = solve(f, torch.full((3, 2), 3.0).double(), tol=1e-6, max_iter=300)
-    assert found.stopped == ("converged", "converged", "diverged")
+    solution = solve(f, torch.full((3, 2), 3.0).double(), tol=1e-6, max_iter=300)
+    assert solution.stopped == ("converged", "converged", "diverged")
     assert all(len(z) == 3 for z in seen)
-    assert torch.cat(seen[int(found.rounds[2]) :]).isfinite().all()
-    assert found.evaluations == 3 * len(seen)
+    assert torch.cat(seen[int(solution.rounds[2]) :]).isfinite().all()
+    assert solution.evaluations == 3 * len(seen)
 
 
 def test_a_result_does_not_change_when_its_sample_is_done_before_the_others():
@@ -68,19 +68,19 @@ def test_a_result_does_not_change_when_its_sample_is_done_before_the_others():
 
 
 def test_an_exact_fixed_point_converges_even_at_tolerance_0():
-    found = solve(lambda z: z.clone(), torch.ones(2, 3), tol=0.0)
-    assert found.stopped == ("converged", "converged") and found.rounds.tolist() == [1, 1]
+    solution = solve(lambda z: z.clone(), torch.ones(2, 3), tol=0.0)
+    assert solution.stopped == ("converged", "converged") and solution.rounds.tolist() == [1, 1]
 
 
 def test_the_zero_fixed_point_is_found():
-    found = solve(lambda z: 0 * z, torch.ones(1, 3), tol=1e-6)
-    assert found.stopped == ("converged",) and found.rounds.tolist() == [2]
+    solution = solve(lambda z: 0 * z, torch.ones(1, 3), tol=1e-6)
+    assert solution.stopped == ("converged",) and solution.rounds.tolist() == [2]
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 def test_scaling_the_problem_does_not_change_the_rounds(scale):
-    found = solve(lambda z: 0.5 * z + scale, torch.zeros(1, 4), tol=1e-5)
-    assert found.rounds.tolist() == [17] and found.stopped == ("converged",)
+    solution = solve(lambda z: 0.5 * z + scale, torch.zeros(1, 4), tol=1e-5)
+    assert solution.rounds.tolist() == [17] and solution.stopped == ("converged",)
 
 
 @pytest.mark.parametrize("width", [1, 7, 512, 3072, 600_000, 600_011])
@@ -167,5 +167,5 @@ def test_no_gradients_are_recorded_unless_the_map_enables_them():
         seen.append((weight * z).requires_grad)
         return slope + 1
 
-    found = solve(f, torch.zeros(1, 2), tol=1e-6)
-    assert found.stopped == ("converged",) and not found.z.requires_grad and not any(seen)
+    solution = solve(f, torch.zeros(1, 2), tol=1e-6)
+    assert solution.stopped == ("converged",) and not solution.z.requires_grad and not any(seen)

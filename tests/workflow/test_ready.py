@@ -61,8 +61,8 @@ def test_a_fork_makes_the_same_bytes_in_its_folder_with_its_threads(forks, tmp_p
     for name, environment in (("alone", {}), ("forked", forks[1])):
         folder = tmp_path / name
         folder.mkdir()
-        settings = json.dumps({"source": "digits", "options": {}})
-        words = ("dataset", "build", "digits", "--settings", settings, "--out", "digits.safetensors")
+        settings = json.dumps({"dataset": "digits", "source": "digits", "options": {}})
+        words = ("run", "inputs.dataset", "--settings", settings, "--output", "images=digits.safetensors")
         ran = deqbench(folder, *words, environment=environment | {"OMP_NUM_THREADS": str(threads)})
         assert ran.returncode == 0, ran.stderr
         made[name] = (folder / "digits.safetensors").read_bytes()

@@ -66,7 +66,7 @@ def test_a_value_on_the_command_line_wins_over_the_demo(workspace):
     seeds = []
     for override in ([], ["--config", "seed=3"]):
         ran = workspace.snakemake("--dry-run", "--printshellcmds", target, *override)
-        (shown,) = {line for line in ran.stdout.splitlines() if "run deq_ddim.latents.latents" in line}
+        (shown,) = {line for line in ran.stdout.splitlines() if "run deq_ddim.latents.solve" in line}
         seeds.append('"seed":3,' in shown)
     assert seeds == [False, True]
 

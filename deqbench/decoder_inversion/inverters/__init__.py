@@ -23,7 +23,7 @@ inverters = FAMILY.names
 
 @dataclass(frozen=True, kw_only=True)
 class Iterate(Round):
-    """Where an inversion stands, lent to who looks on: copy what you keep, change nothing."""
+    """The state of an inversion, lent to who looks on: copy what you keep, change nothing."""
 
     z: Tensor  # (B, c, h, w)
     residual: Tensor | None = None  # (B,) float32, norm of E(D(z)) - E(x) at this z, where the method has it at no cost

@@ -19,7 +19,7 @@ class Forward:
         self.codec, self.code, self.rho = codec, code, rho
 
     def __call__(self, z: Tensor) -> Tensor:
-        return z - self.rho * (self.codec.again(z).to(z.dtype) - self.code)
+        return z - self.rho * (self.codec.encode_decode(z).to(z.dtype) - self.code)
 
     def select(self, keep: Tensor) -> "Forward":
         """The map of those images, (B',) int64."""

@@ -10,13 +10,6 @@ from deqbench.decoder_inversion.inverters import Iterate
 from deqbench.decoder_inversion.residual import descend
 
 
-def invert(
-    codec: Codec,
-    x: Tensor,
-    z: Tensor | None,
-    *,
-    iterations: int,
-    rho: Positive = 1.0,
-) -> Iterator[Iterate]:
+def invert(codec: Codec, x: Tensor, z: Tensor | None, *, iterations: int, rho: Positive = 1.0) -> Iterator[Iterate]:
     """The iterates of `iterations` steps. rho converges below twice the constant of cocoercivity (theorem 1)."""
     return descend(codec, x, z, lambda _, z, residual: z.sub(residual, alpha=rho), iterations=iterations)

@@ -13,13 +13,7 @@ from deqbench.decoder_inversion.residual import lengths
 
 @torch.no_grad()
 def invert(
-    codec: Codec,
-    x: Tensor,
-    z: Tensor | None,
-    *,
-    iterations: int,
-    alpha: Decay = 0.9,
-    step: Positive = 0.001,
+    codec: Codec, x: Tensor, z: Tensor | None, *, iterations: int, alpha: Decay = 0.9, step: Positive = 0.001
 ) -> Iterator[Iterate]:
     """The iterates of `iterations` of y = z + alpha (z - z_before), z <- y - step (E(D(y)) - E(x)).
 
@@ -31,7 +25,7 @@ def invert(
     before = z
     for k in range(iterations):
         y = z.add(z - before, alpha=alpha)
-        residual = codec.again(y).sub_(code)
+        residual = codec.encode_decode(y).sub_(code)
         yield Iterate(z=z, residual=lengths(residual) if k == 0 or alpha == 0 else None)
         before, z = z, y.sub_(residual, alpha=step) if k and alpha else y.sub(residual, alpha=step)
     yield Iterate(z=z)

@@ -71,7 +71,7 @@ def invert(
         stand = now if best is None else now.or_other(fell, best)
         yield Iterate(z=stand.z, loss=stand.error if limit == float("inf") else None)
         if best is not None:
-            fell = now.error < best.error  # an error that is not finite counts as risen
+            fell = now.error < best.error  # an error that is not finite counts as one that rose
             length = torch.where(fell, (length * LONGER).clamp_max(1), length * SHORTER)
         best = now if best is None else now.or_other(fell, best)
         window.append(now)
@@ -89,10 +89,10 @@ def mixed(best: Visited, window: Iterable[Visited], x: Tensor, ridge: float, len
     weights = weights.nan_to_num(0.0, 0.0, 0.0).to(best.z.dtype)  # without a mix where one is not finite
     length = _along(length.to(best.z.dtype), best.z)
     ahead = best.z + length * best.step
-    found = ahead
+    mix = ahead
     for weight, other in zip(weights.T, window, strict=True):
-        found = found + _along(weight, ahead) * (other.z + length * other.step - ahead)
-    return found
+        mix = mix + _along(weight, ahead) * (other.z + length * other.step - ahead)
+    return mix
 
 
 def _along(values: Tensor, like: Tensor) -> Tensor:

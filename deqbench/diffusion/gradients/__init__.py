@@ -1,8 +1,8 @@
 """Gradients of the inversion loss through the chain, one file a way to take it.
 
-A module is named after the gradient and defines `gradient(chain, target, *, states, ...) -> Pulled`: the chain from
-its x_T to an x_0, the loss there, and the derivative of the loss with respect to x_T, exact or not. A new file here is
-a new choice of `gradient` for the inverter `descent`, and `tests/diffusion/test_gradients.py` tests it.
+A module is named after the gradient and defines `gradient(chain, target, *, states, ...) -> LossAndGrad`: the chain
+from its x_T to an x_0, the loss there, and the derivative of the loss with respect to x_T, exact or not. A new file
+here is a new choice of `gradient` for the inverter `descent`, and `tests/diffusion/test_gradients.py` tests it.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ gradients = FAMILY.names
 
 
 @dataclass(frozen=True)
-class Pulled:
+class LossAndGrad:
     """The loss of B images and its derivative; all images are independent."""
 
     loss: Tensor  # (B,) float64, at x0
@@ -46,7 +46,7 @@ def loss_gradient(x0: Tensor, target: Tensor) -> Tensor:
 @torch.no_grad()
 def gradient(
     name: str, chain: DDIMChain, target: Tensor, options: dict[str, Any], states: Tensor | None = None
-) -> Pulled:
+) -> LossAndGrad:
     """The named gradient at the chain's x_T. target: (B, *dims). states: (B, N, *dims), where an inner solve starts.
 
     UserError: unknown gradient, or an option it does not know or take.

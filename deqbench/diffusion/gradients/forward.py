@@ -22,7 +22,7 @@ class Solved:
     iterate: Tensor | None  # (B, M, *dims), where a joint solve evaluated them; None: they are the chain's own states
     nfe: Tensor  # (B,) int64
     rounds: Tensor | None  # (B,) int64, of a parallel solve
-    again: Tensor | None  # (B, N, *dims), where the next solve may start
+    next_start: Tensor | None  # (B, N, *dims), where the next solve may start
 
     def damped(self, tau: float) -> Tensor:
         """(B, M, *dims): one damped step tau h(z) + (1 - tau) z from the iterate, whose h(z) the solve has paid for."""
@@ -46,29 +46,24 @@ def solved(
     """The chain walked step by step, solved as one fixed point by any solver, or swept by secants.
 
     states: (B, N, *dims), where a joint solve starts; without any at copies of x_T or zeros. start "first" is x_T and
-    gives the start back as `again`, so that a descent that hands on its states begins every solve at the first x_T, as
-    the released code does. first: (B, *dims), the state after the first step where it is known: a walk goes on from it,
-    and nfe leaves it out. whole: keep all states of a walk. max_iter is the joint solve's; tol the secant sweeps' too.
+    gives the start back as `next_start`, so that a descent that hands on its states begins every solve at the first
+    x_T, as the released code does. first: (B, *dims), the state after the first step where it is known: a walk goes on
+    from it, and nfe leaves it out. whole: keep all states of a walk. max_iter is the joint solve's; tol the secant
+    sweeps' too.
     """
-    for name, value, known in (
-        ("forward", forward, ("sequential", "joint", "secant")),
-        ("start", start, ("x_T", "zeros", "first")),
-    ):
-        if value not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(known)}; found '{value}'")
     if forward == "sequential":
         if solver_options:
             raise TypeError(f"forward sequential takes no option {', '.join(solver_options)}")
         return _walked(chain, first, whole)
     if forward == "secant":
-        found = sample("secant", chain, {"tol": tol, **solver_options})
-        if found.states is None:
+        sampled = sample("secant", chain, {"tol": tol, **solver_options})
+        if sampled.states is None:
             raise AssertionError("secant sweeps keep their states")
-        return Solved(found.states, None, found.nfe, found.rounds, found.states)
+        return Solved(sampled.states, None, sampled.nfe, sampled.rounds, sampled.states)
     begin = chain.initial("zeros" if start == "zeros" else "x_T") if states is None else states
     fixed = solve(chain, begin, solver=solver, tol=tol, max_iter=max_iter, **solver_options)
-    again = begin if start == "first" else fixed.z
-    return Solved(fixed.z, fixed.state, fixed.rounds.cpu() * chain.steps, fixed.rounds.cpu(), again)
+    next_start = begin if start == "first" else fixed.z
+    return Solved(fixed.z, fixed.state, fixed.rounds.cpu() * chain.steps, fixed.rounds.cpu(), next_start)
 
 
 def _walked(chain: DDIMChain, first: Tensor | None, whole: bool) -> Solved:

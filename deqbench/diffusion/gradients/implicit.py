@@ -12,13 +12,11 @@ from torch import Tensor
 
 from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.gradients import Pulled, loss, loss_gradient
+from deqbench.diffusion.gradients import LossAndGrad, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import carried, leaf_and_first, solved
 from deqbench.diffusion.gradients.jacobian import Linearised
 from deqbench.solvers import solve
 from deqbench.solvers.linear import Affine, gmres
-
-ADJOINTS = ("back-substitution", "gmres", "broyden", "neumann")
 
 
 def gradient(
@@ -35,14 +33,14 @@ def gradient(
     start: Literal["x_T", "zeros", "first"] = "x_T",
     states: Tensor | None = None,
     **solver_options: Any,
-) -> Pulled:
+) -> LossAndGrad:
     """The derivative of the loss by the implicit function theorem; exact where the states and the adjoint are.
 
     back-substitution: N products one after another, for the system is triangular; each evaluates its step again and
     keeps no other graph. The others act on all states jointly, N - 1 products of the network in a batch, and keep the
     graph of all states: gmres (image by image), broyden, and neumann, v <- g + J^T v, exact after N rounds. They stop
     at a relative residual of adjoint_tol or after adjoint_max_iter products with J^T, few of which make a truncated
-    gradient; Pulled.residual says how far it got.
+    gradient; LossAndGrad.residual says how far it got.
 
     forward, solver, tol, max_iter, start, solver_options: see deqbench.diffusion.gradients.forward. ValueError: unknown
     adjoint, adjoint_tol < 0 or adjoint_max_iter < 1.
@@ -51,9 +49,9 @@ def gradient(
     if adjoint == "back-substitution":
         end = solved(chain, forward, states, **settings)
         x0 = end.reached[:, -1]
-        pulled = _substituted(chain, end.reached, loss_gradient(x0, target))
+        derivative = _substituted(chain, end.reached, loss_gradient(x0, target))
         count = torch.full((len(x0),), chain.steps)
-        return Pulled(loss(x0, target), pulled, x0, end.nfe + count, count, end.rounds, end.again)
+        return LossAndGrad(loss(x0, target), derivative, x0, end.nfe + count, count, end.rounds, end.next_start)
     x_T, first = leaf_and_first(chain)
     end = solved(chain, forward, states, first=first.detach(), **settings)
     x0 = end.reached[:, -1]
@@ -64,9 +62,9 @@ def gradient(
         v = system.gmres(adjoint_tol, adjoint_max_iter)
     else:
         v = system.iterated({"neumann": "picard"}.get(adjoint, adjoint), adjoint_tol, adjoint_max_iter)
-    (pulled,) = torch.autograd.grad(first, x_T, carried(chain, v))
+    (derivative,) = torch.autograd.grad(first, x_T, carried(chain, v))
     nfe, vjps = end.nfe + 1 + system.evaluations, 1 + system.products * (chain.steps - 1)
-    return Pulled(loss(x0, target), pulled, x0, nfe, vjps, end.rounds, end.again, system.residual)
+    return LossAndGrad(loss(x0, target), derivative, x0, nfe, vjps, end.rounds, end.next_start, system.residual)
 
 
 def _substituted(chain: DDIMChain, states: Tensor, g: Tensor) -> Tensor:
@@ -111,7 +109,7 @@ class _Transposed:
         self.system, self.images = system, images.cpu()  # counts are kept there
 
     def select(self, indices: Tensor) -> "_Transposed":
-        """Those of the original batch."""
+        """The product for some images of the original batch."""
         return _Transposed(self.system, indices)
 
     @cached_property

@@ -34,13 +34,13 @@ class Linearised:
 
     def transposed(self, v: Tensor) -> Tensor:
         """J^T v: (B, N, *dims) -> (B, N, *dims), N - 1 vector-Jacobian products of the network an image."""
-        pulled = torch.zeros_like(v)
+        product = torch.zeros_like(v)
         if self.evaluations == 0:
-            return pulled
+            return product
         weighted = torch.einsum("n,bn...->bn...", self.products.to(v.device), v[:, 1:].double())
         after = weighted.flip(1).cumsum(1).flip(1)  # sums over the states from each on
         scale = (self.chain.scale[1:] / self.products).to(v.device)
         terms = torch.einsum("n,bn...->bn...", scale, after).to(v.dtype).flatten(0, 1)
-        (found,) = torch.autograd.grad(self.eps, self.at, terms, retain_graph=True)
-        pulled[:, :-1] = found.unflatten(0, (self.images, -1))
-        return pulled
+        (products,) = torch.autograd.grad(self.eps, self.at, terms, retain_graph=True)
+        product[:, :-1] = products.unflatten(0, (self.images, -1))
+        return product

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.gradients import Pulled, loss, loss_gradient
+from deqbench.diffusion.gradients import LossAndGrad, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import carried, leaf_and_first, solved
 from deqbench.diffusion.gradients.jacobian import Linearised
-from deqbench.solvers.implicit import check_damping
 
 
 def gradient(
@@ -29,29 +28,26 @@ def gradient(
     start: Literal["x_T", "zeros", "first"] = "x_T",
     states: Tensor | None = None,
     **solver_options: Any,
-) -> Pulled:
+) -> LossAndGrad:
     """The derivative of the loss after `steps` steps z <- tau h~(z; x_T) + (1 - tau) z from states held fixed.
 
     One step asks for one vector-Jacobian product of the network, at x_T, whatever N: states enter x_0 as constants.
     Each further step carries the weights of all states back by one product with the joint Jacobian: N - 1 of the
     network. forward, solver, tol, max_iter, start, solver_options: see deqbench.diffusion.gradients.forward. A joint
     solve's last evaluation serves as the h~(z) of the first step; the states of a walk stay where they are.
-
-    ValueError: fewer than one step, or tau outside (0, 1].
     """
-    check_damping(steps, tau)
     x_T, first = leaf_and_first(chain)
     settings = {"solver": solver, "tol": tol, "max_iter": max_iter, "start": start, **solver_options}
-    found = solved(chain, forward, states, first=first.detach(), whole=steps > 1, **settings)
-    nfe, z = found.nfe + 1, found.damped(tau)
+    end = solved(chain, forward, states, first=first.detach(), whole=steps > 1, **settings)
+    nfe, z = end.nfe + 1, end.damped(tau)
     maps: list[Linearised] = []  # around the states that steps 2, 3, ... start from
     for _ in range(steps - 1):
-        if found.iterate is None and maps:
+        if end.iterate is None and maps:
             maps.append(maps[-1])
             continue
         maps.append(Linearised(chain, z))
         nfe = nfe + maps[-1].evaluations
-        if found.iterate is not None:
+        if end.iterate is not None:
             z = torch.lerp(z, maps[-1].value(first.detach()), tau)
     x0 = z[:, -1]
     weights = torch.zeros_like(z)
@@ -60,6 +56,6 @@ def gradient(
     for step in reversed(maps):
         weights = torch.lerp(weights, step.transposed(weights), tau)
         entered += tau * weights
-    (pulled,) = torch.autograd.grad(first, x_T, carried(chain, entered))
+    (derivative,) = torch.autograd.grad(first, x_T, carried(chain, entered))
     vjps = torch.full((len(x0),), 1 + (steps - 1) * (chain.steps - 1))
-    return Pulled(loss(x0, target), pulled, x0, nfe, vjps, found.rounds, found.again)
+    return LossAndGrad(loss(x0, target), derivative, x0, nfe, vjps, end.rounds, end.next_start)

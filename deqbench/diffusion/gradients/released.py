@@ -1,4 +1,4 @@
-"""What the released DEQ-DDIM code takes for a gradient: the scaled difference of the images, no network Jacobian.
+"""The gradient of the released DEQ-DDIM code: the scaled difference of the images, no network Jacobian.
 
 Its damped step is taken at a copy of the solved states that autograd does not connect to x_T, so that x_T enters x_0 by
 the linear part of the chain only: d x_0 / d x_T = tau sqrt(alpha_bar_0 / alpha_bar_T). The backward pass that the code
@@ -11,9 +11,8 @@ from torch import Tensor
 
 from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.gradients import Pulled, loss, loss_gradient
+from deqbench.diffusion.gradients import LossAndGrad, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import solved
-from deqbench.solvers.implicit import check_damping
 
 
 def gradient(
@@ -28,17 +27,15 @@ def gradient(
     start: Literal["x_T", "zeros", "first"] = "x_T",
     states: Tensor | None = None,
     **solver_options: Any,
-) -> Pulled:
+) -> LossAndGrad:
     """tau sqrt(alpha_bar_0 / alpha_bar_T) dL / dx_0, at x_0 mixed from the solve's last iterate and evaluation by tau.
 
     forward, solver, tol, max_iter, start, solver_options: see deqbench.diffusion.gradients.forward. The code's own are
     the preset inversion-released; its solves all start at the first x_T: start "first" and a descent with warm_start.
-    ValueError: tau outside (0, 1].
     """
-    check_damping(1, tau)
     settings = {"solver": solver, "tol": tol, "max_iter": max_iter, "start": start, **solver_options}
-    found = solved(chain, forward, states, whole=False, **settings)
-    x0 = found.damped(tau)[:, -1]
+    end = solved(chain, forward, states, whole=False, **settings)
+    x0 = end.damped(tau)[:, -1]
     # The product of the ratios is sqrt(alpha_bar_0 / alpha_bar_T) wherever each step sets out where the last landed.
-    pulled = tau * float(chain.ratio.prod()) * loss_gradient(x0, target)
-    return Pulled(loss(x0, target), pulled, x0, found.nfe, found.nfe.new_zeros(len(x0)), found.rounds, found.again)
+    scaled = tau * float(chain.ratio.prod()) * loss_gradient(x0, target)
+    return LossAndGrad(loss(x0, target), scaled, x0, end.nfe, end.nfe.new_zeros(len(x0)), end.rounds, end.next_start)

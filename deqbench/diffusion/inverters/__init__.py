@@ -30,7 +30,7 @@ def invert(
     on_update: OnUpdate | None = None,
     max_seconds: float | None = None,
 ) -> Inversion:
-    """What the named inverter makes of target (B, *dims) from the start chain.x_T.
+    """The latents that the named inverter reaches for target (B, *dims) from the start chain.x_T.
 
     on_update is called with the start and after each update; True from it ends the run, and so does max_seconds.
     UserError: unknown inverter, or an option it does not know or take.

@@ -27,8 +27,7 @@ class Before:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, *dims) -> (B, *dims)."""
-        eps = self.chain.eps_model(x, self.chain.timesteps[self.j].expand(len(x)).to(x.device))
-        return self.chain.unstep(self.after, eps, self.j)
+        return self.chain.unstep(self.after, self.chain.eps(x, self.j), self.j)
 
 
 def invert(
@@ -50,6 +49,6 @@ def invert(
     x, rounds = target, torch.zeros(len(target), dtype=torch.int64)
     met = torch.ones(len(target), dtype=torch.bool)
     for j in reversed(range(chain.steps)):
-        found = solve(Before(chain, x, j), x, solver=solver, tol=tol, max_iter=max_iter, **solver_options)
-        x, rounds, met = found.z, rounds + found.rounds.cpu(), met & found.converged.cpu()
+        before = solve(Before(chain, x, j), x, solver=solver, tol=tol, max_iter=max_iter, **solver_options)
+        x, rounds, met = before.z, rounds + before.rounds.cpu(), met & before.converged.cpu()
     yield Update(x_T=x, calls=rounds, nfe=rounds, settled=met, lost=~finite(x))

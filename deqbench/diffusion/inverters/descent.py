@@ -32,7 +32,8 @@ def invert(
     inner solve starts at the states of the epoch before. An image whose loss is no longer finite stops as `diverged`.
     """
     rates = torch.as_tensor(lr, dtype=target.dtype, device=target.device).expand(len(target))
-    rates = rates.view(-1, *[1] * (target.dim() - 1))
+    shape = (-1, *[1] * (target.dim() - 1))
+    rates = rates.view(shape)
     # Adam's steps are proportional to its rate and do not depend on where they start: of rate 1 and from 0, each image
     # takes its own rate of them.
     moved = torch.zeros_like(target, requires_grad=True)
@@ -42,25 +43,16 @@ def invert(
     going = finite(x_T)
     states = None
     for epoch in range(epochs + 1):
-        moved_on = going
-        pulled = pull(gradient, replace(chain, x_T=x_T), target, gradient_options, states)
-        going = going & pulled.loss.isfinite() & finite(pulled.gradient)
-        least = torch.where(going & (pulled.loss < least), pulled.loss, least)
-        yield Update(
-            settled=least <= threshold,
-            lost=~going,
-            calls=moved_on,
-            nfe=pulled.nfe,
-            vjps=pulled.vjps,
-            x_T=x_T,
-            loss=pulled.loss,
-            walked=pulled.rounds is None,
-        )
+        now = pull(gradient, replace(chain, x_T=x_T), target, gradient_options, states)
+        took: dict[str, Any] = {"calls": going, "nfe": now.nfe, "vjps": now.vjps}
+        going = going & now.loss.isfinite() & finite(now.gradient)
+        least = torch.where(going & (now.loss < least), now.loss, least)
+        took |= {"settled": least <= threshold, "lost": ~going}
+        yield Update(x_T=x_T, loss=now.loss, walked=now.rounds is None, **took)
         if epoch == epochs or not going.any() or (least[going] <= threshold).all():
             return
-        states = pulled.states if warm_start else None
-        shape = (-1, *[1] * (target.dim() - 1))
-        moved.grad = torch.where(going.view(shape), pulled.gradient, 0)
+        states = now.states if warm_start else None
+        moved.grad = torch.where(going.view(shape), now.gradient, 0)
         adam.step()
         x_T = torch.where(going.view(shape), x_T + rates * moved.detach(), x_T)
         moved.detach().zero_()

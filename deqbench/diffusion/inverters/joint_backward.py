@@ -10,8 +10,8 @@ from torch import Tensor
 from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.inverted import Update
-from deqbench.errors import did_you_mean
 from deqbench.solvers import iterate
+from deqbench.solvers.solve import one_of
 
 First = Literal["target", "noised", "encoding", "trajectory"]
 
@@ -39,7 +39,7 @@ class Backwards:
 
 
 def terms(chain: DDIMChain, states: Tensor, indices: Tensor, at_once: int | None) -> Tensor:
-    """eps (M, *dims) of states (M, *dims) before the steps `indices`, in calls of at most at_once, about equal ones."""
+    """eps (M, *dims) of states (M, *dims) before the steps `indices`, in about equal calls of at_once or fewer."""
     calls = -(-len(states) // (at_once or max(1, len(states))))
     if calls <= 1:
         return chain.step_terms(states, indices)
@@ -55,9 +55,7 @@ def first_states(chain: DDIMChain, target: Tensor, first: First, window: int | N
     a trajectory is asked for in part.
     """
     steps = min(window or chain.steps, chain.steps)
-    known = ("target", "noised", "encoding", *(("trajectory",) if steps == chain.steps else ()))
-    if first not in known:
-        raise ValueError(f"first: expected one of {', '.join(known)}; found {first!r}{did_you_mean(first, known)}")
+    one_of("first", first, ("target", "noised", "encoding", *(("trajectory",) if steps == chain.steps else ())))
     if first == "target":
         return target[:, None].expand(-1, steps, *target.shape[1:]).clone(), 0
     if first == "noised":
@@ -68,12 +66,7 @@ def first_states(chain: DDIMChain, target: Tensor, first: First, window: int | N
         x = chain.x_T.to(target)
         states = [x, *(replace(chain, x_T=x).walk())]
         return torch.stack(states[:-1], 1), chain.steps
-    x, states = target, []
-    for j in reversed(range(chain.steps - steps, chain.steps)):
-        eps = chain.eps_model(x, chain.timesteps[j].expand(len(x)).to(x.device))
-        x = chain.unstep(x, eps, j)
-        states.append(x)
-    return torch.stack(states[::-1], 1), steps
+    return torch.stack([*chain.encode(target, steps)][::-1], 1), steps
 
 
 def invert(

@@ -29,12 +29,12 @@ class Descent:
         self.stopped: Stop | None = None
 
     def _loss(self) -> Tensor:
-        pulled = pull(self.gradient, replace(self.chain, x_T=self.x_T.detach()), self.target, self.options)
-        self.nfe, self.vjps = self.nfe + int(pulled.nfe), self.vjps + int(pulled.vjps)
-        self.x_T.grad = pulled.gradient
-        if float(pulled.loss) < self.least:
-            self.best, self.least = self.x_T.detach().clone(), float(pulled.loss)
-        return pulled.loss[0]
+        loss_and_grad = pull(self.gradient, replace(self.chain, x_T=self.x_T.detach()), self.target, self.options)
+        self.nfe, self.vjps = self.nfe + int(loss_and_grad.nfe), self.vjps + int(loss_and_grad.vjps)
+        self.x_T.grad = loss_and_grad.gradient
+        if float(loss_and_grad.loss) < self.least:
+            self.best, self.least = self.x_T.detach().clone(), float(loss_and_grad.loss)
+        return loss_and_grad.loss[0]
 
     def update(self, threshold: float) -> None:
         """One step with its line search; it stops where it finds none, at the threshold, or at what is not finite."""

@@ -1,4 +1,4 @@
-"""Ours: all states moved together in sweeps from x_0 back to x_T, each step inverted by what its past tells of it."""
+"""Ours, `sweeps`: all states moved together, from x_0 back to x_T, each step inverted by secants of its past rounds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deqbench.diffusion.gradients import loss
 from deqbench.diffusion.inverted import Update, finite, reconstruct
 from deqbench.diffusion.inverters import lbfgs
 from deqbench.diffusion.inverters.joint_backward import first_states
-from deqbench.diffusion.sweep import EARLY, FINE, FREE, HARD, ROUGH, SETTLED, Sweep
+from deqbench.diffusion.step_inverses import EARLY, FINE, FREE, HARD, ROUGH, SETTLED, StepInverses
 
 
 def invert(
@@ -34,7 +34,7 @@ def invert(
 ) -> Iterator[Update]:
     """The x_T whose chain, walked step by step, ends within a loss of tol of target, or the best of max_iter rounds.
 
-    A round evaluates all N states, then sweeps back from the target: to lead to y, a state moves by
+    A round evaluates all N states, then goes back from the target: to lead to y, a state moves by
     (y - y_now) / ratio, the plain fixed-point step, plus what the differences of its last m rounds say about the
     inverse of its Jacobian (Anderson's type II, for each step by itself), at most `trust` times as long as the plain
     part: the early moves are too long for one linear fit. A difference is a fact about one step of the chain, whatever
@@ -53,21 +53,21 @@ def invert(
     made when it reaches them, by `encoding` from the noise predicted last, without an evaluation of their own. An image
     is given up, as `max_iter`, when all its steps have settled and the check fails.
     """
-    run = Progress(chain, target, tol)
+    run = Search(chain, target, tol)
     yield run.update()
     states, before = first_states(chain, target, first, window)
     run.nfe += before
     if first == "encoding" and states.shape[1] == chain.steps:  # a result already, told before the first round
         run.x_T = states[:, 0].clone()
         yield run.update()
-    yield from run.sweep(Sweep.begin(chain, target, states, m, first), max_iter, trust, at_once, patience)
+    yield from run.rounds(StepInverses.begin(chain, target, states, m, first), max_iter, trust, at_once, patience)
     run.choose()
     if polish:
         yield from run.polish(polish)
     yield replace(run.update(), quiet=True)
 
 
-class Progress:
+class Search:
     """An inversion of B images: what each has come to."""
 
     def __init__(self, chain: DDIMChain, target: Tensor, tol: float) -> None:
@@ -82,52 +82,56 @@ class Progress:
         self.diverged = torch.zeros(len(target), dtype=torch.bool, device=target.device)
 
     def update(self) -> Update:
-        """Where the inversion stands, with what it has taken since the last update."""
+        """The state of the inversion, with what it has taken since the last update."""
         settled = self.losses <= self.tol
         counts = {"calls": self.calls, "nfe": self.nfe, "vjps": self.vjps}
         self.calls, self.nfe, self.vjps = torch.zeros(3, len(self.x_T), dtype=torch.int64)
         return Update(x_T=self.x_T, settled=settled, lost=self.diverged & ~settled, **counts)
 
-    def sweep(self, made: Sweep, max_iter: int, trust: float, at_once: int | None, patience: int) -> Iterator[Update]:
+    def rounds(
+        self, inverses: StepInverses, max_iter: int, trust: float, at_once: int | None, patience: int
+    ) -> Iterator[Update]:
         """Rounds until every image has converged, diverged, been given up, or had max_iter of them."""
-        images = torch.arange(len(made.states), device=made.states.device)
-        windowed = made.states.shape[1] < self.chain.steps
+        images = torch.arange(len(inverses.states), device=inverses.states.device)
+        windowed = inverses.states.shape[1] < self.chain.steps
         for _ in range(max_iter if len(images) else 0):
-            made.evaluate(at_once)
-            gaps, blame = made.gaps(), made.blame()
-            self._calmest(images, made, blame.sum(1))
+            inverses.evaluate(at_once)
+            gaps, blame = inverses.gaps(), inverses.blame()
+            self._calmest(images, inverses, blame.sum(1))
             hard = blame >= HARD * blame.amax(1, keepdim=True)
-            late = made.seen > EARLY
-            made.move(torch.where(hard & late, max(trust, FREE), trust), blame.new_tensor([ROUGH, FINE])[late.long()])
+            late = inverses.seen > EARLY
+            inverses.move(
+                torch.where(hard & late, max(trust, FREE), trust), blame.new_tensor([ROUGH, FINE])[late.long()]
+            )
             self.calls[images.cpu()] += 1
-            self.nfe[images.cpu()] += made.states.shape[1]
+            self.nfe[images.cpu()] += inverses.states.shape[1]
             # A hard step's gap may reach the image whole, and a check that fails costs N evaluations.
             over = torch.where(hard, gaps, blame).sum(1) <= self.demand[images]
             given_up = torch.zeros_like(over)
             if windowed:
-                made.settle(gaps, SETTLED / self.chain.steps * self.demand[images], patience)
-                given_up = made.reached & (made.last < 0)
-            going = self._going(made, images, made.reached & (over | given_up)) & ~given_up
+                inverses.settle(gaps, SETTLED / self.chain.steps * self.demand[images], patience)
+                given_up = inverses.reached & (inverses.last < 0)
+            going = self._going(inverses, images, inverses.reached & (over | given_up)) & ~given_up
             yield self.update()
             if windowed:
-                made.slide()
+                inverses.slide()
             if not going.all():
                 keep = going.nonzero()[:, 0]
-                made, images = made.select(keep), images[keep]
+                inverses, images = inverses.select(keep), images[keep]
             if not len(images):
                 break
 
-    def _going(self, made: Sweep, images: Tensor, over: Tensor) -> Tensor:
+    def _going(self, inverses: StepInverses, images: Tensor, over: Tensor) -> Tensor:
         """(b,) bool: which of the images go on, after their new x_T was taken over and, where asked for, checked."""
-        ok = finite(made.states[:, 0])
-        self.x_T[images] = made.x_T().unflatten(1, self.x_T.shape[1:])
+        ok = finite(inverses.states[:, 0])
+        self.x_T[images] = inverses.x_T().unflatten(1, self.x_T.shape[1:])
         self.diverged[images[~ok]] = True
         return ok & ~self._settled(images, over & ok)
 
-    def _calmest(self, images: Tensor, made: Sweep, gaps: Tensor) -> None:
+    def _calmest(self, images: Tensor, inverses: StepInverses, gaps: Tensor) -> None:
         """Remember the x_T of the smallest gaps (b,), of those that are held."""
-        calm = made.reached & (gaps < self.least[images])
-        self.calm[images[calm]] = made.states[calm, 0].unflatten(1, self.calm.shape[1:])
+        calm = inverses.reached & (gaps < self.least[images])
+        self.calm[images[calm]] = inverses.states[calm, 0].unflatten(1, self.calm.shape[1:])
         self.least[images[calm]] = gaps[calm]
 
     def _settled(self, images: Tensor, over: Tensor) -> Tensor:
@@ -135,20 +139,20 @@ class Progress:
         settled = torch.zeros_like(over)
         asked = images[over]
         if len(asked):
-            found = self._check(asked, self.x_T[asked])
-            settled[over] = found <= self.tol
+            losses = self._check(asked, self.x_T[asked])
+            settled[over] = losses <= self.tol
             # An image that fails is asked again once its gaps are as much smaller as its loss has to be.
-            self.demand[asked] *= (self.tol / found).clamp(0.01, 1) / 2
+            self.demand[asked] *= (self.tol / losses).clamp(0.01, 1) / 2
         return settled
 
     def _check(self, images: Tensor, x_T: Tensor) -> Tensor:
         """(b,) float64: the losses of the sequential chains from x_T."""
         chain = self.chain.select(images)
-        found = loss(reconstruct(chain, x_T), self.target[images]).nan_to_num(float("inf"))
+        losses = loss(reconstruct(chain, x_T), self.target[images]).nan_to_num(float("inf"))
         self.nfe[images.cpu()] += chain.steps
-        better = found < self.losses[images]
-        self.losses[images[better]], self.best[images[better]] = found[better], x_T[better]
-        return found
+        better = losses < self.losses[images]
+        self.losses[images[better]], self.best[images[better]] = losses[better], x_T[better]
+        return losses
 
     def choose(self) -> None:
         """The best x_T that was checked; of images that have not converged the last, the calmest, the given one too."""

@@ -33,7 +33,7 @@ def exact(name: str) -> bool:
 
 
 def sample(name: str, chain: DDIMChain, options: dict[str, Any], on_round: OnRound | None = None) -> Sampled:
-    """What the named sampler makes of a chain. on_round is called after each round; True from it ends the run.
+    """The images that the named sampler makes of a chain. on_round is called after each round; True ends the run.
 
     UserError: unknown sampler, an option it does not know or take, or what it needs and lacks, or cannot do.
     """

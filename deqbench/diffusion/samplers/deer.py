@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from deqbench.bounds import NonNegative, Seed
-from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import Round, of_system
+from deqbench.diffusion.chain import DDIMChain, along
+from deqbench.diffusion.sampled import OfChain, Round, of_system
 from deqbench.solvers.triangular import sweeps
 
 
@@ -31,19 +31,10 @@ def sample(chain: DDIMChain, *, tol: NonNegative = 1e-4, seed: Seed = 0) -> Iter
 
 
 @dataclass(frozen=True)
-class _Linearised:
+class _Linearised(OfChain):
     """The chain as a triangular system whose sweep treats the diagonal of each step's Jacobian exactly."""
 
-    chain: DDIMChain
     generator: torch.Generator
-
-    @property
-    def start(self) -> Tensor:
-        return self.chain.x_T
-
-    @property
-    def steps(self) -> int:
-        return self.chain.steps
 
     def step_terms(self, states: Tensor, indices: Tensor) -> Tensor:
         """eps at the states and the estimated diagonal of its Jacobian: (M, 2, *dims)."""
@@ -61,7 +52,7 @@ class _Linearised:
         chain, window = self.chain, slice(first, first + terms.shape[1])
         eps, diagonal = terms.double().unbind(2)  # (b, M, *dims)
         coefficients = (chain.ratio, chain.scale, chain.noise_scale)
-        ratio, eps_scale, noise_scale = (c[window].to(eps).view(1, -1, *[1] * (eps.ndim - 2)) for c in coefficients)
+        ratio, eps_scale, noise_scale = (along(c[window], eps) for c in coefficients)
         slope = ratio + eps_scale * diagonal
         rest = (ratio - slope) * states + eps_scale * eps
         if chain.noise is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deqbench.bounds import Count, NonNegative, Share
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.sampled import Round, of_system
+from deqbench.diffusion.sampled import OfChain, Round, of_system
 from deqbench.diffusion.samplers.paradigms import stride, width
 from deqbench.solvers.triangular import sweeps
 
@@ -26,8 +26,8 @@ def sample(chain: DDIMChain, *, window: Count | Share = 10, tol: NonNegative = 0
     """As the sampler `paradigms`, stepped by diffusers.
 
     batch_step_no_noise always lands at alpha_bar 1, so that on a chain that ends below 1 (set_alpha_to_one=False) x_0
-    is another than the sequential one, in diffusers too. ValueError: a chain with noise, or timesteps other than all
-    multiples of one stride (the grid uniform-released), the only ones that this scheduler walks.
+    is another than the sequential one, in diffusers too. ValueError: timesteps other than all multiples of one
+    stride (the grid uniform-released), the only ones that this scheduler walks.
     """
     made = scheduler(chain)
     variance = torch.stack([made._get_variance(int(t)) for t in chain.timesteps])
@@ -52,19 +52,10 @@ def scheduler(chain: DDIMChain) -> DDIMParallelScheduler:
 
 
 @dataclass(frozen=True)
-class _Stepped:
+class _Stepped(OfChain):
     """The chain as a triangular system whose costly part is the step itself."""
 
-    chain: DDIMChain
     scheduler: DDIMParallelScheduler
-
-    @property
-    def start(self) -> Tensor:
-        return self.chain.x_T
-
-    @property
-    def steps(self) -> int:
-        return self.chain.steps
 
     def step_terms(self, states: Tensor, indices: Tensor) -> Tensor:
         """The drift of each step: where it leads less where it starts."""

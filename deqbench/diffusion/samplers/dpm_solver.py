@@ -28,8 +28,7 @@ def sample(
     solver = scheduler(grid.alpha_bar, order)
     x = grid.x_T
     for k, t in enumerate(solver.timesteps):
-        eps = grid.eps_model(x, grid.timesteps[k].expand(len(x)).to(x.device))
-        x = solver.step(eps, t, x).prev_sample.to(chain.x_T.dtype)
+        x = solver.step(grid.eps(x, k), t, x).prev_sample.to(chain.x_T.dtype)
         yield Round(x0=x, settled=k + 1 == grid.steps)
 
 

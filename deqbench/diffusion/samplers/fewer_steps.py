@@ -21,7 +21,7 @@ Spacing = Literal["uniform", "quadratic"]
 
 
 def sample(chain: DDIMChain, *, steps: Count = 20, spacing: Spacing = "uniform") -> Iterator[Round]:
-    """A round of one evaluation for each of `steps` steps, chosen as by `thinned`. ValueError: as there."""
+    """A round of one evaluation for each of `steps` steps, chosen as by `thinned`."""
     return sequential.sample(thinned(chain, steps, spacing))
 
 
@@ -36,5 +36,5 @@ def thinned(chain: DDIMChain, steps: int, spacing: Spacing = "uniform") -> DDIMC
     alpha_bar = torch.cat([chain.alpha_bar[kept], chain.alpha_bar[-1:]])
     none = chain.sigma.new_zeros(len(kept))
     return replace(
-        chain, timesteps=chain.timesteps[kept], alpha_bar=alpha_bar, sigma=none, noise_scale=none, landing=None
+        chain, timesteps=chain.timesteps[kept], alpha_bar=alpha_bar, sigma=none, noise_scale=none, alpha_bar_prev=None
     )

@@ -19,14 +19,14 @@ CANNOT = OTHER_STEPS
 def sample(chain: DDIMChain, *, steps: Count = 10, spacing: Spacing = "uniform") -> Iterator[Round]:
     """2 * steps - 1 rounds of one evaluation: the last step, which ends where no network is, is Euler's.
 
-    steps, spacing: on the chain's own timesteps, as in `thinned`. ValueError: as there.
+    steps, spacing: on the chain's own timesteps, as in `thinned`.
     """
     grid = thinned(chain, steps, spacing)
     root = grid.alpha_bar.sqrt()
     sigma = ((1 - grid.alpha_bar) / grid.alpha_bar).sqrt()
 
     def slope(y: Tensor, j: int) -> Tensor:
-        return grid.eps_model(float(root[j]) * y, grid.timesteps[j].expand(len(y)).to(y.device))
+        return grid.eps(float(root[j]) * y, j)
 
     y = grid.x_T / float(root[0])
     for j in range(grid.steps):

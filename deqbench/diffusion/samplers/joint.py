@@ -1,17 +1,13 @@
 """DEQ-DDIM: all states of the chain as one fixed point, solved jointly. Source: DEQ-DDIM, section 3.1, algorithm 1."""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, Literal
-
-from torch import Tensor
 
 from deqbench.bounds import Count, NonNegative, Seed
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round
 from deqbench.diffusion.splits import SplitChain, gaussian_start, split_chain
 from deqbench.solvers import iterate
-from deqbench.solvers.solve import Active
 
 
 def sample(
@@ -38,18 +34,14 @@ def sample(
     system = split_chain(chain, split, seed)
     before = system.nfe if isinstance(system, SplitChain) else 0  # evaluations
     begin = gaussian_start(chain) if start == "gaussian" else chain.initial(start)
+    at = 0 if returned == "evaluation" else 1
     evaluated, calls = chain.steps + before, 1 + before // chain.steps  # in the first round
     for r in iterate(system, begin, solver=solver, tol=tol, max_iter=max_iter, stop=stop, **solver_options):
-        at = 0 if returned == "evaluation" else 1
         yield Round(
             **{name: getattr(r, name) for name in ("samples", "settled", "lost", "absolute", "relative")},
             nfe=evaluated,
             calls=calls,
             x0=(r.active.fz, r.active.state)[at][:, -1].clone(),
-            states=partial(_ended, r.active, at),
+            states=lambda now=r.active: now.leave()[at],  # type: ignore[misc]
         )
         evaluated, calls = chain.steps, 1
-
-
-def _ended(active: Active, at: int) -> Tensor:
-    return active.leave()[at]

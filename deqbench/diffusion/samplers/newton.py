@@ -58,24 +58,24 @@ def _iterated(chain: DDIMChain, states: Tensor, first: int, known: Slopes) -> tu
     indices = torch.arange(first, chain.steps)
     inputs = states[:, :-1]
     eps = chain.step_terms(inputs.flatten(0, 1), indices.repeat(len(states))).unflatten(0, inputs.shape[:2])
-    landed = chain.combine(states[:, 0], inputs, eps, first, torch.zeros(chain.steps, dtype=torch.float64))
-    found, calls = [landed[:, 0]], len(indices)
+    after = chain.combine(states[:, 0], inputs, eps, first, torch.zeros(chain.steps, dtype=torch.float64))
+    reached, calls = [after[:, 0]], len(indices)
     for j in range(1, len(indices)):
-        change = found[-1] - inputs[:, j]
+        change = reached[-1] - inputs[:, j]
         if first == 0:  # the start is too far off for its own slopes
-            found.append(landed[:, j] + float(known.guess[j]) * change)
+            reached.append(after[:, j] + float(known.guess[j]) * change)
             continue
-        rise = _rise(chain, inputs[:, j], eps[:, j], change, indices[j])
+        response = _response(chain, inputs[:, j], eps[:, j], change, indices[j])
         calls += 1
-        along = torch.linalg.vecdot(change.flatten(1), rise.flatten(1))
+        along = torch.linalg.vecdot(change.flatten(1), response.flatten(1))
         along /= change.flatten(1).square().sum(1).clamp_min(torch.finfo(change.dtype).tiny)
         held = along.clamp(float(known.low[first + j]), float(known.high[first + j])) - along
-        found.append(landed[:, j] + rise + rows(held, change) * change)
-    return torch.stack(found, 1), calls
+        reached.append(after[:, j] + response + rows(held, change) * change)
+    return torch.stack(reached, 1), calls
 
 
-def _rise(chain: DDIMChain, x: Tensor, eps: Tensor, change: Tensor, step: Tensor) -> Tensor:
-    """How the state after a step answers to a change of the state x before it, to first order: (b, *dims)."""
+def _response(chain: DDIMChain, x: Tensor, eps: Tensor, change: Tensor, step: Tensor) -> Tensor:
+    """The change of the state after a step by that of the state x before it, to first order: (b, *dims)."""
     lengths = change.flatten(1).norm(dim=1).clamp_min(torch.finfo(change.dtype).tiny)
     share = torch.finfo(x.dtype).eps ** (1 / 3) * x.flatten(1).norm(dim=1) / lengths
     share = rows(share.clamp_max(torch.finfo(x.dtype).max ** 0.5), change)

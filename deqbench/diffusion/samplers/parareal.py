@@ -39,7 +39,7 @@ def sample(chain: DDIMChain, *, blocks: Count | None = None, tol: NonNegative = 
 
 
 class _Sweeps:
-    """What is known of the sweeps over the samples `active`: each value by its block (or edge) and sweep."""
+    """The values known of the sweeps over the samples `active`: each value by its block (or edge) and sweep."""
 
     def __init__(self, chain: DDIMChain, blocks: int) -> None:
         self.chain, self.blocks = chain, blocks
@@ -61,7 +61,7 @@ class _Sweeps:
             i, k = key
             if j == self.edges[i]:
                 self.coarse[key] = self._jump(x, eps, i)
-            x = self._step(x, eps, j)
+            x = self.chain.step(x, j, eps)
             if j + 1 < self.edges[i + 1]:
                 self.runs[key] = (j + 1, x)
             else:
@@ -102,16 +102,11 @@ class _Sweeps:
         """Forget all samples but keep, (b,) bool."""
         if keep.all():
             return
+        self.chain = self.chain.select(keep)
         self.active, self.reached = self.active[keep], self.reached[keep]
         self.ends = [state[keep] for state in self.ends]
         self.coarse, self.fine = ({key: x[keep] for key, x in known.items()} for known in (self.coarse, self.fine))
         self.runs = {key: (j, x[keep]) for key, (j, x) in self.runs.items()}
-
-    def _step(self, x: Tensor, eps: Tensor, j: int) -> Tensor:
-        x = float(self.chain.ratio[j]) * x + float(self.chain.scale[j]) * eps
-        if self.chain.noise is not None:
-            x = x + float(self.chain.noise_scale[j]) * self.chain.noise[self.active, j]
-        return x
 
     def _jump(self, x: Tensor, eps: Tensor, i: int) -> Tensor:
         """The DDIM step over block i."""

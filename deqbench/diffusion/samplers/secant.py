@@ -5,15 +5,14 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Annotated
 
-import numpy as np
 import torch
 from annotated_types import Interval
-from scipy.fft import dct
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from deqbench.bounds import MOST, Count, NonNegative, Positive
 from deqbench.diffusion.chain import DDIMChain
+from deqbench.diffusion.moments import matrix
 from deqbench.diffusion.sampled import Round, of_system
 from deqbench.solvers.secant import Slopes, secant_sweeps
 
@@ -43,10 +42,10 @@ def sample(
     have not settled. gap None: 0.03, and less in chains of more than 600 steps, where nodes cost little.
     data_variance: of a pixel, for the start and the slopes of the first round only.
     """
-    turn = _Turn.of(chain.x_T)
+    transform = BlockDCT.of(chain.x_T)
     swept = secant_sweeps(
-        turn.chain(chain),
-        replace(slopes(chain, data_variance), apart=None if turn.block == 1 else 1),
+        transform.chain(chain),
+        replace(slopes(chain, data_variance), apart=None if transform.block == 1 else 1),
         tol=tol,
         nodes=nodes,
         gap=GAP * min(1.0, LONG / chain.steps) if gap is None else gap,
@@ -54,12 +53,12 @@ def sample(
         settle_tol=settle_tol,
         max_rounds=max_rounds,
     )
-    return of_system(swept, back=turn.back)
+    return of_system(swept, back=transform.inverse)
 
 
 @dataclass(frozen=True)
-class _Turn:
-    """Images to other coordinates and back, both orthonormal: their chain is solved where slopes hold good.
+class BlockDCT:
+    """The orthonormal cosine transform of blocks and channels: an image's chain is solved where slopes hold good.
 
     An image's channels share their edges, so that slopes hold good for their mean and for their differences. In large
     images what a slope depends on is how fast pixels vary, by the cosine transform of blocks; in small ones the place.
@@ -69,39 +68,34 @@ class _Turn:
     block: int
 
     @classmethod
-    def of(cls, x_T: Tensor) -> "_Turn":
-        """The one that fits x_T."""
+    def of(cls, x_T: Tensor) -> "BlockDCT":
+        """The transform that fits x_T."""
         if x_T.ndim != 4:
             return cls(None, 1)
         channels, *sides = x_T.shape[1:]
         block = gcd(BLOCK, *sides) if min(sides) >= LARGE else 1
-        within = np.kron(_cosines(block), _cosines(block))
-        matrix = torch.from_numpy(np.kron(_cosines(channels), within)).to(x_T)
-        return cls(None if len(matrix) == 1 else matrix, block)
+        whole = torch.kron(matrix(channels), torch.kron(matrix(block), matrix(block))).to(x_T)
+        return cls(None if len(whole) == 1 else whole, block)
 
-    def there(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """(..., C, H, W) -> (..., C block^2, H / block, W / block)."""
         if self.matrix is None:
             return x
         blocks = pixel_unshuffle(x, self.block)
         return (self.matrix @ blocks.flatten(-2)).view_as(blocks)
 
-    def back(self, x: Tensor) -> Tensor:
+    def inverse(self, x: Tensor) -> Tensor:
         """The inverse."""
         return x if self.matrix is None else pixel_shuffle((self.matrix.T @ x.flatten(-2)).view_as(x), self.block)
 
     def chain(self, chain: DDIMChain) -> DDIMChain:
-        """The same chains, their states turned."""
+        """The same chains, their states transformed."""
 
         def eps_model(x: Tensor, t: Tensor) -> Tensor:
-            return self.there(chain.eps_model(self.back(x), t))
+            return self.forward(chain.eps_model(self.inverse(x), t))
 
-        noise = None if chain.noise is None else self.there(chain.noise)
-        return replace(chain, eps_model=eps_model, x_T=self.there(chain.x_T), noise=noise)
-
-
-def _cosines(n: int) -> np.ndarray:
-    return dct(np.eye(n), norm="ortho", axis=0)
+        noise = None if chain.noise is None else self.forward(chain.noise)
+        return replace(chain, eps_model=eps_model, x_T=self.forward(chain.x_T), noise=noise)
 
 
 def slopes(chain: DDIMChain, data_variance: float) -> Slopes:

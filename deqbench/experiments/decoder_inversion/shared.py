@@ -85,9 +85,10 @@ def check(scope: Scope) -> None:
             if network is not None:
                 one_of(f"papers.{scope.paper}.models.{name}.{part}", network, scope.config.networks)
     for name, inverter in scope.shared.inverters.items():
+        presets = papers.presets(scope.paper)
         options = inverter.options | ({inverter.rate: inverter.rates[0]} if inverter.rates else {})
         key = f"papers.{scope.paper}.inverters.{name}"
-        options_fit(key, "decoder_inversion/inverters", inverter.inverter, inverter.preset, options)
+        options_fit(key, "decoder_inversion/inverters", inverter.inverter, inverter.preset, options, presets)
 
 
 def known(scope: Scope, key: str, names: Iterable[str], among: Container[str]) -> None:

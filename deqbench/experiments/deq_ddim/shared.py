@@ -54,9 +54,10 @@ SUBJECTS: tuple[str, ...] = ()  # parts of these that records name as their data
 
 def check(scope: Scope) -> None:
     """ValueError, as one sentence with its key, for a method, preset or option that is not there."""
+    presets = papers.presets(scope.paper)
     for name, method in scope.shared.methods.items():
         key = f"papers.{scope.paper}.methods.{name}"
-        options_fit(key, "diffusion/samplers", method.sampler, method.preset, method.options)
+        options_fit(key, "diffusion/samplers", method.sampler, method.preset, method.options, presets)
         if method.eta:
             able(f"{key}.eta", "diffusion/samplers", method.sampler, "eta > 0")
     for name, inverter in scope.shared.inverters.items():
@@ -64,7 +65,7 @@ def check(scope: Scope) -> None:
         for option, instead in OWN.items():
             if inverter.descends and option in inverter.options:
                 raise ValueError(f"@{key}.options.{option}@expected it as {instead} of an experiment; found it here")
-        options_fit(key, "diffusion/inverters", inverter.inverter, inverter.preset, inverter.options)
+        options_fit(key, "diffusion/inverters", inverter.inverter, inverter.preset, inverter.options, presets)
 
 
 def resolved(scope: Scope, part: str, names: Iterable[str]) -> dict[str, Any]:

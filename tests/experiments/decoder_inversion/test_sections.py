@@ -1,18 +1,17 @@
 """Sections of the paper: a name that is not there is one sentence with its key, and slices hold what jobs need."""
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from deqbench import papers, scale
 from deqbench.errors import UserError
 from deqbench.experiments.stage import Step
+from tests.scales import smoke
 
 PAPER = "papers.decoder-inversion"
-SMOKE = yaml.safe_load((Path(__file__).parents[3] / "config/smoke.yaml").read_text(encoding="utf-8"))
+SMOKE = smoke()
 
 
 def changed(place: str, value: Any) -> dict[str, Any]:
@@ -46,8 +45,8 @@ def changed(place: str, value: Any) -> dict[str, Any]:
         ("editing/models/latent/baseline", "gradient", "editing.models.latent.baseline"),
         ("cocoercivity/models", ["laten"], "cocoercivity.models"),
         ("cocoercivity/figures/figure-4/inverters", ["adam"], "cocoercivity.figures.figure-4.inverters"),
-        ("theorems/zero", "anderson", "theorems.zero"),
-        ("precision/inverters", ["forward"], "precision.inverters"),
+        ("theorems/zero", "andersen", "theorems.zero"),
+        ("precision/inverters", ["froward"], "precision.inverters"),
         ("memory/models", ["laten"], "memory.models"),
     ],
 )

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from deqbench import scale, zoo
 from deqbench.config.strict import Strict
 from deqbench.experiments.files import Files
 from deqbench.experiments.scope import Scope
+from tests.scales import smoke
 
 PAPER = "deq-ddim"
 FILE = Path(__file__).parents[3] / "config/smoke.yaml"
@@ -21,7 +21,7 @@ WEIGHTS = Files({"weights": [zoo.path("digits")]}, {})
 
 def values(change: Callable[[dict[str, Any]], object] = lambda paper: None) -> dict[str, Any]:
     """The scale's values, of this paper alone; change: what to do with the paper's section before."""
-    whole = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    whole = smoke()
     whole["papers"] = {PAPER: whole["papers"][PAPER]}
     change(whole["papers"][PAPER])
     return whole

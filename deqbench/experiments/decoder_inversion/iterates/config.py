@@ -42,12 +42,21 @@ class Cocoercivity(Strict):
         return self
 
 
+FOLLOWED = ["forward-printed", "forward-converging", "forward-large", "km-printed", "km-mild", "km-converging"]
+
+
 class Theorems(Strict):
     """The theorems' conditions and rates, and the remarks, on runs. Source: sections 3.1 to 3.3."""
 
-    inverters: list[InverterName] = Field(min_length=1, description="methods `forward` and `inertial` only")
+    inverters: list[InverterName] = Field(
+        FOLLOWED, min_length=1, validate_default=True, description="methods `forward` and `inertial` only"
+    )
     iterations: int = Field(ge=2, description="where figure-2 has as many, its runs are taken")
-    zero: InverterName = Field(description="the method whose last iterate stands for the zero z* of T")
+    zero: InverterName = Field(
+        "anderson-followed",
+        validate_default=True,
+        description="the method whose last iterate stands for the zero z* of T",
+    )
     zero_iterations: int = Field(ge=2, description="of that method: more than bring it to rounding errors")
 
 

@@ -96,7 +96,7 @@ def drift(
     """
     wide = Codec(vae, max_batch=max_batch)
     encoded = wide.encode(x)
-    first = (wide.again(encoded) - encoded).flatten(1).norm(dim=1)
+    first = (wide.encode_decode(encoded) - encoded).flatten(1).norm(dim=1)
     for name, method in methods.items():
         codec = codec_of(vae, method, generator, max_batch)
         kept: list[Tensor] = []
@@ -105,7 +105,7 @@ def drift(
         for iteration, z in enumerate(kept):
             metrics = {"nmse_db": decibel(nmse(z, z_true))}
             if iteration in at:
-                metrics["residual_left"] = (wide.again(z) - encoded).flatten(1).norm(dim=1) / first
+                metrics["residual_left"] = (wide.encode_decode(z) - encoded).flatten(1).norm(dim=1) / first
             yield from of_images(metrics, {"nmse_db": "dB"}, method=name, iterations=iteration)
 
 
@@ -120,7 +120,7 @@ def seconds(vae: Any, z: Tensor, precisions: list[str], repeats: int) -> Iterato
     method: the precision; image: the number of the turn, after one that does not count.
     """
     codecs = {name: Codec(vae, name) for name in dict.fromkeys(["fp32", *precisions])}  # type: ignore[arg-type]
-    spent = in_turns({name: partial(codec.again, z) for name, codec in codecs.items()}, repeats)
+    spent = in_turns({name: partial(codec.encode_decode, z) for name, codec in codecs.items()}, repeats)
     base = median(spent["fp32"])
     for name in precisions:
         yield from of_images({"pass_ratio": [value / base for value in spent[name]]}, method=name)

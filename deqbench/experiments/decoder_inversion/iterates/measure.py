@@ -82,8 +82,8 @@ def figures(runs: Runs, exhibit: Figure) -> Iterator[Row]:
 @torch.no_grad()
 def _evaluated(wide: Codec, run: Trajectory) -> torch.Tensor:
     """(B,) the smallest ratio of Eq. 14 along the same iterates, E(D(.)) evaluated in float32."""
-    limit = wide.again(run.limit)
-    again = torch.stack([wide.again(z) for z in run.z])
+    limit = wide.encode_decode(run.limit)
+    again = torch.stack([wide.encode_decode(z) for z in run.z])
     return ratios(limit - again, run.limit - run.z).amin(0)
 
 

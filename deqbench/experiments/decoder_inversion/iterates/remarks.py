@@ -19,14 +19,14 @@ def preimages(vae: Any, targets: Targets, generator: torch.Generator, max_batch:
     one). And of Remark 2 beside the linear case: `autoencoder`, ||E(D(z)) - z|| / ||z||.
     """
     codec = Codec(vae, max_batch=max_batch)
-    again = codec.again(targets.z)
+    again = codec.encode_decode(targets.z)
     gaps = {
         "exact": _relative(codec.encode(targets.x), again),
         "8-bit": _relative(codec.encode(quantised(targets.x)), again),
     }
     if hasattr(vae, "quant_conv"):  # AutoencoderTiny has no posterior
         sampling = Codec(vae, posterior=generator, max_batch=max_batch)
-        gaps["sampled"] = _relative(sampling.encode(targets.x), sampling.again(targets.z))
+        gaps["sampled"] = _relative(sampling.encode(targets.x), sampling.encode_decode(targets.z))
     for method, values in gaps.items():
         yield from of_images({"preimage_gap": values}, method=method)
     yield from of_images({"identity_gap": _relative(targets.z, again)}, method="autoencoder")

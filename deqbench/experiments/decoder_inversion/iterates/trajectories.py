@@ -15,9 +15,9 @@ class Recording(Codec):
 
     seen: list[tuple[Tensor, Tensor]]  # (state, E(D(state))), each (B, c, h, w)
 
-    def again(self, z: Tensor) -> Tensor:
+    def encode_decode(self, z: Tensor) -> Tensor:
         """E(D(z)), kept with z."""
-        state = super().again(z)
+        state = super().encode_decode(z)
         if not hasattr(self, "seen"):
             self.seen = []
         self.seen.append((z.detach().clone(), state.detach().clone()))
@@ -56,14 +56,15 @@ def follow(
     last = invert(inverter, codec, x, start, options, iterations=limit, on_iterate=keep).detach()
     asked = [(z, again) for z, again in codec.seen if z.shape == start.shape]
     known = [
-        asked[k][1] if k < len(asked) and torch.equal(asked[k][0], z) else codec.again(z) for k, z in enumerate(kept)
+        asked[k][1] if k < len(asked) and torch.equal(asked[k][0], z) else codec.encode_decode(z)
+        for k, z in enumerate(kept)
     ]
     nothing = start[None][:0]
     return Trajectory(
         torch.stack(kept),
         torch.stack(known),
         last,
-        codec.again(last),
+        codec.encode_decode(last),
         torch.stack([z for z, _ in asked]) if asked else nothing,
         torch.stack([again for _, again in asked]) if asked else nothing,
         start,

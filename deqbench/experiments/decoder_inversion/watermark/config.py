@@ -46,7 +46,9 @@ class Watermark(Strict):
     encoder: InverterName = Field(
         "encoder", validate_default=True, description="the inverter that others are compared with, image by image"
     )
-    gradient: InverterName = Field(description="the gradient-based inverter that others are compared with")
+    gradient: InverterName = Field(
+        "gradient-paper", validate_default=True, description="the gradient-based inverter that others are compared with"
+    )
     shown: int = Field(3, ge=0, description="images whose recovered rings are shown")
 
 

@@ -12,7 +12,7 @@ from deqbench.data import checkpoints, datasets
 from deqbench.data.checkpoints import Network
 from deqbench.data.datasets import Dataset
 from deqbench.diffusion.chain import DDIMChain
-from deqbench.diffusion.gradients import Pulled, gradient, loss, loss_gradient
+from deqbench.diffusion.gradients import LossAndGrad, gradient, loss, loss_gradient
 from deqbench.diffusion.gradients.forward import solved
 from deqbench.diffusion.inverted import Inversion, reconstruct
 from deqbench.diffusion.inverters import invert
@@ -90,7 +90,7 @@ def _bytes(run: Callable[[], object], known: list[Tensor]) -> tuple[dict[str, in
 
 
 @torch.no_grad()
-def as_released(chain: DDIMChain, target: Tensor, options: dict[str, Any]) -> Pulled:
+def as_released(chain: DDIMChain, target: Tensor, options: dict[str, Any]) -> LossAndGrad:
     """The gradient of the released code as it runs: through the network for all states, then thrown away.
 
     Its solved states are a leaf, x_T's copy among them, so that the backward pass through all N evaluations ends there;
@@ -107,4 +107,4 @@ def as_released(chain: DDIMChain, target: Tensor, options: dict[str, Any]) -> Pu
         x0 = torch.lerp(leaf[:, -1], chain.combine(x_T, leaf[:, :-1], eps)[:, -1], options["tau"])
         taken, _ = torch.autograd.grad(x0, (x_T, leaf), loss_gradient(x0.detach(), target))
     count = torch.full((len(z),), chain.steps)
-    return Pulled(loss(x0.detach(), target), taken, x0.detach(), end.nfe + count, count)
+    return LossAndGrad(loss(x0.detach(), target), taken, x0.detach(), end.nfe + count, count)

@@ -11,8 +11,8 @@ VALUES = (0.4, 0.6, 0.8, 1.0, 1.2, 1.6)
 class Kept(LinearCodec):
     """Keeps what it is asked for, as a recording codec does."""
 
-    def again(self, z):
-        found = super().again(z)
+    def encode_decode(self, z):
+        found = super().encode_decode(z)
         self.seen.append((z.clone(), found.clone()))
         return found
 

@@ -18,7 +18,7 @@ from tests.experiments.decoder_inversion.iterates.runs import VALUES, followed
 def test_the_ratio_of_a_symmetric_pair_is_the_inverse_of_its_largest_eigenvalue_at_the_worst_state():
     codec = diagonal(*VALUES)
     points = torch.eye(6, dtype=torch.float64).view(6, 1, 1, 2, 3)  # (K, B, c, h, w), one eigenvector a state
-    images = torch.stack([codec.again(point) for point in points])
+    images = torch.stack([codec.encode_decode(point) for point in points])
     found = ratios(images, points)
     torch.testing.assert_close(found[:, 0], 1 / torch.tensor(VALUES, dtype=torch.float64))
     assert found.amin(0).item() == pytest.approx(1 / max(VALUES))
@@ -41,7 +41,7 @@ def test_a_state_whose_image_has_reached_the_limit_binds_nothing():
 def test_a_forward_run_is_followed_without_a_pass_of_its_own():
     codec, z, run = followed("forward", {"rho": 0.5})
     assert codec.passes == 20 + 1  # one an iteration, one for the limit
-    torch.testing.assert_close(run.again, torch.stack([codec.again(point) for point in run.z]), rtol=0, atol=0)
+    torch.testing.assert_close(run.again, torch.stack([codec.encode_decode(point) for point in run.z]), rtol=0, atol=0)
     start = codec.encode(codec.decode(z))
     error = (1 - 0.5 * torch.tensor(VALUES, dtype=torch.float64)) ** 20 * (start - z).flatten(1)
     torch.testing.assert_close((run.limit - z).flatten(1), error)
@@ -52,7 +52,7 @@ def test_the_states_of_inertial_km_are_those_that_the_theorem_asks_for():
     y = run.z[1:] + 0.9 * (run.z[1:] - run.z[:-1])
     torch.testing.assert_close(run.asked[0], run.z[0])
     torch.testing.assert_close(run.asked[1 : len(y) + 1], y)
-    torch.testing.assert_close(run.again[3], codec.again(run.z[3]))
+    torch.testing.assert_close(run.again[3], codec.encode_decode(run.z[3]))
 
 
 def test_a_gradient_run_has_iterates_too():
@@ -62,14 +62,14 @@ def test_a_gradient_run_has_iterates_too():
     x = codec.decode(z).detach()
     run = follow(codec, x, "gradient", {"lr": 0.05}, iterates=3, limit=5)
     assert len(run.z) == 4 and not len(run.asked)
-    torch.testing.assert_close(run.again[2], codec.again(run.z[2]).detach())
+    torch.testing.assert_close(run.again[2], codec.encode_decode(run.z[2]).detach())
     assert not torch.equal(run.z[3], run.limit)
 
 
 def test_a_recording_codec_keeps_copies():
     codec = Recording(tiny.vae())
     z = torch.zeros(1, 4, 8, 8)
-    found = codec.again(z).detach()
+    found = codec.encode_decode(z).detach()
     before = found.clone()
     z += 1
     found -= 1

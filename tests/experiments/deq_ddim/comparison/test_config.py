@@ -115,14 +115,14 @@ def test_every_method_compared_has_a_label_and_every_tuned_one_as_many_candidate
         return
     methods = paper["comparison"]["methods"]
     spec = papers.exhibit("deq-ddim/comparison").spec
-    assert methods.keys() <= spec["labels"].keys()
-    assert {*spec["ours"], *spec["rivals"]} <= spec["labels"].keys()
+    assert methods.keys() <= spec.labels.keys()
+    assert {*spec.drawing.ours, *spec.drawing.rivals} <= spec.labels.keys()
     counts = {len(compared.get("candidates", [])) for compared in methods.values()} - {0}
     assert len(counts) <= 1
 
 
 def test_every_metric_of_the_study_has_a_tolerance():
-    assert all(metric["tolerance"] for metric in papers.exhibit("deq-ddim/comparison").spec["metrics"])
+    assert all(metric.tolerance for metric in papers.exhibit("deq-ddim/comparison").spec.metrics)
 
 
 def test_studies_are_no_exhibits_of_the_paper():

@@ -7,8 +7,8 @@ import torch
 
 from deqbench.diffusion.gradients import gradient
 from deqbench.experiments.deq_ddim.gradients.misprints import misprints, pushed
-from tests.diffusion.test_chain import SHAPE, relative
-from tests.diffusion.test_gradients import problem, unrolled
+from tests.diffusion.chains import SHAPE, relative
+from tests.diffusion.inversion_problems import problem, unrolled
 
 
 def dense(chain, target):

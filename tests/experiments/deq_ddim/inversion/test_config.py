@@ -59,7 +59,7 @@ def inverter(**entries):
         (inverter(start="target"), f"{KEY}.inverters.deq.start: expected one of noise, encoding; found "),
         (
             lambda paper: paper["table-3"]["inverters"].append("sweep"),
-            f"{KEY}.table-3.inverters: expected one of algorithm-1, deq, encoded, encoding; found 'sweep'",
+            f"{KEY}.table-3.inverters: expected one of algorithm-1, algorithm-1-encoded, backward-euler, deq, ",
         ),
         (
             lambda paper: paper["table-3"]["datasets"].update(digit={10: chains()}),

@@ -12,8 +12,8 @@ from deqbench.experiments.deq_ddim.inversion_memory.measure import as_released, 
 from deqbench.experiments.deq_ddim.shared import Inverter
 from deqbench.experiments.deq_ddim.variants import Variant
 from deqbench.papers import preset
-from tests.diffusion.test_chain import relative
-from tests.diffusion.test_gradients import problem
+from tests.diffusion.chains import relative
+from tests.diffusion.inversion_problems import problem
 from tests.experiments.deq_ddim.smoke import ABOUT, cell, silent
 
 RELEASED = {k: v for k, v in preset("deq-ddim", "inversion-released").items() if k not in ("gradient", "warm_start")}

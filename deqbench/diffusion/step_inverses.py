@@ -1,4 +1,4 @@
-"""The states of a chain that sweeps move, and what the rounds so far tell about the inverse of each of its steps."""
+"""The states of a chain inverted step by step, and the inverse of each step by secants of the rounds so far."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ HARD = 0.3  # a step is hard if it is to blame for this share of what the worst 
 FITTED = 16  # steps whose fits are held at once
 SETTLED = 0.1  # what gaps that are left for good may add to the loss, as a share of its tolerance
 
-HELD = ("states", "at", "led", "dx", "dy", "lengths", "seen")  # of a sweep, by image and step
+HELD = ("states", "at", "led", "dx", "dy", "lengths", "seen")  # by image and step
 PARTS = (*HELD, "image", "target", "first", "last", "waited", "shrunk", "eps")  # by image
 
 
 @dataclass
-class Sweep:
+class StepInverses:
     """The states before W steps in a row, where they lead, and the last m differences: b images that still move.
 
     The steps held are the last ones that have not settled. Once the gap after the last of them no longer matters its
@@ -48,7 +48,7 @@ class Sweep:
     rounds: int = 0
 
     @classmethod
-    def begin(cls, chain: DDIMChain, target: Tensor, states: Tensor, m: int, start: First) -> Sweep:
+    def begin(cls, chain: DDIMChain, target: Tensor, states: Tensor, m: int, start: First) -> StepInverses:
         """Before the first evaluation. target: (B, *dims), states: (B, W, *dims), before the last W steps."""
         x, y = states.flatten(2), target.flatten(1)
         past = x.new_zeros(*x.shape[:2], m, x.shape[2])
@@ -58,8 +58,8 @@ class Sweep:
         place = ((chain.steps - x.shape[1]) * one, (x.shape[1] - 1) * one, 0 * one, one.double(), torch.zeros_like(y))
         return cls(chain, start, y, y, *place, x, x, x.clone(), past, past.clone(), lengths, seen)
 
-    def select(self, keep: Tensor) -> Sweep:
-        """Those images alone."""
+    def select(self, keep: Tensor) -> StepInverses:
+        """The same of those images alone."""
         return replace(self, chain=self.chain.select(keep), **{name: getattr(self, name)[keep] for name in PARTS})
 
     @property
@@ -73,7 +73,7 @@ class Sweep:
         return self.first == 0
 
     def evaluate(self, at_once: int | None) -> None:
-        """Where the states lead, by calls of at most at_once states each."""
+        """Evaluates the states: where each leads, by calls of at most at_once states."""
         x, chain, steps = self.states, self.chain, self.steps
         eps = terms(chain, x.reshape(-1, *chain.x_T.shape[1:]), steps.flatten().cpu(), at_once).view_as(x)
         led = _at(chain.ratio, steps, x) * x + _at(chain.scale, steps, x) * eps + self._noise(steps)
