@@ -45,7 +45,7 @@ STAGES = (
     Stage(
         train,
         "{method} on split {split}",
-        {n: "{method}/{split}.{end}" for n, end in ENDINGS.items()},
+        {n: f"{{method}}/{{split}}.{end}" for n, end in ENDINGS.items()},
         lambda scope: [{"method": m, "split": s} for m in scope.section.methods for s in scope.section.splits],
         lambda scope, **_: {"data": scope.datasets([scope.section.dataset])},
     ),
