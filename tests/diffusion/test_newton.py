@@ -47,8 +47,8 @@ def test_a_step_answers_to_a_change_as_its_derivative_says():
         return chain.ratio[j] * y + chain.scale[j] * eps(y, t)
 
     _, expected = torch.func.jvp(step, (x,), (change,))
-    assert relative(newton._rise(chain, x, eps(x, t), change, j), expected) < 1e-5
-    assert not newton._rise(chain, x, eps(x, t), torch.zeros_like(x), j).any()
+    assert relative(newton._response(chain, x, eps(x, t), change, j), expected) < 1e-5
+    assert not newton._response(chain, x, eps(x, t), torch.zeros_like(x), j).any()
 
 
 def test_errors_are_squared_from_iteration_to_iteration_near_the_result():
