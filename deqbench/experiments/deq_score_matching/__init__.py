@@ -1,0 +1,1 @@
+"""Experiments of DEQ score matching: a folder a kind."""

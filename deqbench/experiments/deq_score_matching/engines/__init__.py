@@ -1,0 +1,1 @@
+"""Ways to differentiate score-matching losses: seconds and bytes."""
