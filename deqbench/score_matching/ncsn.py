@@ -1,0 +1,153 @@
+"""Noise-conditional score networks: the full RefineNet, and the short one whose second block may be an equilibrium.
+
+Source: table 8 (a) and (b), table 9, appendix D.4. The printed layer lists leave open what a block holds; see refinenet.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from deqbench.score_matching.layers import ResidualCell
+from deqbench.score_matching.refinenet import RefineBlock, ResBlock
+from deqbench.solvers.deq import DEQ
+
+Variant = Literal["ncsn", "two-res", "deq"]
+PRINTED_WIDTH = 128
+
+
+class FullNetwork(nn.Module):
+    """x (B, C, H, W) with its level of noise (B,) int64 -> the score there, (B, C, H, W). Source: table 8 (a).
+
+    Four stages of two residual blocks: the second pools, the third and fourth dilate by 2 and 4 in its place, as in the
+    original network; four refinement blocks lead back. width: the printed 128.
+    """
+
+    def __init__(self, channels: int, width: int, levels: int) -> None:
+        super().__init__()
+        n, m = width, 2 * width
+        self.begin = nn.Conv2d(channels, n, 3, padding=1)
+        self.stages = nn.ModuleList(
+            nn.ModuleList(blocks)
+            for blocks in (
+                (ResBlock(n, n, levels), ResBlock(n, m, levels)),
+                (ResBlock(m, m, levels, down=True), ResBlock(m, m, levels)),
+                (ResBlock(m, m, levels, down=True, dilation=2), ResBlock(m, m, levels, dilation=2)),
+                (ResBlock(m, m, levels, down=True, dilation=4), ResBlock(m, m, levels, dilation=4)),
+            )
+        )
+        self.refine = nn.ModuleList(
+            (
+                RefineBlock([m], m, levels),
+                RefineBlock([m, m], n, levels),
+                RefineBlock([m, n], n, levels),
+                RefineBlock([m, n], n, levels, last=True),
+            )
+        )
+        self.end = nn.Conv2d(n, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        h, maps = self.begin(x), []
+        for stage in self.stages:
+            for block in stage:  # type: ignore[attr-defined]
+                h = block(h, level)
+            maps.append(h)
+        return _refined(self.refine, maps, level, self.end)
+
+
+class ShortNetwork(nn.Module):
+    """x (B, C, H, W) with its level of noise (B,) int64 -> the score there, (B, C, H, W). Source: table 8 (b), table 9.
+
+    equilibrium: the second block is the solution of z = h(z) + g, g the first convolution and block; else it is one
+    application, h(g) + g, with the same weights (TwoRes). cell: settings of the ResidualCell; settings: of the DEQ.
+    g takes `width` channels to twice as many, as in table 8 (b): see `as_printed`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        levels: int,
+        *,
+        equilibrium: bool = True,
+        cell: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        n, m = width, 2 * width
+        self.begin, self.first = nn.Conv2d(channels, n, 3, padding=1), ResBlock(n, m, levels)
+        made = ResidualCell(m, **(cell or {}))
+        self.second: nn.Module = ResBlock(m, m, levels)
+        self.third = ResBlock(m, m, levels)
+        self.down = nn.ModuleList((ResBlock(m, m, levels, down=True), ResBlock(m, m, levels)))
+        self.refine = nn.ModuleList((RefineBlock([m], m, levels), RefineBlock([m, m], n, levels, last=True)))
+        self.end = nn.Conv2d(n, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        g = self.first(self.begin(x), level)
+        h = self.third(self.second(g), level)
+        maps = [h]
+        for block in self.down:
+            h = block(h, level)
+        return _refined(self.refine, [*maps, h], level, self.end)
+
+
+def _refined(refine: nn.ModuleList, maps: Sequence[Tensor], level: Tensor, end: nn.Module) -> Tensor:
+    """The score from the maps of all stages, first to last: each block refines one more of them."""
+    h = None
+    for block, earlier in zip(refine, reversed(maps), strict=True):
+        h = block([earlier] if h is None else [earlier, h], level)
+    score: Tensor = end(nn.functional.elu(h))
+    return score
+
+
+class AtLevels(nn.Module):
+    """x -> net(x, level) for levels that stay."""
+
+    def __init__(self, net: nn.Module, level: Tensor) -> None:
+        super().__init__()
+        self.net, self.level = net, level
+
+    def forward(self, x: Tensor) -> Tensor:
+        score: Tensor = self.net(x, self.level)
+        return score
+
+
+def network(variant: Variant, channels: int, width: int, levels: int, **options: Any) -> nn.Module:
+    """The network of a variant. options: of ShortNetwork, which `ncsn` has not."""
+    if variant == "ncsn":
+        return FullNetwork(channels, width, levels)
+    return ShortNetwork(channels, width, levels, equilibrium=variant == "deq", **options)
+
+
+def as_printed(channels: int, levels: int, width: int = PRINTED_WIDTH) -> nn.Module:
+    """g of table 9 by the letter: a convolution to `width` channels, then a block that takes twice as many.
+
+    A call raises RuntimeError: the block cannot take what the convolution gives.
+    """
+    return PrintedInput(channels, width, levels)
+
+
+class PrintedInput(nn.Module):
+    """The input transform g(y) with the channels that table 9 prints."""
+
+    def __init__(self, channels: int, width: int, levels: int) -> None:
+        super().__init__()
+        self.begin = nn.Conv2d(channels, width, 3, padding=1)
+        self.first = ResBlock(2 * width, 2 * width, levels)
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        made: Tensor = self.first(self.begin(x), level)
+        return made
+
+
+def perturbed(x: Tensor, sigmas: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The images (B, C, H, W) with noise of a level each, drawn evenly, and the levels (B,) int64.
+
+    sigmas: (levels,). Draws are made on the CPU.
+    """
+    level = torch.randint(len(sigmas), (len(x),), generator=generator)
+    noise = torch.randn(x.shape, generator=generator).to(x)
+    scale = sigmas.to(x)[level.to(x.device)].view(-1, 1, 1, 1)
+    return x + scale * noise, level.to(x.device)
