@@ -56,12 +56,29 @@ class FullNetwork(nn.Module):
         return _refined(self.refine, maps, level, self.end)
 
 
+class Input(nn.Sequential):
+    """g: a convolution and a residual block, (B, C, H, W) with levels (B,) -> (B, 2 width, H, W).
+
+    taken: channels that the block is made for; other than width, a call raises RuntimeError, as by the letter of table
+    9, where the block behind a convolution to 128 channels takes 256.
+    """
+
+    def __init__(self, channels: int, width: int, levels: int, taken: int | None = None) -> None:
+        first = ResBlock(width if taken is None else taken, 2 * width, levels)
+        super().__init__(nn.Conv2d(channels, width, 3, padding=1), first)
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        made: Tensor = self[1](self[0](x), level)
+        return made
+
+
 class ShortNetwork(nn.Module):
     """x (B, C, H, W) with its level of noise (B,) int64 -> the score there, (B, C, H, W). Source: table 8 (b), table 9.
 
-    equilibrium: the second block is the solution of z = h(z) + g, g the first convolution and block; else it is one
-    application, h(g) + g, with the same weights (TwoRes). cell: settings of the ResidualCell; settings: of the DEQ.
-    g takes `width` channels to twice as many, as in table 8 (b): see `as_printed`.
+    equilibrium: the second block is the solution of z = h(z) + g, g the first convolution and block; else a plain
+    residual block (TwoRes). cell: settings of the ResidualCell; settings: of the DEQ. h has neither the shortcut of a
+    residual block, for with it z = z + r(z) + g asks for r(z) = -g and no bound on weights makes that a contraction, nor
+    norms, which have no Lipschitz constant. g takes `width` channels to twice as many, as in table 8 (b).
     """
 
     def __init__(
@@ -76,17 +93,19 @@ class ShortNetwork(nn.Module):
     ) -> None:
         super().__init__()
         n, m = width, 2 * width
-        self.begin, self.first = nn.Conv2d(channels, n, 3, padding=1), ResBlock(n, m, levels)
-        made = ResidualCell(m, **(cell or {}))
-        self.second: nn.Module = ResBlock(m, m, levels)
+        self.input = Input(channels, n, levels)
+        self.second: nn.Module = (
+            DEQ(ResidualCell(m, **(cell or {})), **settings) if equilibrium else ResBlock(m, m, levels)
+        )
         self.third = ResBlock(m, m, levels)
         self.down = nn.ModuleList((ResBlock(m, m, levels, down=True), ResBlock(m, m, levels)))
         self.refine = nn.ModuleList((RefineBlock([m], m, levels), RefineBlock([m, m], n, levels, last=True)))
         self.end = nn.Conv2d(n, channels, 3, padding=1)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        g = self.first(self.begin(x), level)
-        h = self.third(self.second(g), level)
+        g = self.input(x, level)
+        second = self.second(g) if isinstance(self.second, DEQ) else self.second(g, level)
+        h = self.third(second, level)
         maps = [h]
         for block in self.down:
             h = block(h, level)
@@ -119,27 +138,6 @@ def network(variant: Variant, channels: int, width: int, levels: int, **options:
     if variant == "ncsn":
         return FullNetwork(channels, width, levels)
     return ShortNetwork(channels, width, levels, equilibrium=variant == "deq", **options)
-
-
-def as_printed(channels: int, levels: int, width: int = PRINTED_WIDTH) -> nn.Module:
-    """g of table 9 by the letter: a convolution to `width` channels, then a block that takes twice as many.
-
-    A call raises RuntimeError: the block cannot take what the convolution gives.
-    """
-    return PrintedInput(channels, width, levels)
-
-
-class PrintedInput(nn.Module):
-    """The input transform g(y) with the channels that table 9 prints."""
-
-    def __init__(self, channels: int, width: int, levels: int) -> None:
-        super().__init__()
-        self.begin = nn.Conv2d(channels, width, 3, padding=1)
-        self.first = ResBlock(2 * width, 2 * width, levels)
-
-    def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        made: Tensor = self.first(self.begin(x), level)
-        return made
 
 
 def perturbed(x: Tensor, sigmas: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, elu, interpolate
 
 STAGES, POOLS = 2, 2  # convolutions of a residual unit, and links of a pooling chain
+EPS = 1e-5
 
 
 class LevelNorm(nn.Module):
@@ -29,9 +30,9 @@ class LevelNorm(nn.Module):
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         mu = x.mean((2, 3))  # (B, C)
         offset = x - mu[:, :, None, None]
-        plain = offset * (offset.square().mean((2, 3), keepdim=True) + 1e-5).rsqrt()
+        plain = offset * (offset.square().mean((2, 3), keepdim=True) + EPS).pow(-0.5)
         apart = mu - mu.mean(1, keepdim=True)
-        means = apart * (apart.square().mean(1, keepdim=True) + 1e-5).rsqrt()
+        means = apart * (apart.square().mean(1, keepdim=True) + EPS).pow(-0.5)
         shift = self.beta[level] + self.alpha[level] * means
         return self.gamma[level][:, :, None, None] * plain + shift[:, :, None, None]
 
@@ -58,6 +59,7 @@ class ResBlock(nn.Module):
 
     def __init__(self, channels: int, out: int, levels: int, *, down: bool = False, dilation: int = 1) -> None:
         super().__init__()
+        self.channels, self.out, self.down = channels, out, down
         self.first = Stage(channels, out, levels, dilation=dilation)
         self.second = Stage(out, out, levels, dilation=dilation)
         self.shortcut = nn.Conv2d(channels, out, 1) if down or channels != out else nn.Identity()
@@ -111,6 +113,7 @@ class RefineBlock(nn.Module):
 
     def __init__(self, channels: Sequence[int], out: int, levels: int, *, last: bool = False) -> None:
         super().__init__()
+        self.channels, self.out = tuple(channels), out
         self.adapt = nn.ModuleList(ResidualUnits(each, 2, levels) for each in channels)
         several = channels if len(channels) > 1 or channels[0] != out else ()
         self.norms = nn.ModuleList(LevelNorm(each, levels) for each in several)

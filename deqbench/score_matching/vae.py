@@ -41,36 +41,24 @@ class ImplicitEncoder(nn.Module):
         return z
 
 
-class Decoder(nn.Module):
+class Decoder(nn.Sequential):
     """z (B, latent) -> image (B, C, H, W) in [-1, 1].
 
-    The output padding is the printed 1 wherever a side is even; an odd side, as of 8x8 images whose codes are 1x1 twice,
-    takes 0.
+    The output padding is the printed 1 wherever a side is even; an odd side, such as the 1 that comes twice before an
+    image of 8x8, takes 0. The width of the dense layer is not printed: 4m channels of the smallest side.
     """
 
     def __init__(self, shape: Shape, latent: int, width: int) -> None:
-        super().__init__()
-        channels, height, width_px = shape
-        self.rows, self.columns = sides(height)[::-1], sides(width_px)[::-1]
-        self.start = (4 * width, self.rows[0], self.columns[0])
-        self.dense = nn.Linear(latent, math.prod(self.start))
+        channels, *image = shape
+        rows, columns = (sides(side)[::-1] for side in image)
+        start = (4 * width, rows[0], columns[0])
+        parts: list[nn.Module] = [nn.Linear(latent, math.prod(start)), nn.ReLU(), nn.Unflatten(1, start)]
         planes = [4 * width, 4 * width, 2 * width, width, channels]
-        self.layers = nn.ModuleList(
-            nn.ConvTranspose2d(planes[k], planes[k + 1], KERNEL, stride=2, padding=2, output_padding=self._extra(k))
-            for k in range(HALVINGS)
-        )
-
-    def _extra(self, layer: int) -> tuple[int, int]:
-        return (
-            self.rows[layer + 1] - (2 * self.rows[layer] - 1),
-            self.columns[layer + 1] - (2 * self.columns[layer] - 1),
-        )
-
-    def forward(self, z: Tensor) -> Tensor:
-        h = torch.relu(self.dense(z)).unflatten(1, self.start)
-        for layer in self.layers[:-1]:
-            h = torch.relu(layer(h))
-        return torch.tanh(self.layers[-1](h))
+        for k in range(HALVINGS):
+            extra = (rows[k + 1] - 2 * rows[k] + 1, columns[k + 1] - 2 * columns[k] + 1)
+            options = {"stride": 2, "padding": 2, "output_padding": extra}
+            parts += [nn.ConvTranspose2d(planes[k], planes[k + 1], KERNEL, **options), nn.ReLU()]
+        super().__init__(*parts[:-1], nn.Tanh())
 
 
 class ScoreNetwork(nn.Module):

@@ -1,0 +1,89 @@
+"""Seconds, bytes and parameters of a training step, and images that fit a budget of bytes."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deqbench.experiments.deq_score_matching.ncsn import networks
+from deqbench.experiments.deq_score_matching.ncsn.config import Costs, Network, Size
+from deqbench.experiments.deq_score_matching.nets import rows_of
+from deqbench.experiments.deq_score_matching.vae.costs import ENGINES, size_word
+from deqbench.experiments.rows import Row
+from deqbench.measure.clock import in_turns, now
+from deqbench.measure.peaks import frozen, peak_bytes
+from deqbench.score_matching.ncsn import AtLevels
+
+
+def costs(
+    forms: dict[str, Network], size: Size, section: Costs, sigmas: Tensor, *, objective: str, seed: int, device: str
+) -> Iterator[Row]:
+    """Rows dataset, size, batch, width, method, metric, value, unit, and image for the turns of a time.
+
+    time_s: loss and gradients of one update; graph_bytes: kept by the score's graph alone; saved_bytes, peak_bytes: of
+    the whole loss; jets_: where derivatives are pushed forward, else nested autograd takes them. bytes_per_image: slope
+    of saved_bytes over batches; projected_bytes: that at the printed width, as n / width times as many channels have;
+    fits: images of that size whose saved tensors go into the budget.
+    """
+    about: dict[str, Any] = {"dataset": size.dataset, "size": size_word(size.shape), "width": size.width}
+    runs: dict[Any, Callable[[], object]] = {}
+    batch = size.batches[0]
+    for name, form in forms.items():
+        net = networks.made(form, size.shape[0], size.width, len(sigmas), seed).to(device)
+        values: dict[str, float] = {"parameters": float(sum(p.numel() for p in net.parameters()))}
+        for engine, start in ENGINES.items():
+            steps = {
+                each: _step(net, form.model_copy(update={"engine": engine}), size, each, sigmas, objective, seed, device)
+                for each in size.batches
+            }
+            runs[name, start] = lambda run=steps[batch]: now(device) if run() is None else None
+            values |= {f"{start}{metric}": value for metric, value in _bytes(net, steps, size, section).items()}
+        x, level = _noise(size, batch, sigmas, seed, device)
+        with frozen():
+            values["graph_bytes"] = float(peak_bytes(lambda: AtLevels(net, level)(x), list(net.parameters()))["saved"])
+        units = {metric: "B" for metric in values if "bytes" in metric}
+        yield from rows_of(values, units, **about, batch=batch, method=name)
+    for (name, start), seconds in in_turns(runs, section.repeats).items():
+        for turn, value in enumerate(seconds):
+            metric = f"{start}time_s"
+            yield from rows_of({metric: value}, {metric: "s"}, **about, batch=batch, method=name, image=turn)
+
+
+def _noise(size: Size, batch: int, sigmas: Tensor, seed: int, device: str) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    level = torch.arange(batch) % len(sigmas)
+    return torch.rand(batch, *size.shape, generator=generator).to(device), level.to(device)
+
+
+def _step(
+    net: nn.Module, form: Network, size: Size, batch: int, sigmas: Tensor, objective: str, seed: int, device: str
+) -> Callable[[], None]:
+    """An update's loss and gradients."""
+    x, level = _noise(size, batch, sigmas, seed, device)
+
+    def step() -> None:
+        for parameter in net.parameters():
+            parameter.grad = None
+        generator = torch.Generator().manual_seed(seed)
+        networks.weighted(net, x, level, sigmas, form, objective, generator=generator).mean().backward()
+
+    return step
+
+
+def _bytes(net: nn.Module, steps: dict[int, Callable[[], None]], size: Size, section: Costs) -> dict[str, float]:
+    """Bytes of a step, and what follows from them for the printed width."""
+    with frozen():
+        counted = {batch: peak_bytes(step, list(net.parameters())) for batch, step in steps.items()}
+    saved = {batch: float(each["saved"]) for batch, each in counted.items()}
+    slope = float(np.polyfit(list(saved), list(saved.values()), 1)[0])
+    projected = slope * section.printed_width / size.width
+    first = size.batches[0]
+    return {
+        "saved_bytes": saved[first],
+        "peak_bytes": float(counted[first]["peak"]),
+        "bytes_per_image": slope,
+        "projected_bytes": projected,
+        "fits": float(section.budget_gb * 1e9 // projected),
+    }
