@@ -90,6 +90,13 @@ class Pictures(Noted):
     rows: Rows
 
 
+class Gallery(Noted):
+    """Rows of generated images."""
+
+    kind: Literal["gallery"]
+    rows: Rows
+
+
 Drawing = Annotated[
-    Curves | Latents | Samples | Errors | Race | Pareto | Scatter | Triplets | Pictures, Field(discriminator="kind")
+    Curves | Gallery | Latents | Samples | Errors | Race | Pareto | Scatter | Triplets | Pictures, Field(discriminator="kind")
 ]
