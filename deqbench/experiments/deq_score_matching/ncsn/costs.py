@@ -22,7 +22,7 @@ def costs(
 ) -> Iterator[Row]:
     """Rows dataset, size, batch, width, method, metric, value, unit, and image for the turns of a time.
 
-    time_s: loss and gradients of one update; graph_bytes: kept by the score's graph alone; saved_bytes, peak_bytes: of
+    time_ms: loss and gradients of one update; graph_bytes: kept by the score's graph alone; saved_bytes, peak_bytes: of
     the whole loss; jets_: where derivatives are pushed forward, else nested autograd takes them. bytes_per_image: slope
     of saved_bytes over batches; projected_bytes: that at the printed width, as n / width times as many channels have;
     fits: images of that size whose saved tensors go into the budget.
@@ -47,8 +47,8 @@ def costs(
         yield from rows_of(values, units, **about, batch=batch, method=name)
     for (name, start), seconds in in_turns(runs, section.repeats).items():
         for turn, value in enumerate(seconds):
-            metric = f"{start}time_s"
-            yield from rows_of({metric: value}, {metric: "s"}, **about, batch=batch, method=name, image=turn)
+            metric = f"{start}time_ms"
+            yield from rows_of({metric: 1000 * value}, {metric: "ms"}, **about, batch=batch, method=name, image=turn)
 
 
 def _noise(size: Size, batch: int, sigmas: Tensor, seed: int, device: str) -> tuple[Tensor, Tensor]:

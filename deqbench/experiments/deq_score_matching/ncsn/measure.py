@@ -48,7 +48,9 @@ def train(job: TrainJob, files: Files, on_step: OnStep) -> dict[str, Any]:
         for step, share, values in course:
             at = {**keys, "step": step, "train_s": values["train_s"]}
             history += rows_of(values, **at)
-            records += rows_of(values, **at, share=share) if share in job.training.shares else []
+            if share in job.training.shares:
+                last = {"end_distance": values["distance"]} if share == 100 else {}
+                records += rows_of(values | last, **at, share=share)
         images[name] = trained.drawn(net, data.shape, job.sampler, sigmas, seed + 1)[:SHOWN]
     return {"records": records, "history": history, "images": (images, {"dataset": job.dataset})}
 
