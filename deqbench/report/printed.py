@@ -40,22 +40,14 @@ class Printed:
             return cls._by_keys(papers.printed(exhibit), own, bool(section.printed_as), texts, spec.printed_by)
         if not spec.printed_rows:
             return cls(own, ("same" if section.printed_as else "stand-in") if own else "", {"": own})
-<<<<<<< HEAD
-        every = papers.printed(exhibit)["dataset"].unique()
-        dataset = every[0] if len(every) == 1 else _spelt(own, every)
-        rows = {method: pattern.format(**texts) for method, pattern in spec.printed_rows.items()}
-        at = {"dataset": dataset} | {column: texts[key] for column, key in spec.printed_at.items()}
-        same = bool(section.printed_as) and _spelt(section.printed_as, [dataset]) == dataset
-        return cls(dataset, "same" if same else "stand-in", rows, at)
-=======
         known = papers.printed(exhibit)["dataset"].unique()
-        dataset = known[0] if len(known) == 1 else own
+        dataset = known[0] if len(known) == 1 else _spelt(own, known)
         rows = {method: pattern.format(**texts) for method, pattern in spec.printed_rows.items()}
         at = {column: texts[key] for column, key in spec.printed_at.items()}
         if len(known) > 1:
             at["dataset"] = dataset
-        return cls(dataset, "same" if section.printed_as == dataset else "stand-in", rows, at)
->>>>>>> d06360dd6e701797c4f9f215f0724628f75b628c
+        same = bool(section.printed_as) and _spelt(section.printed_as, [dataset]) == dataset
+        return cls(dataset, "same" if same else "stand-in", rows, at)
 
     @classmethod
     def _by_keys(cls, table: pd.DataFrame, own: str, same: bool, texts: dict[str, str], by: Sequence[str]) -> "Printed":
