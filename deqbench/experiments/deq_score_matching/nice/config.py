@@ -13,7 +13,7 @@ from deqbench.training.settings import Optimisation
 Split = Literal["train", "tuning", "test"]
 
 
-class Row(Strict):
+class Method(Strict):
     """A way to train a flow."""
 
     kind: Literal["mle", "sm", "ssm", "ssm-vr", "dsm", "cp", "approx-bp", "fdssm"] = Field(description="of loss")
@@ -23,22 +23,22 @@ class Row(Strict):
     steps: int = Field(2, ge=1, description="of the phantom derivative")
 
     @model_validator(mode="after")
-    def _sigma_of_dsm(self) -> "Row":
+    def _sigma_of_dsm(self) -> "Method":
         if (self.kind == "dsm") != (self.sigma is not None):
             raise ValueError(f"sigma: expected {'a number' if self.kind == 'dsm' else 'none'} beside {self.kind}")
         return self
 
 
 TABLE_4 = {
-    "mle": Row(kind="mle"),
-    "cp": Row(kind="cp"),
-    "dsm-low": Row(kind="dsm", sigma=0.1),
-    "dsm-high": Row(kind="dsm", sigma=1.74),
-    "approx-bp": Row(kind="approx-bp"),
-    "ssm": Row(kind="ssm"),
-    "deq-ssm": Row(kind="ssm", couplings="implicit", derivative="phantom"),
-    "deq-ssm-exact": Row(kind="ssm", couplings="implicit"),
-    "deq-mle": Row(kind="mle", couplings="implicit"),
+    "mle": Method(kind="mle"),
+    "cp": Method(kind="cp"),
+    "dsm-low": Method(kind="dsm", sigma=0.1),
+    "dsm-high": Method(kind="dsm", sigma=1.74),
+    "approx-bp": Method(kind="approx-bp"),
+    "ssm": Method(kind="ssm"),
+    "deq-ssm": Method(kind="ssm", couplings="implicit", derivative="phantom"),
+    "deq-ssm-exact": Method(kind="ssm", couplings="implicit"),
+    "deq-mle": Method(kind="mle", couplings="implicit"),
 }
 
 
@@ -66,17 +66,17 @@ class Logits(Strict):
 
 
 class Nice(Strict):
-    """Flows on one data set, one a row, split and learning rate; of the rates the best on the tuning part counts."""
+    """Flows on one data set, one a method, split and learning rate; of the rates the best on the tuning part counts."""
 
     dataset: DatasetName
     splits: list[int] = Field(min_length=1, description="each another deal of the images, other weights, other draws")
     images: Logits = Logits()
     flow: Flow = Flow()
     optimisation: Optimisation = Field(description="its seed is the split, its rate one of those tried")
-    rates: list[float] = Field(min_length=1, description="learning rates that every row tries")
+    rates: list[float] = Field(min_length=1, description="learning rates that every method tries")
     watched: Count = Field(100, description="images of the tuning part on which weights and rates are chosen")
-    rows: dict[Name, Row] = TABLE_4
-    timed: Count = Field(5, description="turns in which a training step of every row is timed")
+    methods: dict[Name, Method] = TABLE_4
+    timed: Count = Field(5, description="turns in which a training step of every method is timed")
 
     @model_validator(mode="after")
     def _is_watched(self) -> "Nice":

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from deqbench.data import datasets
-from deqbench.experiments.deq_score_matching.nice.config import Flow, Logits, Row
+from deqbench.experiments.deq_score_matching.nice.config import Flow, Logits, Method
 from deqbench.score_matching.logits import logits
 from deqbench.score_matching.losses import score_matching_loss
 from deqbench.score_matching.nice import NICE, explicit, implicit
@@ -27,12 +27,12 @@ def deal(path: Path, images: Logits, split: int) -> dict[str, Tensor]:
     return {name: y[torch.from_numpy(k)] for name, k in zip(("test", "tuning", "train"), parts, strict=True)}
 
 
-def build(dimensions: int, flow: Flow, row: Row, seed: int) -> NICE:
-    """A flow of the row's kind of coupling. seed: of its weights."""
-    if row.couplings == "explicit":
+def build(dimensions: int, flow: Flow, method: Method, seed: int) -> NICE:
+    """A flow of the method's kind of coupling. seed: of its weights."""
+    if method.couplings == "explicit":
         shift = explicit(flow.width, flow.layers)
     else:
-        phantom = {"steps": row.steps} if row.derivative == "phantom" else {}
+        phantom = {"steps": method.steps} if method.derivative == "phantom" else {}
         shift = implicit(
             flow.width,
             normalisation=flow.normalisation,
@@ -40,7 +40,7 @@ def build(dimensions: int, flow: Flow, row: Row, seed: int) -> NICE:
             solver="picard",
             tol=flow.tol,
             max_iter=flow.max_iter,
-            derivative=row.derivative,
+            derivative=method.derivative,
             adjoint="dense" if flow.width <= 256 else "anderson",
             **phantom,
         )
@@ -50,27 +50,27 @@ def build(dimensions: int, flow: Flow, row: Row, seed: int) -> NICE:
 
 
 class Training:
-    """The loss that a row is trained by, a function of (net, batch, generator)."""
+    """The loss that a method trains by, a function of (net, batch, generator)."""
 
-    def __init__(self, row: Row, engine: str = "auto") -> None:
-        self.row, self.engine = row, engine
+    def __init__(self, method: Method, engine: str = "auto") -> None:
+        self.method, self.engine = method, engine
 
     def __call__(self, net: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
         """The mean over the batch's rows."""
         return score_matching_loss(
             net,
             batch[0],
-            kind=self.row.kind,
-            sigma=self.row.sigma,
+            kind=self.method.kind,
+            sigma=self.method.sigma,
             engine=self.engine,  # type: ignore[arg-type]
             generator=generator,
         )
 
 
 @torch.no_grad()
-def exact_losses(net: nn.Module, y: Tensor, row: Row, width: int) -> Tensor:
+def exact_losses(net: nn.Module, y: Tensor, method: Method, width: int) -> Tensor:
     """The score-matching loss of every row of y, (B,), its trace exact and by exact derivatives; width: of a layer."""
-    return _losses(net, y, width, "exact" if row.couplings == "implicit" else None)
+    return _losses(net, y, width, "exact" if method.couplings == "implicit" else None)
 
 
 @torch.no_grad()

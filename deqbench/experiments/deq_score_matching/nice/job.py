@@ -1,6 +1,6 @@
-"""A job a split that trains all rows at all rates, and one, alone on the machine, that measures what came of them."""
+"""A job a split that trains all methods at all rates, and one, alone on the machine, that measures what came of them."""
 
-from deqbench.experiments.deq_score_matching.nice.config import Flow, Logits, Row
+from deqbench.experiments.deq_score_matching.nice.config import Flow, Logits, Method
 from deqbench.experiments.scope import Scope, Slice
 from deqbench.experiments.stage import Stage
 from deqbench.training.settings import Optimisation
@@ -16,7 +16,7 @@ class FlowSlice(Slice):
     flow: Flow
     optimisation: Optimisation
     rates: list[float]
-    rows: dict[str, Row]
+    methods: dict[str, Method]
     watched: int
 
 
@@ -44,26 +44,26 @@ def evaluate(scope: Scope) -> EvaluateJob:
 
 
 def _told(scope: Scope) -> dict[str, object]:
-    names = ("dataset", "images", "flow", "optimisation", "rates", "rows", "watched")
+    names = ("dataset", "images", "flow", "optimisation", "rates", "methods", "watched")
     return {**scope.slice, **{name: getattr(scope.section, name) for name in names}}
 
 
-def output_name(file: str, row: str, rate: int) -> str:
+def output_name(file: str, method: str, rate: int) -> str:
     """The name by which a training finds one of its files. rate: its place among those tried."""
-    return f"{file}_{row}_{rate}".replace("-", "_")
+    return f"{file}_{method}_{rate}".replace("-", "_")
 
 
 def _trained(scope: Scope) -> dict[str, str]:
     return {
-        output_name(file, row, rate): f"{scope.experiment}/{{split}}/{row}/{rate}.{ending}"
-        for row in scope.section.rows
+        output_name(file, method, rate): f"{scope.experiment}/{{split}}/{method}/{rate}.{ending}"
+        for method in scope.section.methods
         for rate in range(len(scope.section.rates))
         for file, ending in ENDINGS.items()
     }
 
 
 def _of_all(scope: Scope, file: str) -> list[str]:
-    """Paths that end with split, row and place of the rate."""
+    """Paths that end with split, method and place of the rate."""
     paths = [path for name, path in _trained(scope).items() if name.startswith(f"{file}_")]
     return [f"{scope.folder}/{path.format(split=split)}" for split in scope.section.splits for path in paths]
 

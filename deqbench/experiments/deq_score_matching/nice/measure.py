@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from deqbench.experiments.deq_score_matching.nice.config import Row as Trained
+from deqbench.experiments.deq_score_matching.nice.config import Method
 from deqbench.experiments.deq_score_matching.nice.flows import Training, build, deal, exact_losses, phantom_losses
 from deqbench.experiments.deq_score_matching.nice.job import ENDINGS, EvaluateJob, FlowSlice, TrainJob, output_name
 from deqbench.experiments.files import Files, OnStep
@@ -22,65 +22,65 @@ from deqbench.solvers.deq import DEQ
 from deqbench.training import stage
 from deqbench.training.trainer import Batch, Loss
 
-Place = tuple[int, str, int]  # split, row, place of the rate
+Place = tuple[int, str, int]  # split, method, place of the rate
 
 
 def train(job: TrainJob, files: Files, on_step: OnStep) -> dict[str, Any]:
-    """Weights, history and card of every row's training at every rate, all with the same first draws."""
+    """Weights, history and card of every method's training at every rate, all with the same first draws."""
     parts = deal(files.one("data"), job.images, job.split)
     splits = {"train": (parts["train"],), "tuning": (parts["tuning"][: job.watched],)}
-    done, total = 0, len(job.rows) * len(job.rates) * job.optimisation.steps
-    for name, row in job.rows.items():
+    done, total = 0, len(job.methods) * len(job.rates) * job.optimisation.steps
+    for name, method in job.methods.items():
         for place, rate in enumerate(job.rates):
-            net = _net(job, row, parts["train"].shape[1], job.split)
+            net = _net(job, method, parts["train"].shape[1], job.split)
             settings = job.optimisation.model_copy(update={"lr": rate, "seed": job.split})
             outputs = {file: files.outputs[output_name(file, name, place)] for file in ENDINGS}
-            about = {"row": name, "loss": row.model_dump(), "flow": job.flow.model_dump(), "split": job.split}
+            about = {"method": name, "loss": method.model_dump(), "flow": job.flow.model_dump(), "split": job.split}
             stage.run(
                 net,
-                Training(row),
+                Training(method),
                 splits,
                 settings,
                 outputs,
                 about=about,
-                metrics=watched(job, row),
+                metrics=watched(job, method),
                 on_step=lambda step, _, done=done: on_step(done + step, total),  # type: ignore[misc]
             )
             done += job.optimisation.steps
     return {}
 
 
-def watched(job: FlowSlice, row: Trained) -> dict[str, Loss]:
+def watched(job: FlowSlice, method: Method) -> dict[str, Loss]:
     """What a validation measures, that first by which weights and rates are chosen.
 
-    Of a row trained by likelihood it is that; of all others the exact loss, whatever they are trained by.
+    Of one trained by likelihood it is that; of all others the exact loss, whatever they are trained by.
     """
 
     def sm_loss(net: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        return exact_losses(net, batch[0], row, job.flow.width).mean()
+        return exact_losses(net, batch[0], method, job.flow.width).mean()
 
     def minus_log_likelihood(net: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         with torch.no_grad():
             return -net(batch[0]).mean()  # type: ignore[no-any-return]
 
     both = {"sm_loss": sm_loss, "minus_log_likelihood": minus_log_likelihood}
-    return both if row.kind != "mle" else dict(reversed(both.items()))
+    return both if method.kind != "mle" else dict(reversed(both.items()))
 
 
 def evaluate(job: EvaluateJob, files: Files, on_step: OnStep) -> dict[str, Any]:
-    """Records of every row and split at the rate that was best on the tuning part: see `of_flow` and `costs`."""
+    """Records of every method and split at the rate that was best on the tuning part: see `of_flow` and `costs`."""
     weights, cards = ({_place(path): path for path in files.all(name)} for name in ("weights", "cards"))
     rows: list[Row] = []
     for done, split in enumerate(job.splits, start=1):
         parts = deal(files.one("data"), job.images, split)
-        nets: dict[str, NetOfRow] = {}
-        for name, row in job.rows.items():
-            at = best_rate({k: read_json(cards[split, name, k]) for k in range(len(job.rates))}, row)
-            net = _net(job, row, parts["train"].shape[1], split)
+        nets: dict[str, NetOfMethod] = {}
+        for name, method in job.methods.items():
+            at = best_rate({k: read_json(cards[split, name, k]) for k in range(len(job.rates))}, method)
+            net = _net(job, method, parts["train"].shape[1], split)
             net.load_state_dict(load_file(weights[split, name, at]))
-            nets[name] = (row, net.eval())
+            nets[name] = (method, net.eval())
             about = {"rate": job.rates[at], "best_step": read_json(cards[split, name, at])["step"]}
-            rows += _rows({**about, **of_flow(job, row, net, parts["test"].to(job.device))}, split, name)
+            rows += _rows({**about, **of_flow(job, method, net, parts["test"].to(job.device))}, split, name)
         batch = parts["train"][: job.optimisation.batch].to(job.device)
         for name, metrics in costs(nets, batch, job.timed, job.device).items():
             rows += _rows(metrics, split, name)
@@ -88,12 +88,12 @@ def evaluate(job: EvaluateJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     return {"records": rows}
 
 
-NetOfRow = tuple[Trained, nn.Module]
+NetOfMethod = tuple[Method, nn.Module]
 
 
-def best_rate(cards: dict[int, dict[str, Any]], row: Trained) -> int:
+def best_rate(cards: dict[int, dict[str, Any]], method: Method) -> int:
     """The place of the rate whose training got furthest on the tuning part. ValueError: none has a finite value."""
-    watched = "minus_log_likelihood" if row.kind == "mle" else "sm_loss"
+    watched = "minus_log_likelihood" if method.kind == "mle" else "sm_loss"
     values = {place: card["metrics"].get(f"tuning_{watched}") for place, card in cards.items()}
     finite = {place: value for place, value in values.items() if value is not None}
     if not finite:
@@ -101,7 +101,7 @@ def best_rate(cards: dict[int, dict[str, Any]], row: Trained) -> int:
     return min(finite, key=lambda place: finite[place])
 
 
-def of_flow(job: EvaluateJob, row: Trained, net: nn.Module, y: Tensor) -> dict[str, float]:
+def of_flow(job: EvaluateJob, method: Method, net: nn.Module, y: Tensor) -> dict[str, float]:
     """Means over test rows y (N, d), and the flow's parameters.
 
     sm_loss: 1/2 |s|^2 + tr of the logits' density, exactly; sm_loss_phantom: what two phantom steps make of it.
@@ -113,30 +113,30 @@ def of_flow(job: EvaluateJob, row: Trained, net: nn.Module, y: Tensor) -> dict[s
     layers = [layer.last for layer in net.modules() if isinstance(layer, DEQ)]
     width, images = job.flow.width, job.images
     found = {
-        "sm_loss": exact_losses(net, y, row, width).mean(),
+        "sm_loss": exact_losses(net, y, method, width).mean(),
         "log_likelihood": log_density.mean(),
         "bits": bits_per_dimension(log_density, y, images.levels, images.edge).mean(),
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
     }
     if solved := [one for one in layers if one is not None]:
-        found["sm_loss_phantom"] = phantom_losses(net, y, row.steps, width).mean()
+        found["sm_loss_phantom"] = phantom_losses(net, y, method.steps, width).mean()
         found["phantom_gap"] = found["sm_loss_phantom"] - found["sm_loss"]
         found["rounds"] = torch.cat([one.rounds for one in solved]).double().mean()
         found["unconverged"] = 1 - torch.cat([one.converged for one in solved]).double().mean()
     return {name: float(value) for name, value in found.items()}
 
 
-def costs(nets: dict[str, NetOfRow], batch: Tensor, turns: int, device: str) -> dict[str, dict[str, float]]:
-    """By row: step_s, seconds of the loss of a batch and its gradient, median of turns; bytes of the same.
+def costs(nets: dict[str, NetOfMethod], batch: Tensor, turns: int, device: str) -> dict[str, dict[str, float]]:
+    """By method: step_s, seconds of the loss of a batch and its gradient, median of turns; bytes of the same.
 
     saved_bytes: kept for the backward pass, weights apart. nested_bytes: with autograd within autograd as the engine of
     a sliced loss, as the paper does it.
     """
 
     def step(name: str, engine: str = "auto") -> None:
-        row, net = nets[name]
+        method, net = nets[name]
         net.zero_grad()
-        Training(row, engine)(net, (batch,), torch.Generator().manual_seed(0)).backward()
+        Training(method, engine)(net, (batch,), torch.Generator().manual_seed(0)).backward()
         now(device)
 
     spent = in_turns({name: lambda name=name: step(name) for name in nets}, turns)  # type: ignore[misc]
@@ -149,8 +149,8 @@ def costs(nets: dict[str, NetOfRow], batch: Tensor, turns: int, device: str) -> 
     return found
 
 
-def _net(job: FlowSlice, row: Trained, dimensions: int, split: int) -> nn.Module:
-    return build(dimensions, job.flow, row, job.seed + split).to(job.device)
+def _net(job: FlowSlice, method: Method, dimensions: int, split: int) -> nn.Module:
+    return build(dimensions, job.flow, method, job.seed + split).to(job.device)
 
 
 def _place(path: Path) -> Place:
