@@ -26,7 +26,7 @@ def test_levels_are_geometric_and_fall():
     torch.testing.assert_close(sigmas[1:] / sigmas[:-1], torch.full((9,), 0.1 ** (1 / 9), dtype=torch.float64))
 
 
-@pytest.mark.parametrize("rate", [0.02, 0.1])
+@pytest.mark.parametrize("rate", [0.02, 0.03])
 def test_a_gaussian_s_mean_and_variance_come_out(rate):
     found = sampled(rate)
     variance = STD**2 + 0.1**2
