@@ -122,14 +122,14 @@ def _refined(refine: nn.ModuleList, maps: Sequence[Tensor], level: Tensor, end: 
 
 
 class AtLevels(nn.Module):
-    """x -> net(x, level) for levels that stay."""
+    """x -> net(x, level) for levels that stay, the first of them where there are fewer x."""
 
     def __init__(self, net: nn.Module, level: Tensor) -> None:
         super().__init__()
         self.net, self.level = net, level
 
     def forward(self, x: Tensor) -> Tensor:
-        score: Tensor = self.net(x, self.level)
+        score: Tensor = self.net(x, self.level[: len(x)])
         return score
 
 

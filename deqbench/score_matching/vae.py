@@ -102,14 +102,14 @@ class ScoreNetwork(nn.Module):
 
 
 class Given(nn.Module):
-    """z -> net(x, z) for images that stay."""
+    """z -> net(x, z) for images that stay, the first of them where there are fewer z."""
 
     def __init__(self, net: ScoreNetwork, x: Tensor) -> None:
         super().__init__()
         self.net, self.x = net, x
 
     def forward(self, z: Tensor) -> Tensor:
-        score: Tensor = self.net(self.x, z)
+        score: Tensor = self.net(self.x[: len(z)], z)
         return score
 
 

@@ -19,7 +19,7 @@ class Layer(Strict):
     steps: Count = Field(2, description="K of the phantom derivative, in training and where it is shown")
     tol: float = Field(1e-5, gt=0, description="relative, of the solve and of its adjoints")
     max_iter: Count = 128
-    engine: Engine = Field("auto", description="how the loss of a training step is differentiated")
+    engine: Engine = Field("jets", description="how the loss of a training step is differentiated")
 
     @property
     def cell(self) -> dict[str, Any]:
