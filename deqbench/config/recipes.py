@@ -68,6 +68,16 @@ class OneStepRecipe(AveragedTraining):
     teacher_steps: int = Field(ge=1, description="DDIM steps of the teacher")
 
 
-AnyRecipe = DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe
+class ScoreRecipe(AveragedTraining):
+    """Training of a noise-conditional score network on images in [0, 1]."""
+
+    kind: Literal["score-network"]
+    network: dict[str, Any] = Field(description="arguments of deqbench.score_matching.ncsn.network")
+    sigmas: dict[str, float] = Field(description="largest, smallest and levels of noise")
+    objective: Literal["ssm", "ssm-vr"] = "ssm-vr"
+    engine: Literal["jets", "loop"] = "loop"
+
+
+AnyRecipe = ScoreRecipe | DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe
 Recipe = Annotated[AnyRecipe, Field(discriminator="kind")]
 RECIPES: TypeAdapter[dict[str, Recipe]] = TypeAdapter(dict[Name, Recipe])

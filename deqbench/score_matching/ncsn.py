@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from deqbench.score_matching.layers import ResidualCell
+from deqbench.score_matching.losses import score_matching_loss
 from deqbench.score_matching.refinenet import RefineBlock, ResBlock
 from deqbench.solvers.deq import DEQ
 
@@ -149,3 +150,16 @@ def perturbed(x: Tensor, sigmas: Tensor, generator: torch.Generator) -> tuple[Te
     noise = torch.randn(x.shape, generator=generator).to(x)
     scale = sigmas.to(x)[level.to(x.device)].view(-1, 1, 1, 1)
     return x + scale * noise, level.to(x.device)
+
+
+def noise_conditional_loss(net: nn.Module, noisy: Tensor, level: Tensor, sigmas: Tensor, **options: Any) -> Tensor:
+    """sigma^2 times the loss of a score network at noisy images (B, C, H, W) of levels (B,), (B,).
+
+    sigmas: (levels,). options: of score_matching_loss; `derivative` and `steps` are let be where the network has no
+    equilibrium.
+    """
+    if not any(isinstance(module, DEQ) for module in net.modules()):
+        options = {name: value for name, value in options.items() if name not in ("derivative", "steps")}
+    at_levels = AtLevels(net, level)
+    losses = score_matching_loss(at_levels, noisy, of="score", reduction="none", **options)
+    return sigmas.to(noisy)[level].square() * losses

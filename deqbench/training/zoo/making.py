@@ -7,7 +7,7 @@ from deqbench.config import recipes
 from deqbench.data.datasets import Dataset
 from deqbench.training import stage
 from deqbench.training.trainer import OnStep, train
-from deqbench.training.zoo import autoencoders, classifiers, diffusion, latents, one_step
+from deqbench.training.zoo import autoencoders, classifiers, diffusion, latents, one_step, score_networks
 
 PLANS: dict[str, Any] = {
     "diffusion": diffusion.plan,
@@ -15,6 +15,7 @@ PLANS: dict[str, Any] = {
     "autoencoder": autoencoders.plan,
     "latent": latents.plan,
     "one-step": one_step.plan,
+    "score-network": score_networks.plan,
 }
 
 

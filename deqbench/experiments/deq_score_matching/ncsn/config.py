@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from deqbench import zoo
 from deqbench.config.strict import Count, Name, Strict
 from deqbench.experiments.deq_score_matching.layers import Layer, Objective
 from deqbench.experiments.named import DatasetName, one_of
@@ -81,6 +82,7 @@ class Ncsn(Strict):
     smallest: float = Field(0.1, gt=0)
     objective: Objective = "ssm-vr"
     networks: dict[Name, Network] = Field(min_length=1)
+    shipped: dict[Name, Name] = Field({}, description="models of the zoo that stand for networks at the training's end")
     costs: Costs
     training: Training
     sampler: Sampler
@@ -88,8 +90,11 @@ class Ncsn(Strict):
 
 
 def check(scope: Scope) -> None:
-    """ValueError, as one sentence with its key, for a timed network that is not among those named."""
+    """ValueError, as one sentence with its key, for a timed or shipped network that is not among those named."""
     section: Ncsn = scope.section
+    for name, model in section.shipped.items():
+        one_of(f"{scope.key}.shipped", name, section.networks)
+        one_of(f"{scope.key}.shipped.{name}", model, zoo.models())
     for name in section.workers.networks:
         one_of(f"{scope.key}.workers.networks", name, section.networks)
 

@@ -14,7 +14,7 @@ from deqbench.experiments.deq_score_matching.vae.costs import ENGINES, size_word
 from deqbench.experiments.rows import Row
 from deqbench.measure.clock import in_turns, now
 from deqbench.measure.peaks import frozen, peak_bytes
-from deqbench.score_matching.ncsn import AtLevels
+from deqbench.score_matching.ncsn import AtLevels, noise_conditional_loss
 
 
 def costs(
@@ -67,7 +67,8 @@ def _step(
         for parameter in net.parameters():
             parameter.grad = None
         generator = torch.Generator().manual_seed(seed)
-        networks.weighted(net, x, level, sigmas, form, objective, generator=generator).mean().backward()
+        options = {"kind": objective, "engine": form.engine, "generator": generator}
+        noise_conditional_loss(net, x, level, sigmas, **options).mean().backward()
 
     return step
 

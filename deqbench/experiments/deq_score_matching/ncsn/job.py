@@ -38,6 +38,7 @@ class TrainJob(NcsnSlice):
 
     dataset: str
     number: int
+    shipped: dict[str, str]
     training: Training
     sampler: Sampler
     extractor: str | None
@@ -62,7 +63,8 @@ def share(scope: Scope) -> WorkersJob:
 def train(scope: Scope, dataset: str, seed: str) -> TrainJob:
     """The slice behind the networks trained from one seed."""
     extractor = scope.config.datasets[dataset].extractor
-    own = {"training": scope.section.training, "sampler": scope.section.sampler, "extractor": extractor}
+    own = {name: getattr(scope.section, name) for name in ("training", "sampler", "shipped")}
+    own["extractor"] = extractor
     return TrainJob(**_common(scope), dataset=dataset, number=int(seed), **own)
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import Tensor, nn
 
-from deqbench.data import datasets
+from deqbench import zoo
+from deqbench.data import datasets, score_networks
 from deqbench.diffusion.parallel import run_ranks
 from deqbench.experiments.deq_score_matching.distances import Scoring
 from deqbench.experiments.deq_score_matching.ncsn import networks, trained
@@ -19,6 +21,7 @@ from deqbench.experiments.deq_score_matching.nets import rows_of
 from deqbench.experiments.deq_score_matching.vae.costs import size_word
 from deqbench.experiments.files import Files, OnStep, stepped
 from deqbench.measure.clock import now
+from deqbench.score_matching.ncsn import noise_conditional_loss
 
 SHOWN = 10  # images kept
 
@@ -45,14 +48,29 @@ def train(job: TrainJob, files: Files, on_step: OnStep) -> dict[str, Any]:
         net = networks.made(form, data.shape[0], job.width, job.levels, seed).to(job.device)
         keys = {"size": size_word(data.shape), "method": name, "seed": job.number}
         course = trained.trained(net, form, data, job.training, job.sampler, sigmas, job.objective, scoring, seed)
+        history += [row for step, _, values in course for row in rows_of(values, **keys, step=step, **_seconds(values))]
+        if name in job.shipped:
+            net, sigmas_of_net = score_networks.load(zoo.path(job.shipped[name]))
+            net.to(job.device)
+            course = [(0, 100, _assessed(net, form, data, job, sigmas_of_net, scoring, seed))]
         for step, share, values in course:
-            at = {**keys, "step": step, "train_s": values["train_s"]}
-            history += rows_of(values, **at)
             if share in job.training.shares:
                 last = {"end_distance": values["distance"]} if share == 100 else {}
-                records += rows_of(values | last, **at, share=share)
+                records += rows_of(values | last, **keys, step=step, share=share)
         images[name] = trained.drawn(net, data.shape, job.sampler, sigmas, seed + 1)[:SHOWN]
     return {"records": records, "history": history, "images": (images, {"dataset": job.dataset})}
+
+
+def _seconds(values: dict[str, float]) -> dict[str, float]:
+    return {"train_s": values["train_s"]}
+
+
+def _assessed(
+    net: nn.Module, form: Any, data: datasets.Dataset, job: TrainJob, sigmas: Tensor, scoring: Scoring, seed: int
+) -> dict[str, float]:
+    """The values of a network that the zoo ships, trained longer than this run trains."""
+    values = trained.tested(net, form, data.test, sigmas, job.objective, job.training.slices, seed)
+    return {**values, "distance": scoring.distance(trained.drawn(net, data.shape, job.sampler, sigmas, seed))}
 
 
 def share(job: WorkersJob, files: Files, on_step: OnStep) -> dict[str, Any]:
@@ -85,7 +103,7 @@ def _time_rank(folder: Path, job: WorkersJob) -> None:
         np.save(folder / "seconds.npy", np.array(list(seconds.values())))
 
 
-def _step(net: torch.nn.Module, job: WorkersJob, name: str, sigmas: torch.Tensor) -> float:
+def _step(net: nn.Module, job: WorkersJob, name: str, sigmas: Tensor) -> float:
     """Seconds of one update of this rank's part of the batch, until all have all gradients."""
     rank, ranks = dist.get_rank(), dist.get_world_size()
     generator = torch.Generator().manual_seed(job.seed)
@@ -94,7 +112,8 @@ def _step(net: torch.nn.Module, job: WorkersJob, name: str, sigmas: torch.Tensor
     dist.barrier()
     started = now("cpu")
     net.zero_grad()
-    loss = networks.weighted(net, x, level, sigmas, job.networks[name], job.objective, generator=generator)
+    options = {"kind": job.objective, "engine": "loop", "generator": generator}
+    loss = noise_conditional_loss(net, x, level, sigmas, **options)
     (loss.sum() / job.workers.batch).backward()
     for parameter in net.parameters():
         if parameter.grad is not None:

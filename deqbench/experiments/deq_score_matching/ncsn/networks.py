@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from deqbench.experiments.deq_score_matching.ncsn.config import Network
-from deqbench.experiments.deq_score_matching.nets import layer_of, seeded
+from deqbench.experiments.deq_score_matching.nets import seeded
 from deqbench.score_matching import langevin
-from deqbench.score_matching.losses import score_matching_loss
-from deqbench.score_matching.ncsn import AtLevels, network, perturbed
+from deqbench.score_matching.ncsn import network, noise_conditional_loss, perturbed
 from deqbench.training.trainer import Batch, Loss
 
 
@@ -23,26 +22,12 @@ def sigmas_of(job: Any) -> Tensor:
     return langevin.geometric(job.largest, job.smallest, job.levels)
 
 
-def weighted(
-    net: nn.Module, noisy: Tensor, level: Tensor, sigmas: Tensor, form: Network, objective: str, **options: Any
-) -> Tensor:
-    """sigma^2 times the loss at noisy images of each level, (B,). options: of score_matching_loss; `derivative` only
-    where the network has an equilibrium.
-    """
-    if layer_of(net) is None:
-        options = {name: value for name, value in options.items() if name not in ("derivative", "steps")}
-    options = {"engine": form.engine, **options}
-    scale = sigmas.to(noisy)[level].square()
-    return scale * score_matching_loss(
-        AtLevels(net, level), noisy, kind=objective, of="score", reduction="none", **options  # type: ignore[arg-type]
-    )
-
-
 def training_loss(sigmas: Tensor, form: Network, objective: str) -> Loss:
     """The mean over images in [-1, 1], taken to [0, 1], with noise of a level each."""
 
     def loss(net: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         noisy, level = perturbed(batch[0] / 2 + 0.5, sigmas, generator)
-        return weighted(net, noisy, level, sigmas, form, objective, generator=generator).mean()
+        options = {"kind": objective, "engine": form.engine, "generator": generator}
+        return noise_conditional_loss(net, noisy, level, sigmas, **options).mean()
 
     return loss

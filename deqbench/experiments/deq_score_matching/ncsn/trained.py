@@ -13,7 +13,7 @@ from deqbench.experiments.deq_score_matching.ncsn.config import Network, Sampler
 from deqbench.experiments.deq_score_matching.nets import layer_of
 from deqbench.measure.clock import now
 from deqbench.score_matching import langevin
-from deqbench.score_matching.ncsn import perturbed
+from deqbench.score_matching.ncsn import noise_conditional_loss, perturbed
 from deqbench.training.trainer import train
 
 POINTS = 5  # of a course, at least
@@ -72,13 +72,13 @@ def tested(
     for batch in images.to(at).split(128):
         x = batch / 2 + 0.5
         noisy, level = perturbed(x, sigmas, generator)
-        options = {"slices": slices, "engine": "jets"}
-        kinds = {"test_loss": {"derivative": "exact"}, "phantom_loss": {"derivative": "phantom", "steps": form.steps}}
-        for name, derivative in list(kinds.items())[: 2 if layer is not None else 1]:
+        options: dict[str, Any] = {"kind": objective, "slices": slices, "engine": "jets"}
+        kinds: dict[str, dict[str, Any]] = {"test_loss": {"derivative": "exact"}}
+        if layer is not None:
+            kinds["phantom_loss"] = {"derivative": "phantom", "steps": form.steps}
+        for name, derivative in kinds.items():
             draw = torch.Generator().manual_seed(seed)
-            made = networks.weighted(
-                net, noisy, level, sigmas, form, objective, generator=draw, **options, **derivative
-            )
+            made = noise_conditional_loss(net, noisy, level, sigmas, generator=draw, **options, **derivative)
             keep(**{name: made})
         scale = sigmas.to(x)[level].view(-1, 1, 1, 1)
         with torch.no_grad():
