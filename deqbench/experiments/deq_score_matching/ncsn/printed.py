@@ -13,6 +13,7 @@ from deqbench.score_matching.refinenet import RefineBlock, ResBlock
 from deqbench.solvers.deq import DEQ
 
 CHANNELS = 3
+NAMES = {"ncsn": "ncsn", "two-res": "two-res", "deq": "deq-ncsn"}  # of the variants' rows
 NARROW = 96  # width at which the short network has as many parameters as are printed
 
 
@@ -22,7 +23,7 @@ def layers(paper: str, levels: int) -> list[Row]:
     for variant, experiment, where in (("ncsn", "NCSN baseline", "Table 8a"), ("deq", "NCSN DEQ variant", "Table 8b")):
         with torch.device("meta"):
             net = network(variant, CHANNELS, PRINTED_WIDTH, levels)  # type: ignore[arg-type]
-        rows += beside(paper, experiment, where, described(net), method=variant, table="table-8")
+        rows += beside(paper, experiment, where, described(net), method=NAMES[variant], table="table-8")
     return [*rows, *_block(levels), *_parameters(levels)]
 
 
@@ -82,5 +83,5 @@ def _parameters(levels: int) -> list[Row]:
                 net = network(variant, CHANNELS, width, levels)  # type: ignore[arg-type]
             count = sum(parameter.numel() for parameter in net.parameters()) / 1e6
             about = {"table": "parameters", "unit": "M", "note": f"n = {width}"}
-            rows.append({**about, "method": variant, "metric": metric, "value": count})
+            rows.append({**about, "method": NAMES[variant], "metric": metric, "value": count})
     return rows

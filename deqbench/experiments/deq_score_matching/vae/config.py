@@ -43,10 +43,14 @@ class Costs(Strict):
 class Frozen(Strict):
     """Score networks on one encoder that stays."""
 
+    networks: list[Name] = Field(min_length=1)
+    noise: float = Field(0.0, ge=0, description="standard deviation of noise added to the codes: those of an implicit "
+                         "encoder lie near a surface, about which their score is as large as they are near")
     encoder: Optimisation = Field(description="joint training with the plain network, whose encoder is kept")
     training: Optimisation
     rates: list[float] = Field(min_length=1, description="learning rates tried, the same for all networks")
     seeds: list[int] = Field(min_length=1)
+    codes: Count = Field(4, description="of each test image")
 
 
 class Joint(Strict):
@@ -74,10 +78,11 @@ class Vae(Strict):
 
 
 def check(scope: Scope) -> None:
-    """ValueError, as one sentence with its key, for a network trained jointly that is not among those named."""
+    """ValueError, as one sentence with its key, for a network to be trained that is not among those named."""
     section: Vae = scope.section
-    for name in section.joint.networks:
-        one_of(f"{scope.key}.joint.networks", name, section.networks)
+    for part in ("frozen", "joint"):
+        for name in getattr(section, part).networks:
+            one_of(f"{scope.key}.{part}.networks", name, section.networks)
 
 
 SECTIONS = {"": Section(Vae, check)}

@@ -15,18 +15,17 @@ from deqbench.experiments.deq_score_matching.vae.config import Frozen, Score
 from deqbench.score_matching.vae import ImplicitVAE, ScoreNetwork
 from deqbench.training.trainer import Batch, Loss, Trained, train
 
-DRAWS = 4  # codes of each test image
-
-
 @dataclass(frozen=True)
 class Encoder:
-    """Codes of images from an encoder that stays."""
+    """Codes of images from an encoder that stays, with a little noise of a standard deviation added."""
 
     net: ImplicitVAE
+    noise: float
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         with torch.no_grad():
-            return self.net.encode(x, generator)
+            z = self.net.encode(x, generator)
+            return z + self.noise * torch.randn(z.shape, generator=generator).to(z)
 
 
 def compared(
@@ -57,7 +56,7 @@ def compared(
             net.load_state_dict(trained.weights)
             best = (reached, lr, net)
     generator = torch.Generator().manual_seed(seed + 1)
-    return {"lr": best[1], "tuning_loss": best[0], **tested(best[2], score, encoder, data.test, generator)}, history
+    return {"lr": best[1], "tuning_loss": best[0], **tested(best[2], score, encoder, data.test, section.codes, generator)}, history
 
 
 WATCHED = ("tuning", "exact")
@@ -89,15 +88,15 @@ def _trained(
 
 
 def tested(
-    net: ScoreNetwork, score: Score, encoder: Encoder, images: Tensor, generator: torch.Generator
+    net: ScoreNetwork, score: Score, encoder: Encoder, images: Tensor, codes: int, generator: torch.Generator
 ) -> dict[str, float]:
-    """Values at several codes of each test image, in float64: exact and phantom loss, the answers' size, the solve's.
+    """Values at so many codes of each test image, in float64: exact and phantom loss, the answers' size, the solve's.
 
     exact: by exact derivatives; phantom: by the section's K, where there is an equilibrium; optimum: 0 is what a network
     that answers 0 has, and all that is below is learnt. output_rms: of the answers; dead: whether that is next to none.
     """
     net = net.double()
-    x = images.repeat(DRAWS, 1, 1, 1)
+    x = images.repeat(codes, 1, 1, 1)
     parts: dict[str, list[Tensor]] = {}
 
     def keep(**values: Tensor) -> None:

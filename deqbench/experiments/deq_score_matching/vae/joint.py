@@ -14,7 +14,7 @@ from deqbench.score_matching.vae import ImplicitVAE
 from deqbench.training.trainer import train
 
 SHOWN = 10  # images kept
-POINTS = 10  # of a course, at least
+POINTS = 5  # of a course, at least
 
 
 Course = list[tuple[int, int, dict[str, float]]]  # updates made, percent of them all, values
@@ -30,7 +30,7 @@ def trained(
     scoring: Scoring,
     seed: int,
 ) -> Course:
-    """The values at every tenth of the training and at its shares; the network ends as trained."""
+    """The values at every fifth of the training and at its shares; the network ends as trained."""
     steps, course = section.optimisation.steps, []
     points = {max(1, steps * share // 100): share for share in [*range(100 // POINTS, 101, 100 // POINTS), *section.shares]}
     clock = {"started": now("cpu"), "apart": 0.0}

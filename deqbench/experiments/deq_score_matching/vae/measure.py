@@ -54,10 +54,11 @@ def compare(job: CompareJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     data = datasets.load(files.one("dataset"))
     net = _vae(job, data.shape, PLAIN, 0)
     net.load_state_dict(load_file(files.one("encoder")))
-    encoder = frozen.Encoder(net.to(job.device).requires_grad_(False))
+    encoder = frozen.Encoder(net.to(job.device).requires_grad_(False), job.frozen.noise)
     records, history = [], []
-    for name, score in stepped(list(job.networks.items()), on_step):
-        seed = 1000 * job.seed + job.number
+    seed = 1000 * job.seed + job.number
+    for name in stepped(job.frozen.networks, on_step):
+        score = job.networks[name]
         make = lambda score=score: networks.score_network(score, data.shape, job.latent, job.width, seed)  # noqa: E731
         row, course = frozen.compared(make, score, encoder, data, job.frozen, job.objective, seed, job.device)
         keys = {"size": size_word(data.shape), "method": name, "seed": job.number}

@@ -14,10 +14,10 @@ M, LATENT = 8, 24  # any that are told apart from other numbers of channels and 
 SHAPE: Shape = (3, 32, 32)
 PRINTED_M = 7.1e6  # parameters of SSM VAE on Cifar10, table 1
 VARIANTS: dict[str, dict[str, Any]] = {
-    "none": {},
+    "ssm-vae": {},
     "aug-8": {"preprocessing": "augmented", "layers": 8},
     "aug-16": {"preprocessing": "augmented", "layers": 16},
-    "deq": {"preprocessing": "deq"},
+    "deq-vae": {"preprocessing": "deq"},
 }
 
 
@@ -48,7 +48,7 @@ def _before(paper: str, widths: dict[int, str], dense: dict[int, str]) -> list[R
     assert isinstance(cell, ConvCell)
     by_hand = nn.functional.softplus(nn.functional.conv2d(z, cell.matrix(), padding=2) + g)
     same = [torch.allclose(cell(z, g), by_hand, atol=1e-6), described(list(net.g), widths, dense) == made]
-    about: dict[str, Any] = {"table": "table-7", "method": "deq", "unit": "", "note": ""}
+    about: dict[str, Any] = {"table": "table-7", "method": "deq-vae", "unit": "", "note": ""}
     return [
         *rows,
         {**about, "metric": "layers", "value": 2.0},
