@@ -77,9 +77,12 @@ Block = Dense | Convolution
 
 
 def softplus(a: Any) -> Any:
-    """log(1 + exp(a)); of a plain tensor without a graph by vectorised functions, six times faster than torch's own."""
+    """log(1 + exp(a)); of a plain tensor without a graph by functions that torch vectorises on a processor.
+
+    log(1 + e) in place of log1p(e) is off by a rounding of 1, in absolute terms as small as any of a sum with it.
+    """
     if isinstance(a, Tensor) and not (a.requires_grad and torch.is_grad_enabled()):
-        return a.abs().neg_().exp_().log1p_().add_(a.clamp(min=0))
+        return a.abs().neg_().exp_().add_(1).log_().add_(a.clamp(min=0))
     return F.softplus(a)
 
 

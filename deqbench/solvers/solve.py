@@ -203,7 +203,12 @@ def norms(*states: Tensor) -> np.ndarray:
     """
     shape = len(states[0]), math.prod(states[0].shape[1:])
     c = block_length(shape[1])
-    if 0 < c <= LONGEST_BLOCK:
+    if c == shape[1] and c <= LONGEST_BLOCK:
+        lengths = torch.linalg.vector_norm(torch.stack(states).reshape(len(states), *shape), dim=2)
+        plain: np.ndarray = lengths.double().numpy(force=True)
+        if plain.min(initial=1) > 1e-12 and plain.max(initial=1) < 1e15:
+            return plain
+    elif 0 < c <= LONGEST_BLOCK:
         blocks = [torch.linalg.vector_norm(x.reshape(shape[0], -1, c), dim=2) for x in states]  # (B, blocks)
         lengths = torch.linalg.vector_norm(torch.stack(blocks), dim=2, dtype=torch.float64).numpy(force=True)
         if lengths.min() > 1e-12 and lengths.max() < 1e15:
