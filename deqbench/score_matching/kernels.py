@@ -34,11 +34,7 @@ def _mixed(features: Tensor, centres: Tensor, rho: Tensor, sigma: Tensor) -> Ten
 
 
 def _jet(features: Jet, centres: Tensor, weights: Tensor, rho: Tensor, sigma: Tensor) -> Jet:
-    """The jet of the sum.
-
-    Along directions p the features move by T_p. All that second derivatives ask of these is S = sum_p T_p T_p', (h, h) a
-    row, so that no array of directions by points is made: d' S d of d = feature - centre is a product of matrices.
-    """
+    """The jet of the sum."""
     middle = centres.detach().mean(1, keepdim=True)  # small differences of large features would lose digits
     phi, c = features.value - middle, centres - middle
     scale = sigma.square().reciprocal()[:, None, None]
@@ -50,11 +46,25 @@ def _jet(features: Jet, centres: Tensor, weights: Tensor, rho: Tensor, sigma: Te
     assert tangents is not None
     laplacian = None
     if features.laplacian is not None:
-        spread = tangents.permute(1, 2, 3, 0) @ features.weighed().permute(1, 2, 0, 3)  # S, (R, B, h, h)
-        pairs = (c[..., None] * c[..., None, :]).flatten(2)  # (R, M, h h)
-        turned = (spread @ phi[..., None])[..., 0]
-        bent = (phi * turned).sum(-1, keepdim=True) - 2 * turned @ c.mT + spread.flatten(2) @ pairs.mT  # d' S d
-        trace = spread.diagonal(dim1=-2, dim2=-1).sum(-1)
+        bent, trace = _bent(features, phi, c)
         laplacian = (slope * features.laplacian).sum(-1)
         laplacian = laplacian + (parts * bent).sum(-1) * scale[..., 0].square() - total * trace * scale[..., 0]
     return torch.sum(Jet(total, (slope * tangents).sum(-1), laplacian, features.basis), 0)  # type: ignore[call-overload,no-any-return]
+
+
+def _bent(features: Jet, phi: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """sum_p (T_p' d)^2 for d = phi - c, (R, B, M), and sum_p |T_p|^2, (R, B), of tangents T_p.
+
+    With many directions by way of S = sum_p T_p T_p', (h, h) a row: d' S d is a product of matrices, and no array of
+    directions by points is made.
+    """
+    tangents = features.whole()
+    assert tangents is not None
+    if len(tangents) < phi.shape[-1]:
+        apart = (tangents * phi).sum(-1, keepdim=True) - tangents @ c.mT  # (P, R, B, M)
+        return Jet(apart[0], apart, None, features.basis).inner(), features.inner().sum(-1)
+    spread = tangents.permute(1, 2, 3, 0) @ features.weighed().permute(1, 2, 0, 3)  # S, (R, B, h, h)
+    pairs = (c[..., None] * c[..., None, :]).flatten(2)  # (R, M, h h)
+    turned = (spread @ phi[..., None])[..., 0]
+    bent = (phi * turned).sum(-1, keepdim=True) - 2 * turned @ c.mT + spread.flatten(2) @ pairs.mT
+    return bent, spread.diagonal(dim1=-2, dim2=-1).sum(-1)

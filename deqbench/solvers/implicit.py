@@ -79,8 +79,7 @@ def fixed_point(
     method: str | Solver = Picard(damping=tau) if derivative == "unrolled" else solver
     solved = solve(map_, z0.detach(), solver=method, tol=tol, max_iter=max_iter, on_round=on_round, **options)
     if tol > 0 and not (converged := solved.converged).all():
-        last = torch.stack([trace[-1] for trace in solved.relative])
-        warn_of_short("fixed point", ~converged, last, tol, f"{max_iter} rounds")
+        warn_of_short("fixed point", ~converged, solved.last, tol, f"{max_iter} rounds")
     system = Resolvent(
         map_,
         solved.z,

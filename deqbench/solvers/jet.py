@@ -179,8 +179,7 @@ def product(weights: Tensor, jet: Jet, bias: Tensor | None = None) -> Jet:
     value = jet.value @ weights if bias is None else jet.value @ weights + bias
     if jet.tangents is None:
         return Jet(value)
-    missing = max(0, weights.ndim - jet.ndim)
-    tangents = jet.tangents.reshape(len(jet.tangents), *[1] * missing, *jet.tangents.shape[1:]) @ weights
+    tangents = _of_constants(jet, weights) if jet.tangents[0].numel() == jet.shape[-1] else _of_all(jet, weights)
     laplacian, basis = None if jet.laplacian is None else jet.laplacian @ weights, jet.basis
     constant = tangents.shape[-2] == 1 and tangents.ndim - 1 <= 3 and jet.basis is None
     if constant and len(tangents) > weights.shape[-1] and tangents.ndim - 3 == weights.ndim - 2:
@@ -189,6 +188,21 @@ def product(weights: Tensor, jet: Jet, bias: Tensor | None = None) -> Jet:
         m = weights.shape[-1]
         tangents = torch.eye(m, dtype=value.dtype, device=value.device).view(m, *[1] * (value.ndim - 1), m)
     return Jet(value, tangents, laplacian, basis)
+
+
+def _of_all(jet: Jet, weights: Tensor) -> Tensor:
+    """Tangents of x @ weights."""
+    assert jet.tangents is not None
+    missing = max(0, weights.ndim - jet.ndim)
+    return jet.tangents.reshape(len(jet.tangents), *[1] * missing, *jet.tangents.shape[1:]) @ weights
+
+
+def _of_constants(jet: Jet, weights: Tensor) -> Tensor:
+    """The same of tangents that all samples share, as rows of one product."""
+    assert jet.tangents is not None
+    rows = jet.tangents.reshape(len(jet.tangents), jet.shape[-1]) @ weights  # (*groups, P, m)
+    ones = max(jet.ndim, weights.ndim) - weights.ndim + 1
+    return rows.movedim(-2, 0).unflatten(-1, (*[1] * ones, rows.shape[-1]))
 
 
 def aligned(left: Any, right: Any) -> tuple[Any, Any]:
