@@ -144,9 +144,16 @@ def _layers(f: Any, derivative: Derivative | None, steps: int, kind: str, engine
     settings: dict[str, Any] = {} if derivative is None else {"derivative": derivative}
     if derivative == "phantom":
         settings["steps"] = steps
+    exact = derivative == "exact" or (derivative is None and any(_exact(layer) for layer in layers))
+    if engine == "batched" and kind == "sm" and exact:
+        raise ValueError("engine: expected jets or loop for exact derivatives, whose solves batched gradients cannot pass")
     order = 1 if engine == "jets" and kind in NESTED else {"fdssm": 1, "mle": 1, "dsm": 2}.get(kind, 3)
     with differentiated(module, order=order, **settings):
         yield
+
+
+def _exact(layer: DEQ) -> bool:
+    return bool(layer.settings.get("derivative", "exact") == "exact")
 
 
 def _check(

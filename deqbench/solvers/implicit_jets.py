@@ -42,10 +42,15 @@ def block_jet(block: Block, z: Tensor, g: Jet, inverse: Callable[[Tensor], Inver
 
 
 def inverses(
-    block: Block, adjoint: str | Any, tol: float, max_iter: int, *, tangents: bool
+    block: Block, adjoint: str | Any, tol: float, max_iter: int, *, series: bool
 ) -> Callable[[Tensor], Inverse]:
-    """The maker of a block's inverse: a factorisation where the block is dense and has tangents, else by a solver."""
-    if isinstance(block, Dense) and (tangents or adjoint == "dense"):
+    """The maker of a block's inverse: a factorisation where the block is dense, else by a solver.
+
+    series: the block contracts, and one right-hand side is not worth a factorisation.
+    """
+    if series:
+        return lambda slope: Iterated(block, slope, "picard", tol, max_iter)
+    if isinstance(block, Dense):
         return lambda slope: Factorised(block, slope)
     solver = "anderson" if adjoint in ("dense", "gmres") else adjoint
     return lambda slope: Iterated(block, slope, solver, tol, max_iter)

@@ -150,6 +150,8 @@ class Jet:
         """The products of two jets' tangents, those of itself unless given, summed over the first directions."""
         mine, theirs = self.tangents, (other or self).tangents
         assert mine is not None and theirs is not None
+        if other is None and self.basis is None:
+            return mine.square().sum(0)
         return ((mine if self.basis is None else self.weighed()) * theirs).sum(0)
 
 
@@ -200,7 +202,9 @@ def _of_all(jet: Jet, weights: Tensor) -> Tensor:
 def _of_constants(jet: Jet, weights: Tensor) -> Tensor:
     """The same of tangents that all samples share, as rows of one product."""
     assert jet.tangents is not None
-    rows = jet.tangents.reshape(len(jet.tangents), jet.shape[-1]) @ weights  # (*groups, P, m)
+    flat = jet.tangents.reshape(len(jet.tangents), jet.shape[-1])
+    unit = len(flat) == flat.shape[1] and torch.equal(flat, torch.eye(len(flat), dtype=flat.dtype, device=flat.device))
+    rows = weights if unit else flat @ weights  # (*groups, P, m)
     ones = max(jet.ndim, weights.ndim) - weights.ndim + 1
     return rows.movedim(-2, 0).unflatten(-1, (*[1] * ones, rows.shape[-1]))
 
