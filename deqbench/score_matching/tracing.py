@@ -136,7 +136,7 @@ class Traced:
         if ALIASES.get(name, name) not in KNOWN:
             raise unknown(name)
         function = getattr(Tensor, name, None) or getattr(torch.nn.functional, name)
-        return lambda *args, **kwargs: function(self, *args, **kwargs)
+        return lambda *args, **kwargs: self.__torch_function__(function, (), (self, *args), kwargs)
 
     def __len__(self) -> int:
         return len(self.value)
@@ -145,7 +145,7 @@ class Traced:
         return iter(self.unbind(0))
 
     def __getitem__(self, key: Any) -> Traced:
-        return Tensor.__getitem__(self, key)  # type: ignore[return-value, arg-type]
+        return self.__torch_function__(Tensor.__getitem__, (), (self, key))  # type: ignore[no-any-return]
 
     def __add__(self, other: Any) -> Traced:
         return torch.add(self, other)  # type: ignore[return-value, call-overload, no-any-return]

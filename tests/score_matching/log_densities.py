@@ -98,7 +98,7 @@ def differences(function, parameter, size=1e-5):
         values = []
         for step in (size, -size):
             flat[k] = before + step
-            values.append(float(function()))
+            values.append(float(function().detach()))
         flat[k] = before
         found.append((values[0] - values[1]) / (2 * size))
     return torch.tensor(found, dtype=parameter.dtype).view_as(parameter)
