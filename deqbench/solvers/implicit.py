@@ -78,9 +78,9 @@ def fixed_point(
     map_ = f if not inputs else lambda z: f(z, *inputs)
     method: str | Solver = Picard(damping=tau) if derivative == "unrolled" else solver
     solved = solve(map_, z0.detach(), solver=method, tol=tol, max_iter=max_iter, on_round=on_round, **options)
-    if tol > 0:
-        last = torch.tensor([float(trace[-1]) for trace in solved.relative], dtype=torch.float64)
-        warn_of_short("fixed point", ~solved.converged.cpu(), last, tol, f"{max_iter} rounds")
+    if tol > 0 and not (converged := solved.converged).all():
+        last = torch.stack([trace[-1] for trace in solved.relative])
+        warn_of_short("fixed point", ~converged, last, tol, f"{max_iter} rounds")
     system = Resolvent(
         map_,
         solved.z,
