@@ -44,6 +44,7 @@ class Op:
     inputs: tuple[Tensor, ...]  # those that depend on x, each once; of a product the two factors
     outputs: tuple[Tensor, ...]
     squared: Function = torch.clone  # of a linear one: inputs -> outputs with all coefficients squared
+    plain: bool = False  # an elementwise one with no other arguments
 
 
 @dataclass
@@ -77,7 +78,8 @@ class Tape:
         kwargs.pop("inplace", None)  # the input is needed as it was
         a = args[0].value
         y = function(a, *args[1:], **kwargs)
-        self.ops.append(Op(name, "elementwise", (a,), (y,)))
+        plain = not kwargs and (len(args) == 1 or (name, *args[1:]) == ("softplus", 1.0, 20.0))
+        self.ops.append(Op(name, "elementwise", (a,), (y,), plain=plain))
         return Traced(y, self)
 
     def _product(self, first: Traced, second: Traced) -> Traced:

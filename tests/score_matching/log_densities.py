@@ -59,6 +59,7 @@ class Gated(nn.Module):
 
     def forward(self, x):
         gate = torch.sigmoid(self.b(x))
+        gate = gate + F.softplus(self.b(x), 2.0) / 3
         return (gate * self.a(x).tanh()).sum(1) + (x[:, 0] / (1 + x[:, 1] ** 2)) + x.mean(1) * (2 - x[:, 2])
 
 
