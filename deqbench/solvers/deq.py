@@ -69,7 +69,8 @@ class DEQ(nn.Module):
         tol, most = settings["adjoint_tol"] or settings["tol"], settings["adjoint_max_iter"] or settings["max_iter"]
         if isinstance(cell, Dense | Convolution):
             g = inputs[0] if isinstance(inputs[0], Jet) else Jet(inputs[0])
-            jet, inverse = block_jet(cell, z, g, inverses(cell, settings["adjoint"], tol, most))
+            adjoint = settings["adjoint"] if settings["solver"] != "picard" else "picard"  # it is known to converge
+            jet, inverse = block_jet(cell, z, g, inverses(cell, adjoint, tol, most, tangents=g.tangents is not None))
             self.last = replace(self.last, linear_solves=inverse.solves)
             return jet if jets else jet.value
         system = Resolvent(lambda state: cell(state, *values), z, adjoint=settings["adjoint"], tol=tol, max_iter=most)

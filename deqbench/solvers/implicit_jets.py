@@ -17,9 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from deqbench.solvers.blocks import Block, Dense, Factorised, Inverse, Iterated
+from deqbench.solvers.blocks import Block, Dense, Factorised, Inverse, Iterated, softplus
 from deqbench.solvers.jets import Basis, Jet, aligned
 from deqbench.solvers.resolvent import Resolvent
 
@@ -27,7 +26,7 @@ from deqbench.solvers.resolvent import Resolvent
 def block_jet(block: Block, z: Tensor, g: Jet, inverse: Callable[[Tensor], Inverse]) -> tuple[Jet, Inverse]:
     """The jet of the fixed point of a block near its solution z, and the inverse that it was found with.
 
-    z gets one Newton step, so its error is squared. inverse: of the slopes D (*groups, B, ...).
+    With tangents z gets one Newton step, so its error is squared. inverse: of the slopes D (*groups, B, ...).
     """
     basis = g.basis
     system: list[Inverse] = []
@@ -42,9 +41,11 @@ def block_jet(block: Block, z: Tensor, g: Jet, inverse: Callable[[Tensor], Inver
     return Jet(value, tangents, laplacian, basis), system[0]
 
 
-def inverses(block: Block, adjoint: str | Any, tol: float, max_iter: int) -> Callable[[Tensor], Inverse]:
-    """The maker of a block's inverse: a factorisation where the block is dense, else by the solver named."""
-    if isinstance(block, Dense):
+def inverses(
+    block: Block, adjoint: str | Any, tol: float, max_iter: int, *, tangents: bool
+) -> Callable[[Tensor], Inverse]:
+    """The maker of a block's inverse: a factorisation where the block is dense and has tangents, else by a solver."""
+    if isinstance(block, Dense) and (tangents or adjoint == "dense"):
         return lambda slope: Factorised(block, slope)
     solver = "anderson" if adjoint in ("dense", "gmres") else adjoint
     return lambda slope: Iterated(block, slope, solver, tol, max_iter)
@@ -68,7 +69,8 @@ class _BlockJet(torch.autograd.Function):
         block = kind(weight)
         a = block.times(z) + g
         ctx.inverse = inverse = make(a.sigmoid())
-        z = z + inverse.times((F.softplus(a) - z)[None])[0]
+        if dg is not None:
+            z = z + inverse.times((softplus(a) - z)[None])[0]
         dz = lap = None
         if dg is not None:
             a = block.times(z) + g
