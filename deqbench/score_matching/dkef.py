@@ -59,7 +59,7 @@ class Perceptrons(nn.Module):
         self.skip = Linears(copies, dimensions, width, bias=False, generator=generator) if skip else None
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.unsqueeze(0)  # (1, B, d)
+        rows = torch.unsqueeze(x, 0)  # (1, B, d)
         y = self.layers[0](rows)
         for layer in self.layers[1:]:
             y = layer(F.softplus(y))
@@ -93,7 +93,7 @@ class Equilibria(nn.Module):
         self.skip = Linears(copies, dimensions, width, bias=False, generator=generator) if skip else None
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.unsqueeze(0)  # (1, B, d)
+        rows = torch.unsqueeze(x, 0)  # (1, B, d)
         z = self.block(F.softplus(self.inject(rows)))  # (R, B, width)
         y = self.readout(z)
         return y if self.skip is None else y + self.skip(rows)
