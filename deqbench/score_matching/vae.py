@@ -92,7 +92,7 @@ class ScoreNetwork(nn.Module):
         self.head = _head(shape, width, latent, nn.Softplus)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        plane = nn.functional.softplus(self.dense(z)).reshape(len(x), *self.shape)
+        plane = nn.functional.softplus(self.dense(z)).reshape((len(x), *self.shape))
         score: Tensor = self.head(self.body(self.before(torch.cat([x, plane], dim=1))).flatten(1))
         return score
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deqbench.solvers.jets import Jet, aligned, elementwise, mapped, product
+from deqbench.solvers.jet import RULES, Jet, aligned, elementwise, functions, mapped, product
 
 
 def _linear(input: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
@@ -52,7 +52,7 @@ def _broadcast(jet: Jet, value: Tensor) -> Jet:
 
 def _mul(left: Any, right: Any) -> Jet:
     left, right = aligned(left, right)
-    if not isinstance(left, Jet) or left.tangents is None:
+    if not isinstance(left, Jet) or (left.tangents is None and isinstance(right, Jet)):
         left, right = right, left
     if not isinstance(right, Jet) or right.tangents is None:
         factor = right.value if isinstance(right, Jet) else right
@@ -71,7 +71,7 @@ def _mul(left: Any, right: Any) -> Jet:
 
 
 def _div(left: Any, right: Any) -> Jet:
-    return left * (torch.reciprocal(right) if isinstance(right, Jet) else 1 / right)
+    return left * (functions.reciprocal(right) if isinstance(right, Jet) else 1 / right)
 
 
 def _softplus(input: Jet, beta: float = 1, threshold: float = 20) -> Jet:
@@ -119,12 +119,14 @@ def _pow(input: Jet, exponent: float) -> Jet:
     if isinstance(exponent, Tensor | Jet):
         raise TypeError("jets: expected a number as the exponent; found a tensor")
     x = input.value
-    second = (lambda: exponent * (exponent - 1) * x.pow(exponent - 2)) if exponent != 1 else (lambda: torch.zeros_like(x))
+    second = (
+        (lambda: exponent * (exponent - 1) * x.pow(exponent - 2)) if exponent != 1 else (lambda: torch.zeros_like(x))
+    )
     return elementwise(input, x.pow(exponent), exponent * x.pow(exponent - 1), second)
 
 
 def _silu(input: Jet, inplace: bool = False) -> Jet:
-    return torch.mul(input, torch.sigmoid(input))  # type: ignore[call-overload,no-any-return]
+    return functions.mul(input, functions.sigmoid(input))  # type: ignore[no-any-return]
 
 
 def _elu(input: Jet, alpha: float = 1.0, inplace: bool = False) -> Jet:
@@ -236,8 +238,8 @@ def _joined(function: Any) -> Callable[..., Jet]:
         n = first.ndim + (function is torch.stack)
         count, second = len(first.tangents), first.laplacian is not None  # type: ignore[arg-type]
 
-        def of(part: Jet) -> Tensor:
-            return part.value.new_zeros(count, *part.shape) if part.tangents is None else part.whole()  # type: ignore[return-value]
+        def of(part: Jet) -> Any:
+            return part.value.new_zeros(count, *part.shape) if part.tangents is None else part.whole()
 
         tangents = function([of(part) for part in parts], _axis(dim, n, True))
         seconds = [torch.zeros_like(part.value) if part.laplacian is None else part.laplacian for part in parts]
@@ -263,7 +265,7 @@ def _swapped(rule: Callable[[Any, Any], Jet]) -> Callable[[Any, Any], Jet]:
     return lambda left, right: rule(right, left)
 
 
-RULES: dict[Any, Callable[..., Any]] = {
+RULES |= {
     F.linear: _linear,
     torch.matmul: _matmul,
     torch.bmm: _matmul,
@@ -302,23 +304,10 @@ RULES: dict[Any, Callable[..., Any]] = {
     torch.stack: _joined(torch.stack),
     torch.chunk: _chunk,
     torch.split: _split,
+    Tensor.__getitem__: _getitem,
 }
-METHODS = (
-    "matmul bmm add sub neg mul div tanh sigmoid exp log reciprocal square pow reshape flatten unflatten squeeze "
-    "unsqueeze transpose sum mean chunk split"
-).split()
-for _name in METHODS:
-    _function = getattr(torch, _name)
-    setattr(Jet, _name, lambda self, *args, _rule=RULES[_function], **kwargs: _rule(self, *args, **kwargs))
-    if _name in RULES or hasattr(Tensor, _name):
-        RULES[getattr(Tensor, _name)] = RULES[_function]
-for _symbol, _name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("matmul", "matmul")):
-    _rule = RULES[getattr(torch, _name)]
-    setattr(Jet, f"__{_symbol}__", lambda self, other, _rule=_rule: _rule(self, other))
-    setattr(Jet, f"__r{_symbol}__", lambda self, other, _rule=_rule: _rule(other, self))
-    RULES[getattr(Tensor, f"__{_symbol}__")] = _rule
-    RULES[getattr(Tensor, f"__r{_symbol}__")] = _swapped(_rule)
-Jet.view = Jet.reshape  # type: ignore[attr-defined]
-Jet.__neg__ = lambda self: torch.neg(self)  # type: ignore[attr-defined]
-Jet.__pow__ = lambda self, exponent: _pow(self, exponent)  # type: ignore[attr-defined]
-Jet.__getitem__ = _getitem  # type: ignore[attr-defined]
+for _name in ("add", "sub", "mul", "div", "matmul"):  # of a tensor with a jet on its right
+    RULES[getattr(Tensor, _name)] = RULES[getattr(torch, _name)]
+    _symbol = "truediv" if _name == "div" else _name
+    RULES[getattr(Tensor, f"__{_symbol}__")] = RULES[getattr(torch, _name)]
+    RULES[getattr(Tensor, f"__r{_symbol}__")] = _swapped(RULES[getattr(torch, _name)])
