@@ -76,6 +76,7 @@ class ScoreRecipe(AveragedTraining):
     sigmas: dict[str, float] = Field(description="largest, smallest and levels of noise")
     objective: Literal["ssm", "ssm-vr"] = "ssm-vr"
     engine: Literal["jets", "loop"] = "loop"
+    validate_every: int = Field(100, ge=1, description="updates; the weights of the least exact loss are kept")
 
 
 AnyRecipe = ScoreRecipe | DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe

@@ -29,12 +29,15 @@ def make(
     """
     plan, state = PLANS[recipe.kind](recipe, dataset, base), stage.progress_file(out)
     about = recipe.model_dump()
-    trained = train(plan.net, plan.loss, {"train": plan.rows}, plan.settings, about=about, state=state, on_step=on_step)
+    splits = {"train": plan.rows} | ({} if plan.tuning is None else {"tuning": plan.tuning})
+    options: dict[str, Any] = {"about": about, "metrics": plan.metrics, "state": state, "on_step": on_step}
+    trained = train(plan.net, plan.loss, splits, plan.settings, **options)
     net = plan.net
     net.load_state_dict(trained.weights)
     net.eval()
     metrics = plan.finish(net)
     metrics |= {f"{name}_fp32": value for name, value in plan.measure(net).items()}
+    metrics |= {} if plan.tuning is None else {"step": float(trained.step)}
     metrics["parameters"] = sum(p.numel() for p in net.parameters())
     metrics |= {f"{name}_fp16_storage": value for name, value in plan.measure(plan.store(net, out)).items()}
     stage.write_history(out / "history.parquet", trained)

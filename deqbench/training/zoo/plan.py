@@ -1,6 +1,6 @@
 """A recipe's training made ready: the network, its loss and rows, and what is measured and written at the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ class Plan:
     loss: Loss
     rows: tuple[Tensor, ...]  # of the train split
     settings: Optimisation
+    tuning: tuple[Tensor, ...] | None = None  # rows on which the weights are chosen; None: those of the end are taken
+    metrics: Mapping[str, Loss] | None = None  # the first chooses; None: the loss
     finish: Callable[[Any], dict[str, float]] = lambda net: {}  # on the trained network, before it is stored
     measure: Callable[[Any], dict[str, float]] = lambda net: {}  # on held-out data
     store: Callable[[Any, Path], Any] = lambda net, out: store_half(net, out)  # what a reader gets of it
