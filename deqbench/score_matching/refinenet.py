@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, elu, interpolate
+from torch.nn.functional import avg_pool2d, elu, interpolate
 
 STAGES, POOLS = 2, 2  # convolutions of a residual unit, and links of a pooling chain
 EPS = 1e-5
@@ -123,7 +123,7 @@ class RefineBlock(nn.Module):
 
     def forward(self, maps: Sequence[Tensor], level: Tensor) -> Tensor:
         adapted = [units(x, level) for units, x in zip(self.adapt, maps, strict=True)]
-        side = max((tuple(x.shape[2:]) for x in adapted))
+        side = max(tuple(x.shape[2:]) for x in adapted)
         if self.convs:
             parts = zip(self.norms, self.convs, adapted, strict=True)
             adapted = [_resized(conv(norm(x, level)), side) for norm, conv, x in parts]

@@ -1,6 +1,7 @@
 """Networks drawn from a seed, their equilibrium layers, and rows of what was measured on them."""
 
 from collections.abc import Callable, Mapping
+from math import isfinite, nan
 from typing import Any, TypeVar
 
 import torch
@@ -24,8 +25,8 @@ def layer_of(net: nn.Module) -> DEQ | None:
 
 
 def rows_of(values: Mapping[str, float], units: Mapping[str, str] | None = None, **keys: Any) -> list[dict[str, Any]]:
-    """A row a metric, with the keys."""
+    """A row a metric, with the keys; nan for what is not finite."""
     return [
-        {**keys, "metric": metric, "value": float(value), "unit": (units or {}).get(metric, "")}
+        {**keys, "metric": metric, "value": value if isfinite(value) else nan, "unit": (units or {}).get(metric, "")}
         for metric, value in values.items()
     ]

@@ -25,17 +25,20 @@ def costs(
     time_ms: loss and gradients of one update; graph_bytes: kept by the score's graph alone; saved_bytes, peak_bytes: of
     the whole loss; jets_: where derivatives are pushed forward, else nested autograd takes them. bytes_per_image: slope
     of saved_bytes over batches; projected_bytes: that at the printed width, as n / width times as many channels have;
-    fits: images of that size whose saved tensors go into the budget.
+    fits: images of that size whose saved tensors go into the budget. graph_ratio, peak_ratio: the full network's bytes
+    over the row's, where it comes before.
     """
     about: dict[str, Any] = {"dataset": size.dataset, "size": size_word(size.shape), "width": size.width}
     runs: dict[Any, Callable[[], object]] = {}
-    batch = size.batches[0]
+    batch, full = size.batches[0], dict[str, float]()
     for name, form in forms.items():
         net = networks.made(form, size.shape[0], size.width, len(sigmas), seed).to(device)
         values: dict[str, float] = {"parameters": float(sum(p.numel() for p in net.parameters()))}
         for engine, start in ENGINES.items():
             steps = {
-                each: _step(net, form.model_copy(update={"engine": engine}), size, each, sigmas, objective, seed, device)
+                each: _step(
+                    net, form.model_copy(update={"engine": engine}), size, each, sigmas, objective, seed, device
+                )
                 for each in size.batches
             }
             runs[name, start] = lambda run=steps[batch]: now(device) if run() is None else None
@@ -43,6 +46,11 @@ def costs(
         x, level = _noise(size, batch, sigmas, seed, device)
         with frozen():
             values["graph_bytes"] = float(peak_bytes(lambda: AtLevels(net, level)(x), list(net.parameters()))["saved"])
+        if form.variant == "ncsn":
+            full = values
+        if full:
+            values["graph_ratio"] = full["graph_bytes"] / values["graph_bytes"]
+            values["peak_ratio"] = full["peak_bytes"] / values["peak_bytes"]
         units = {metric: "B" for metric in values if "bytes" in metric}
         yield from rows_of(values, units, **about, batch=batch, method=name)
     for (name, start), seconds in in_turns(runs, section.repeats).items():

@@ -42,21 +42,20 @@ def train(job: TrainJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     """Every network trained: what it is after some shares of the training (records, history), and images it draws."""
     data = datasets.load(files.one("dataset"))
     scoring = Scoring.of(data, files.all("features"), job.extractor)
-    sigmas, seed = networks.sigmas_of(job), 1000 * job.seed + job.number
+    seed = 1000 * job.seed + job.number
     records, history, images = [], [], {"real": data.test[:SHOWN]}
     for name, form in stepped(list(job.networks.items()), on_step):
+        sigmas = networks.sigmas_of(job)
         net = networks.made(form, data.shape[0], job.width, job.levels, seed).to(job.device)
         keys = {"size": size_word(data.shape), "method": name, "seed": job.number}
         course = trained.trained(net, form, data, job.training, job.sampler, sigmas, job.objective, scoring, seed)
         history += [row for step, _, values in course for row in rows_of(values, **keys, step=step, **_seconds(values))]
-        if name in job.shipped:
-            net, sigmas_of_net = score_networks.load(zoo.path(job.shipped[name]))
-            net.to(job.device)
-            course = [(0, 100, _assessed(net, form, data, job, sigmas_of_net, scoring, seed))]
         for step, share, values in course:
-            if share in job.training.shares:
-                last = {"end_distance": values["distance"]} if share == 100 else {}
-                records += rows_of(values | last, **keys, step=step, share=share)
+            records += rows_of(values, **keys, step=step, share=share) if share in job.training.shares else []
+        if name in job.shipped:
+            net, sigmas = score_networks.load(zoo.path(job.shipped[name]))
+            net.to(job.device)
+        records += rows_of(_chosen(net, form, data, job, sigmas, scoring, seed), **keys)
         images[name] = trained.drawn(net, data.shape, job.sampler, sigmas, seed + 1)[:SHOWN]
     return {"records": records, "history": history, "images": (images, {"dataset": job.dataset})}
 
@@ -65,12 +64,13 @@ def _seconds(values: dict[str, float]) -> dict[str, float]:
     return {"train_s": values["train_s"]}
 
 
-def _assessed(
+def _chosen(
     net: nn.Module, form: Any, data: datasets.Dataset, job: TrainJob, sigmas: Tensor, scoring: Scoring, seed: int
 ) -> dict[str, float]:
-    """The values of a network that the zoo ships, trained longer than this run trains."""
+    """The values of the weights that the exact loss on tuning data chose, here or for the zoo."""
     values = trained.tested(net, form, data.test, sigmas, job.objective, job.training.slices, seed)
-    return {**values, "distance": scoring.distance(trained.drawn(net, data.shape, job.sampler, sigmas, seed))}
+    values["distance"] = scoring.distance(trained.drawn(net, data.shape, job.sampler, sigmas, seed))
+    return {f"chosen_{name}": value for name, value in values.items()}
 
 
 def share(job: WorkersJob, files: Files, on_step: OnStep) -> dict[str, Any]:

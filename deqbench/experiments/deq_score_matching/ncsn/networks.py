@@ -22,12 +22,12 @@ def sigmas_of(job: Any) -> Tensor:
     return langevin.geometric(job.largest, job.smallest, job.levels)
 
 
-def training_loss(sigmas: Tensor, form: Network, objective: str) -> Loss:
-    """The mean over images in [-1, 1], taken to [0, 1], with noise of a level each."""
+def training_loss(sigmas: Tensor, form: Network, objective: str, **further: Any) -> Loss:
+    """The mean over images in [-1, 1], taken to [0, 1], with noise of a level each. further: of score_matching_loss."""
 
     def loss(net: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         noisy, level = perturbed(batch[0] / 2 + 0.5, sigmas, generator)
-        options = {"kind": objective, "engine": form.engine, "generator": generator}
+        options = {"kind": objective, "engine": form.engine, "generator": generator, **further}
         return noise_conditional_loss(net, noisy, level, sigmas, **options).mean()
 
     return loss

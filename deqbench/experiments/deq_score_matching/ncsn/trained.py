@@ -1,6 +1,5 @@
 """Score networks trained, measured on the way, and sampled by annealed Langevin dynamics."""
 
-import math
 from typing import Any
 
 import torch
@@ -31,8 +30,9 @@ def trained(
     scoring: Scoring,
     seed: int,
 ) -> Course:
-    """The values at every fifth of the training, and at its shares with a Frechet distance; the network ends as trained.
+    """The values at every fifth of the training, and at its shares with a Frechet distance.
 
+    The network ends with the weights whose loss by exact derivatives is least on tuning data, if the settings validate.
     train_s: seconds of training until then, without those of measuring.
     """
     steps, course = section.optimisation.steps, []
@@ -52,7 +52,9 @@ def trained(
 
     settings = section.optimisation.model_copy(update={"seed": seed})
     loss = networks.training_loss(sigmas, form, objective)
-    outcome = train(net, loss, {"train": (data.train,)}, settings, on_step=on_step)
+    splits = {"train": (data.train,), "tuning": (data.tuning,)}
+    exact = networks.training_loss(sigmas, form.model_copy(update={"engine": "jets"}), objective, derivative="exact")
+    outcome = train(net, loss, splits, settings, metrics={"exact": exact}, on_step=on_step)
     net.load_state_dict(outcome.weights)
     return course
 
@@ -91,7 +93,10 @@ def tested(
 
 @torch.no_grad()
 def drawn(net: nn.Module, shape: tuple[int, int, int], sampler: Sampler, sigmas: Tensor, seed: int) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] by annealed Langevin dynamics from uniform noise; nan where a walk left all bounds."""
+    """Images (N, C, H, W) in [-1, 1] by annealed Langevin dynamics from uniform noise; grey where a walk left all bounds.
+
+    As grey, 0, they count in a Frechet distance.
+    """
     generator = torch.Generator().manual_seed(seed)
     at = next(net.parameters())
     start = torch.rand(sampler.draws, *shape, generator=generator).to(at)
@@ -102,4 +107,6 @@ def drawn(net: nn.Module, shape: tuple[int, int, int], sampler: Sampler, sigmas:
 
     options: dict[str, Any] = {"steps": sampler.steps, "rate": sampler.rate, "denoise": sampler.denoise}
     images = langevin.sample(score, start, sigmas, generator=generator, **options).cpu()
-    return (images * 2 - 1).clamp(-1, 1) if images.isfinite().all() else images.new_full(images.shape, math.nan)
+    lost = ~images.flatten(1).isfinite().all(1)
+    images[lost] = 0.5
+    return (images * 2 - 1).clamp(-1, 1)

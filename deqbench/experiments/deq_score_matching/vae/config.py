@@ -31,6 +31,7 @@ class Size(Strict):
     dataset: DatasetName = Field(description="the data set beside which the costs stand")
     shape: tuple[Count, Count, Count] = Field(description="channels, height, width")
     batch: Count
+    width: Count | None = Field(None, description="m of these networks [the section's]")
 
 
 class Costs(Strict):
@@ -44,8 +45,12 @@ class Frozen(Strict):
     """Score networks on one encoder that stays."""
 
     networks: list[Name] = Field(min_length=1)
-    noise: float = Field(0.0, ge=0, description="standard deviation of noise added to the codes: those of an implicit "
-                         "encoder lie near a surface, about which their score is as large as they are near")
+    noise: float = Field(
+        0.0,
+        ge=0,
+        description="standard deviation of noise added to the codes: those of an implicit "
+        "encoder lie near a surface, about which their score is as large as they are near",
+    )
     encoder: Optimisation = Field(description="joint training with the plain network, whose encoder is kept")
     training: Optimisation
     rates: list[float] = Field(min_length=1, description="learning rates tried, the same for all networks")

@@ -24,7 +24,15 @@ def size_word(shape: tuple[int, ...]) -> str:
 
 
 def costs(
-    scores: dict[str, Score], size: Size, *, width: int, latent: int, sigma: float, objective: str, repeats: int, seed: int,
+    scores: dict[str, Score],
+    size: Size,
+    *,
+    width: int,
+    latent: int,
+    sigma: float,
+    objective: str,
+    repeats: int,
+    seed: int,
     device: str,
 ) -> Iterator[Row]:
     """Rows dataset, size, batch, method, metric, value, unit, and image for the turns of a time.
@@ -38,7 +46,7 @@ def costs(
     about: dict[str, Any] = {"dataset": size.dataset, "size": size_word(shape), "batch": size.batch}
     runs: dict[Any, Callable[[], object]] = {}
     for name, score in scores.items():
-        net = networks.vae(score, shape, latent, width, seed).to(device)
+        net = networks.vae(score, shape, latent, size.width or width, seed).to(device)
         counted = {"parameters": float(sum(p.numel() for p in net.parameters()))}
         for engine, start in ENGINES.items():
             layer = score.model_copy(update={"engine": engine})

@@ -15,6 +15,7 @@ from deqbench.experiments.deq_score_matching.vae.config import Frozen, Score
 from deqbench.score_matching.vae import ImplicitVAE, ScoreNetwork
 from deqbench.training.trainer import Batch, Loss, Trained, train
 
+
 @dataclass(frozen=True)
 class Encoder:
     """Codes of images from an encoder that stays, with a little noise of a standard deviation added."""
@@ -51,12 +52,18 @@ def compared(
             {"lr": lr, "step": step, "metric": f"{split}_{metric}", "value": value, "unit": ""}
             for step, split, metric, value in trained.history
         ]
-        reached = min((value for _, split, name, value in trained.history if (split, name) == WATCHED), default=math.inf)
+        reached = min(
+            (value for _, split, name, value in trained.history if (split, name) == WATCHED), default=math.inf
+        )
         if best[2] is None or reached < best[0]:
             net.load_state_dict(trained.weights)
             best = (reached, lr, net)
     generator = torch.Generator().manual_seed(seed + 1)
-    return {"lr": best[1], "tuning_loss": best[0], **tested(best[2], score, encoder, data.test, section.codes, generator)}, history
+    return {
+        "lr": best[1],
+        "tuning_loss": best[0],
+        **tested(best[2], score, encoder, data.test, section.codes, generator),
+    }, history
 
 
 WATCHED = ("tuning", "exact")

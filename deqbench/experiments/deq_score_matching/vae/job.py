@@ -112,8 +112,10 @@ STAGES = (
     Stage(
         generate,
         "VAEs of {dataset}, seed {seed}",
-        {name: f"{{dataset}}/joint-{{seed}}.{end}" for name, end in
-         {"records": "csv", "history": "parquet", "images": "safetensors"}.items()},
+        {
+            name: f"{{dataset}}/joint-{{seed}}.{end}"
+            for name, end in {"records": "csv", "history": "parquet", "images": "safetensors"}.items()
+        },
         lambda scope: [{"dataset": d, "seed": s} for d in scope.section.datasets for s in scope.section.joint.seeds],
         _with_features,
     ),

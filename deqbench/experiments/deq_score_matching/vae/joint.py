@@ -32,7 +32,9 @@ def trained(
 ) -> Course:
     """The values at every fifth of the training and at its shares; the network ends as trained."""
     steps, course = section.optimisation.steps, []
-    points = {max(1, steps * share // 100): share for share in [*range(100 // POINTS, 101, 100 // POINTS), *section.shares]}
+    points = {
+        max(1, steps * share // 100): share for share in [*range(100 // POINTS, 101, 100 // POINTS), *section.shares]
+    }
     clock = {"started": now("cpu"), "apart": 0.0}
 
     def on_step(done: int, value: float) -> None:
