@@ -1,4 +1,4 @@
-"""Noise-conditional score networks in a folder: config.json and model.safetensors, read with every weight accounted for."""
+"""Noise-conditional score networks in a folder: config.json and model.safetensors, every weight accounted for."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
 """Noise-conditional score networks: the full RefineNet, and the short one whose second block may be an equilibrium.
 
-Source: table 8 (a) and (b), table 9, appendix D.4. The printed layer lists leave open what a block holds; see refinenet.
+Source: table 8 (a) and (b), table 9, appendix D.4. The printed lists leave open what a block holds; see refinenet.
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ class ShortNetwork(nn.Module):
 
     equilibrium: the second block is the solution of z = h(z) + g, g the first convolution and block; else a plain
     residual block (TwoRes). cell: settings of the ResidualCell; settings: of the DEQ. h has neither the shortcut of a
-    residual block, for with it z = z + r(z) + g asks for r(z) = -g and no bound on weights makes that a contraction, nor
+    residual block, for with it z = z + r(z) + g asks for r(z) = -g and no bound on weights makes it a contraction, nor
     norms, which have no Lipschitz constant. g takes `width` channels to twice as many, as in table 8 (b).
     """
 

@@ -13,7 +13,7 @@ NAMES = {nn.ReLU: "ReLU", nn.Softplus: "Softplus", nn.Tanh: "Tanh"}
 
 
 def beside(paper: str, experiment: str, where: str, made: Sequence[str], *, method: str, table: str) -> list[Row]:
-    """Rows layers and as_printed: how many layers are printed, and the share of them that the network has at their place.
+    """Rows layers and as_printed: how many are printed, and the share of them that the network has at their place.
 
     experiment, where: of the settings; made: the network's layers in the settings' words. The note names the first that
     differs.

@@ -19,7 +19,7 @@ SLICES = 4  # directions of a test image
 def plan(recipe: recipes.ScoreRecipe, dataset: Dataset, base: Path | None = None) -> Plan:
     """The training on images taken to [0, 1]; the derivative of an equilibrium is the recipe's. base: none is needed.
 
-    The weights kept are those whose loss by exact derivatives is least on tuning data: what others report may be no loss.
+    The weights kept are those whose loss by exact derivatives is least on tuning data: what others report may be none.
     """
     network = {"channels": dataset.shape[0], **recipe.network}
     levels: Any = {**recipe.sigmas, "levels": int(recipe.sigmas["levels"])}

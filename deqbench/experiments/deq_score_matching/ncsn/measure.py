@@ -74,7 +74,7 @@ def _chosen(
 
 
 def share(job: WorkersJob, files: Files, on_step: OnStep) -> dict[str, Any]:
-    """Seconds of an update whose batch is dealt to so many processes of one thread each, which add up their gradients."""
+    """Seconds of an update whose batch is dealt to processes of one thread each, which add up their gradients."""
     rows: list[dict[str, Any]] = []
     for count in stepped(job.workers.counts, on_step):
         with tempfile.TemporaryDirectory() as folder:

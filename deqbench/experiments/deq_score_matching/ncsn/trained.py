@@ -93,7 +93,7 @@ def tested(
 
 @torch.no_grad()
 def drawn(net: nn.Module, shape: tuple[int, int, int], sampler: Sampler, sigmas: Tensor, seed: int) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] by annealed Langevin dynamics from uniform noise; grey where a walk left all bounds.
+    """Images (N, C, H, W) in [-1, 1] by annealed Langevin dynamics from uniform noise; grey where a walk is lost.
 
     As grey, 0, they count in a Frechet distance.
     """

@@ -99,8 +99,8 @@ def tested(
 ) -> dict[str, float]:
     """Values at so many codes of each test image, in float64: exact and phantom loss, the answers' size, the solve's.
 
-    exact: by exact derivatives; phantom: by the section's K, where there is an equilibrium; optimum: 0 is what a network
-    that answers 0 has, and all that is below is learnt. output_rms: of the answers; dead: whether that is next to none.
+    exact: by exact derivatives; a network that answers 0 has 0, and all that is below is learnt. phantom: by the
+    section's K, where there is an equilibrium. output_rms: of the answers; dead: whether that is next to none.
     """
     net = net.double()
     x = images.repeat(codes, 1, 1, 1)
