@@ -1,6 +1,7 @@
 """Seconds, bytes and parameters of a training step, and images that fit a budget of bytes."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from deqbench.experiments.deq_score_matching.vae.costs import ENGINES, size_word
 from deqbench.experiments.rows import Row
 from deqbench.measure.clock import in_turns, now
 from deqbench.measure.peaks import frozen, peak_bytes
+from deqbench.measure.saved import SavedBytes
 from deqbench.score_matching.ncsn import AtLevels, noise_conditional_loss
 
 
@@ -44,8 +46,7 @@ def costs(
             runs[name, start] = lambda run=steps[batch]: now(device) if run() is None else None
             values |= {f"{start}{metric}": value for metric, value in _bytes(net, steps, size, section).items()}
         x, level = _noise(size, batch, sigmas, seed, device)
-        with frozen():
-            values["graph_bytes"] = float(peak_bytes(lambda: AtLevels(net, level)(x), list(net.parameters()))["saved"])
+        values["graph_bytes"] = _saved(partial(AtLevels(net, level), x), list(net.parameters()))
         if form.variant == "ncsn":
             full = values
         if full:
@@ -83,16 +84,24 @@ def _step(
 
 def _bytes(net: nn.Module, steps: dict[int, Callable[[], None]], size: Size, section: Costs) -> dict[str, float]:
     """Bytes of a step, and what follows from them for the printed width."""
+    known, first = list(net.parameters()), size.batches[0]
     with frozen():
-        counted = {batch: peak_bytes(step, list(net.parameters())) for batch, step in steps.items()}
-    saved = {batch: float(each["saved"]) for batch, each in counted.items()}
+        whole = peak_bytes(steps[first], known)
+    saved = {first: float(whole["saved"])} | {batch: _saved(steps[batch], known) for batch in size.batches[1:]}
     slope = float(np.polyfit(list(saved), list(saved.values()), 1)[0])
     projected = slope * section.printed_width / size.width
-    first = size.batches[0]
     return {
         "saved_bytes": saved[first],
-        "peak_bytes": float(counted[first]["peak"]),
+        "peak_bytes": float(whole["peak"]),
         "bytes_per_image": slope,
         "projected_bytes": projected,
         "fits": float(section.budget_gb * 1e9 // projected),
     }
+
+
+def _saved(run: Callable[[], object], known: list[nn.Parameter]) -> float:
+    """Peak bytes saved for the backward pass, without a count of all that live."""
+    with SavedBytes(known) as saved:
+        made = run()
+    del made
+    return float(saved.peak)
