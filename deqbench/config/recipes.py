@@ -79,6 +79,6 @@ class ScoreRecipe(AveragedTraining):
     validate_every: int = Field(100, ge=1, description="updates; the weights of the least exact loss are kept")
 
 
-AnyRecipe = ScoreRecipe | DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe
+AnyRecipe = DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe | ScoreRecipe
 Recipe = Annotated[AnyRecipe, Field(discriminator="kind")]
 RECIPES: TypeAdapter[dict[str, Recipe]] = TypeAdapter(dict[Name, Recipe])

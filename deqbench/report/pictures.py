@@ -65,7 +65,7 @@ def _gallery(exhibit: Exhibit, drawing: Gallery, loaded: Tensors, about: About, 
         return
     most = max(len(images) for _, images in rows)
     size = (0.8 * most + 1.6, 0.95 * len(rows) + 0.2)
-    shown = [(label.replace(", ", ",\n"), images, [""] * len(images)) for label, images in rows]
+    shown = [(label.replace(", ", ",\n"), list(images), [""] * len(images)) for label, images in rows]
     sheet(path, [""] * most, shown, size)
     title = f"{about['dataset']}, {path.stem}"
     alt = f"Images of {title}: a row each for {', '.join(label for label, _ in rows)}."

@@ -57,7 +57,7 @@ class FullNetwork(nn.Module):
         return _refined(self.refine, maps, level, self.end)
 
 
-class Input(nn.Sequential):
+class Input(nn.Module):
     """g: a convolution and a residual block, (B, C, H, W) with levels (B,) -> (B, 2 width, H, W).
 
     taken: channels that the block is made for; other than width, a call raises RuntimeError, as by the letter of table
@@ -65,11 +65,12 @@ class Input(nn.Sequential):
     """
 
     def __init__(self, channels: int, width: int, levels: int, taken: int | None = None) -> None:
-        first = ResBlock(width if taken is None else taken, 2 * width, levels)
-        super().__init__(nn.Conv2d(channels, width, 3, padding=1), first)
+        super().__init__()
+        self.begin = nn.Conv2d(channels, width, 3, padding=1)
+        self.first = ResBlock(width if taken is None else taken, 2 * width, levels)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        made: Tensor = self[1](self[0](x), level)
+        made: Tensor = self.first(self.begin(x), level)
         return made
 
 
@@ -115,9 +116,10 @@ class ShortNetwork(nn.Module):
 
 def _refined(refine: nn.ModuleList, maps: Sequence[Tensor], level: Tensor, end: nn.Module) -> Tensor:
     """The score from the maps of all stages, first to last: each block refines one more of them."""
-    h = None
-    for block, earlier in zip(refine, reversed(maps), strict=True):
-        h = block([earlier] if h is None else [earlier, h], level)
+    *earlier, last = maps
+    h: Tensor = refine[0]([last], level)
+    for block, skipped in zip(refine[1:], reversed(earlier), strict=True):
+        h = block([skipped, h], level)
     score: Tensor = end(nn.functional.elu(h))
     return score
 

@@ -56,7 +56,7 @@ class Decoder(nn.Sequential):
         planes = [4 * width, 4 * width, 2 * width, width, channels]
         for k in range(HALVINGS):
             extra = (rows[k + 1] - 2 * rows[k] + 1, columns[k + 1] - 2 * columns[k] + 1)
-            options = {"stride": 2, "padding": 2, "output_padding": extra}
+            options: Any = {"stride": 2, "padding": 2, "output_padding": extra}
             parts += [nn.ConvTranspose2d(planes[k], planes[k + 1], KERNEL, **options), nn.ReLU()]
         super().__init__(*parts[:-1], nn.Tanh())
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from deqbench.measure.clock import now
 from deqbench.solvers.deq import DEQ
 
 Made = TypeVar("Made")
@@ -22,6 +23,12 @@ def seeded(make: Callable[[], Made], seed: int) -> Made:
 def layer_of(net: nn.Module) -> DEQ | None:
     """The network's equilibrium layer, None where it has none."""
     return next((module for module in net.modules() if isinstance(module, DEQ)), None)
+
+
+def finished(run: Callable[[], object], device: str) -> None:
+    """Runs it, and waits until the device has done all of it."""
+    run()
+    now(device)
 
 
 def rows_of(values: Mapping[str, float], units: Mapping[str, str] | None = None, **keys: Any) -> list[dict[str, Any]]:

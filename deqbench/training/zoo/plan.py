@@ -21,11 +21,11 @@ class Plan:
     loss: Loss
     rows: tuple[Tensor, ...]  # of the train split
     settings: Optimisation
-    tuning: tuple[Tensor, ...] | None = None  # rows on which the weights are chosen; None: those of the end are taken
-    metrics: Mapping[str, Loss] | None = None  # the first chooses; None: the loss
     finish: Callable[[Any], dict[str, float]] = lambda net: {}  # on the trained network, before it is stored
     measure: Callable[[Any], dict[str, float]] = lambda net: {}  # on held-out data
     store: Callable[[Any, Path], Any] = lambda net, out: store_half(net, out)  # what a reader gets of it
+    tuning: tuple[Tensor, ...] | None = None  # rows on which the weights are chosen; None: those of the end are taken
+    metrics: Mapping[str, Loss] | None = None  # the first chooses; None: the loss
 
 
 def averaged(recipe: recipes.AnyRecipe) -> Optimisation:

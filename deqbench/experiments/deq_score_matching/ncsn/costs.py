@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from deqbench.experiments.deq_score_matching.ncsn import networks
 from deqbench.experiments.deq_score_matching.ncsn.config import Costs, Network, Size
-from deqbench.experiments.deq_score_matching.nets import rows_of
+from deqbench.experiments.deq_score_matching.nets import finished, rows_of
 from deqbench.experiments.deq_score_matching.vae.costs import ENGINES, size_word
 from deqbench.experiments.rows import Row
-from deqbench.measure.clock import in_turns, now
+from deqbench.measure.clock import in_turns
 from deqbench.measure.peaks import frozen, peak_bytes
 from deqbench.measure.saved import SavedBytes
 from deqbench.score_matching.ncsn import AtLevels, noise_conditional_loss
@@ -43,7 +43,7 @@ def costs(
                 )
                 for each in size.batches
             }
-            runs[name, start] = lambda run=steps[batch]: now(device) if run() is None else None
+            runs[name, start] = partial(finished, steps[batch], device)
             values |= {f"{start}{metric}": value for metric, value in _bytes(net, steps, size, section).items()}
         x, level = _noise(size, batch, sigmas, seed, device)
         values["graph_bytes"] = _saved(partial(AtLevels(net, level), x), list(net.parameters()))

@@ -49,8 +49,8 @@ def train(job: TrainJob, files: Files, on_step: OnStep) -> dict[str, Any]:
         net = networks.made(form, data.shape[0], job.width, job.levels, seed).to(job.device)
         keys = {"size": size_word(data.shape), "method": name, "seed": job.number}
         course = trained.trained(net, form, data, job.training, job.sampler, sigmas, job.objective, scoring, seed)
-        history += [row for step, _, values in course for row in rows_of(values, **keys, step=step, **_seconds(values))]
         for step, share, values in course:
+            history += rows_of(values, **keys, step=step, train_s=values["train_s"])
             records += rows_of(values, **keys, step=step, share=share) if share in job.training.shares else []
         if name in job.shipped:
             net, sigmas = score_networks.load(zoo.path(job.shipped[name]))
@@ -58,10 +58,6 @@ def train(job: TrainJob, files: Files, on_step: OnStep) -> dict[str, Any]:
         records += rows_of(_chosen(net, form, data, job, sigmas, scoring, seed), **keys)
         images[name] = trained.drawn(net, data.shape, job.sampler, sigmas, seed + 1)[:SHOWN]
     return {"records": records, "history": history, "images": (images, {"dataset": job.dataset})}
-
-
-def _seconds(values: dict[str, float]) -> dict[str, float]:
-    return {"train_s": values["train_s"]}
 
 
 def _chosen(

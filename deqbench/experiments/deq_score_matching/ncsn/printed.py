@@ -39,8 +39,8 @@ def described(net: nn.Module) -> list[str]:
                 down = "ResBlock down" if part.down else "ResBlock"
                 found.append(f"{down}, {part.channels} -> {part.out}")
             elif isinstance(part, DEQ):
-                width = part.cell.first.weight.shape
-                found.append(f"DEQ-ResBlock, {width[1]} -> {width[0]}")
+                cell: Any = part.cell
+                found.append("DEQ-ResBlock, {1} -> {0}".format(*cell.first.weight.shape))
             elif isinstance(part, RefineBlock):
                 found.append(f"RefineBlock, {part.channels[-1]} -> {part.out}")
     return found

@@ -1,16 +1,17 @@
 """Seconds, bytes and parameters of a training step, by network and size of the images."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from deqbench.experiments.deq_score_matching.nets import rows_of
+from deqbench.experiments.deq_score_matching.nets import finished, rows_of
 from deqbench.experiments.deq_score_matching.vae import networks
 from deqbench.experiments.deq_score_matching.vae.config import Score, Size
 from deqbench.experiments.rows import Row
-from deqbench.measure.clock import in_turns, now
+from deqbench.measure.clock import in_turns
 from deqbench.measure.peaks import frozen, peak_bytes
 from deqbench.score_matching.vae import ImplicitVAE
 
@@ -51,7 +52,7 @@ def costs(
         for engine, start in ENGINES.items():
             layer = score.model_copy(update={"engine": engine})
             steps = _steps(net, layer, x, objective, sigma, seed)
-            runs[name, start] = lambda run=steps["step"]: now(device) if run() is None else None
+            runs[name, start] = partial(finished, steps["step"], device)
             counted |= _bytes(net, start, steps)
         yield from rows_of(counted, dict.fromkeys(counted, "B") | {"parameters": ""}, **about, method=name)
     for (name, start), seconds in in_turns(runs, repeats).items():

@@ -117,7 +117,7 @@ def tested(
         keep(exact=networks.exact(net, at, z, score, reduction="none"))
         with torch.no_grad():
             keep(size=net(at, z).square().mean(1))
-        if (layer := layer_of(net)) is not None:
+        if (layer := layer_of(net)) is not None and layer.last is not None:
             keep(rounds=layer.last.rounds, converged=layer.last.converged)
             keep(phantom=networks.phantom(net, at, z, score, reduction="none"))
     found = {name: float(torch.cat(values).mean()) for name, values in parts.items()}

@@ -17,7 +17,9 @@ SCOPE = images.scope("ncsn")
 @pytest.fixture(scope="module")
 def costs():
     """Costs by metric and method, and the layers' rows."""
-    made = measure.cost(job.cost(SCOPE), images.files(), images.silent)
+    told = job.cost(SCOPE)
+    two = {name: told.networks[name] for name in ("ncsn", "deq-ncsn-paper")}
+    made = measure.cost(told.model_copy(update={"networks": two}), images.files(), images.silent)
     return pd.DataFrame(made["records"]), pd.DataFrame(made["layers"])
 
 
@@ -98,6 +100,7 @@ def test_a_level_s_loss_is_weighted_by_its_variance():
 
 
 def test_workers_are_timed():
-    rows = pd.DataFrame(measure.share(job.share(SCOPE), images.files(), images.silent)["records"])
+    told = job.share(SCOPE)
+    rows = pd.DataFrame(measure.share(told, images.files(), images.silent)["records"])
     assert rows.groupby(["workers", "method"])["value"].count().eq(SCOPE.section.workers.repeats).all()
     assert (rows["value"] > 0).all()
