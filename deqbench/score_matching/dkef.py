@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deqbench.score_matching.kernels import gaussian_kernels, kernels_by_point
+from deqbench.score_matching.kernels import gaussian_kernels, kernels_by_point, squared_norm
 from deqbench.score_matching.layers import DenseCell
 from deqbench.solvers.deq import DEQ
 
@@ -140,8 +140,8 @@ class DKEF(nn.Module):
 
     def log_base(self, x: Tensor) -> Tensor:
         """log q0(x), (B,)."""
-        scaled = (x * (1 / self.base_scale)).square().sum(-1)
-        return -0.5 * scaled - x.shape[-1] * (math.log(self.base_scale) + math.log(2 * math.pi) / 2)
+        scaled = squared_norm(x) * (-0.5 / self.base_scale**2)
+        return scaled - x.shape[-1] * (math.log(self.base_scale) + math.log(2 * math.pi) / 2)
 
     @property
     def block(self) -> DEQ | None:

@@ -49,7 +49,8 @@ def _jet(features: Jet, centres: Tensor, weights: Tensor, rho: Tensor, sigma: Te
         bent, trace = _bent(features, phi, c)
         laplacian = (slope * features.laplacian).sum(-1)
         laplacian = laplacian + (parts * bent).sum(-1) * scale[..., 0].square() - total * trace * scale[..., 0]
-    return torch.sum(Jet(total, (slope * tangents).sum(-1), laplacian, features.basis), 0)  # type: ignore[call-overload,no-any-return]
+    by_kernel: Any = Jet(total, (slope * tangents).sum(-1), laplacian, features.basis)  # (R, B)
+    return by_kernel.sum(0)  # type: ignore[no-any-return]
 
 
 def _bent(features: Jet, phi: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,3 +69,12 @@ def _bent(features: Jet, phi: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     turned = (spread @ phi[..., None])[..., 0]
     bent = (phi * turned).sum(-1, keepdim=True) - 2 * turned @ c.mT + spread.flatten(2) @ pairs.mT
     return bent, spread.diagonal(dim1=-2, dim2=-1).sum(-1)
+
+
+def squared_norm(x: Any) -> Any:
+    """|x|^2 of rows (B, d), (B,); x may be a jet, such as that of the identity, whose tangents all rows share."""
+    if not isinstance(x, Jet) or x.tangents is None or x.tangents.shape[1] > 1 or x.basis is not None:
+        return x.square().sum(-1)
+    flat = x.tangents[:, 0]  # (P, d)
+    laplacian = None if x.laplacian is None else 2 * ((x.value * x.laplacian).sum(-1) + flat.square().sum())
+    return Jet(x.value.square().sum(-1), 2 * flat @ x.value.T, laplacian)

@@ -42,10 +42,15 @@ def block_jet(block: Block, z: Tensor, g: Jet, inverse: Callable[[Tensor], Inver
 
 
 def inverses(
-    block: Block, adjoint: str | Any, tol: float, max_iter: int, *, tangents: bool
+    block: Block, adjoint: str | Any, tol: float, max_iter: int, *, series: bool
 ) -> Callable[[Tensor], Inverse]:
-    """The maker of a block's inverse: a factorisation where the block is dense and has tangents, else by a solver."""
-    if isinstance(block, Dense) and (tangents or adjoint == "dense"):
+    """The maker of a block's inverse: a factorisation where the block is dense, else by a solver.
+
+    series: the block contracts, and one right-hand side is not worth a factorisation.
+    """
+    if series:
+        return lambda slope: Iterated(block, slope, "picard", tol, max_iter)
+    if isinstance(block, Dense):
         return lambda slope: Factorised(block, slope)
     solver = "anderson" if adjoint in ("dense", "gmres") else adjoint
     return lambda slope: Iterated(block, slope, solver, tol, max_iter)
@@ -85,7 +90,9 @@ class _BlockJet(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, z_bar: Tensor, dz_bar: Tensor | None, lap_bar: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *bars: Tensor | None) -> tuple[Any, ...]:
+        z_bar: Any
+        z_bar, dz_bar, lap_bar = bars
         z, g, dg, lap_g, weight, metric, dz, lap = ctx.saved_tensors
         block, inverse = ctx.kind(weight), ctx.inverse
         a = block.times(z) + g
@@ -179,7 +186,7 @@ def _without_graph(one: Any) -> Any:
 
 
 class _Solved(torch.autograd.Function):
-    """Solutions v (P, B, ...) of v = F + J (v - v'), known already; the gradient of F is that of v times (I - J)^{-T}."""
+    """Solutions v (P, B, ...) of v = F + J (v - v'), known already; F's gradient is (I - J)^{-T} times that of v."""
 
     @staticmethod
     def forward(ctx: Any, moved: Tensor, found: Tensor, system: Resolvent) -> Tensor:

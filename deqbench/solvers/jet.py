@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+functions: Any = torch  # whose signatures do not know of jets
 RULES: dict[Any, Callable[..., Any]] = {}  # by function; filled by jet_rules
 
 
@@ -53,44 +54,44 @@ class Jet:
 
     def view(self, *shape: Any) -> Jet:
         """As reshape."""
-        return torch.reshape(self, *shape)  # type: ignore[call-overload,no-any-return]
+        return functions.reshape(self, *shape)  # type: ignore[no-any-return]
 
     def __getitem__(self, index: Any) -> Jet:
         return RULES[Tensor.__getitem__](self, index)  # type: ignore[no-any-return]
 
     def __neg__(self) -> Any:
-        return torch.neg(self)  # type: ignore[call-overload]
+        return functions.neg(self)
 
     def __pow__(self, exponent: float) -> Any:
-        return torch.pow(self, exponent)  # type: ignore[call-overload]
+        return functions.pow(self, exponent)
 
     def __add__(self, other: Any) -> Any:
-        return torch.add(self, other)  # type: ignore[call-overload]
+        return functions.add(self, other)
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Any:
-        return torch.sub(self, other)  # type: ignore[call-overload]
+        return functions.sub(self, other)
 
     def __rsub__(self, other: Any) -> Any:
         return -self + other
 
     def __mul__(self, other: Any) -> Any:
-        return torch.mul(self, other)  # type: ignore[call-overload]
+        return functions.mul(self, other)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Any:
-        return torch.div(self, other)  # type: ignore[call-overload]
+        return functions.div(self, other)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return torch.reciprocal(self) * other  # type: ignore[call-overload]
+        return functions.reciprocal(self) * other
 
     def __matmul__(self, other: Any) -> Any:
-        return torch.matmul(self, other)  # type: ignore[call-overload]
+        return functions.matmul(self, other)
 
     def __rmatmul__(self, other: Any) -> Any:
-        return torch.matmul(other, self)
+        return functions.matmul(other, self)
 
     @property
     def shape(self) -> torch.Size:
@@ -150,6 +151,8 @@ class Jet:
         """The products of two jets' tangents, those of itself unless given, summed over the first directions."""
         mine, theirs = self.tangents, (other or self).tangents
         assert mine is not None and theirs is not None
+        if other is None and self.basis is None:
+            return mine.square().sum(0)
         return ((mine if self.basis is None else self.weighed()) * theirs).sum(0)
 
 
@@ -200,7 +203,9 @@ def _of_all(jet: Jet, weights: Tensor) -> Tensor:
 def _of_constants(jet: Jet, weights: Tensor) -> Tensor:
     """The same of tangents that all samples share, as rows of one product."""
     assert jet.tangents is not None
-    rows = jet.tangents.reshape(len(jet.tangents), jet.shape[-1]) @ weights  # (*groups, P, m)
+    flat = jet.tangents.reshape(len(jet.tangents), jet.shape[-1])
+    unit = len(flat) == flat.shape[1] and torch.equal(flat, torch.eye(len(flat), dtype=flat.dtype, device=flat.device))
+    rows = weights if unit else flat @ weights  # (*groups, P, m)
     ones = max(jet.ndim, weights.ndim) - weights.ndim + 1
     return rows.movedim(-2, 0).unflatten(-1, (*[1] * ones, rows.shape[-1]))
 
