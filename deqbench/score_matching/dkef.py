@@ -20,20 +20,20 @@ from deqbench.solvers.deq import DEQ
 FIRST_SIGMA_SQUARED = (1.0, 3.3, 10.0)  # of the three kernels at the start
 
 
-def _normal(shape: tuple[int, ...], std: float, generator: torch.Generator | None) -> nn.Parameter:
-    return nn.Parameter(std * torch.randn(shape, generator=generator))
+def _uniform(shape: tuple[int, ...], reach: float, generator: torch.Generator | None) -> nn.Parameter:
+    return nn.Parameter(reach * (2 * torch.rand(shape, generator=generator) - 1))
 
 
 class Linears(nn.Module):
     """(1 or R, B, n) -> (R, B, m): R linear maps at once, each with a bias if asked.
 
-    All is drawn with a standard deviation of 1 / sqrt(m), as in the code base of sliced score matching.
+    All is drawn uniformly from +- 1 / sqrt(n), as torch's own layers are.
     """
 
     def __init__(self, copies: int, n: int, m: int, *, bias: bool = True, generator: torch.Generator | None) -> None:
         super().__init__()
-        self.weight = _normal((copies, n, m), 1 / math.sqrt(m), generator)
-        self.bias = _normal((copies, 1, m), 1 / math.sqrt(m), generator) if bias else None
+        self.weight = _uniform((copies, n, m), 1 / math.sqrt(n), generator)
+        self.bias = _uniform((copies, 1, m), 1 / math.sqrt(n), generator) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.matmul(x, self.weight)
