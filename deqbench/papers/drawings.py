@@ -16,7 +16,8 @@ class Noted(Strict):
     facts: Names = ()
 
 
-TRACES = ("curves", "errors", "race", "pareto", "scatter")  # the kinds that are drawn from traces; others from tensors
+TRACES = ("curves", "errors", "race", "pareto", "scatter")  # the kinds that are drawn from traces
+VALUES = ("bars",)  # from the records of tables; others from tensors
 
 
 class Curves(Noted):
@@ -75,6 +76,14 @@ class Scatter(Noted):
     colour: str
 
 
+class Bars(Noted):
+    """Means over splits or seeds with their intervals: a row of panels a quantity, a column a data set."""
+
+    kind: Literal["bars"]
+    y: Names  # metrics of the exhibit
+    methods: Names  # those drawn, in this order
+
+
 class Triplets(Noted):
     """Targets and what inversions make of them."""
 
@@ -91,5 +100,5 @@ class Pictures(Noted):
 
 
 Drawing = Annotated[
-    Curves | Latents | Samples | Errors | Race | Pareto | Scatter | Triplets | Pictures, Field(discriminator="kind")
+    Curves | Latents | Samples | Errors | Race | Pareto | Scatter | Bars | Triplets | Pictures, Field(discriminator="kind")
 ]

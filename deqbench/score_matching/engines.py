@@ -3,8 +3,9 @@
 Each gives losses (B,) with a graph that the parameters' gradient follows from.
 """
 
+import warnings
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,30 +29,26 @@ class Pushed(Protocol):
         ...
 
 
-def engine(name: str, f: Any, x: Tensor, of: str) -> Pushed:
-    """The engine of that name; auto: jets where f is made of functions that they know, else the loop."""
+def engine(name: str, of: str) -> Pushed:
+    """The engine of that name."""
     if name == "func":
         return FuncEngine(of)
-    if name in ("loop", "batched"):
-        return NestedEngine(of, batched=name == "batched")
-    if name == "auto" and not _known(f, x):
-        return NestedEngine(of, batched=False)
-    return JetEngine(of)
+    return JetEngine(of) if name == "jets" else NestedEngine(of, batched=name == "batched")
 
 
-def _known(f: Any, x: Tensor) -> bool:
-    """Whether f can be called with a jet; looked at with one row, and remembered for a module."""
+def chosen(f: Any, x: Tensor) -> Literal["jets", "loop"]:
+    """jets where f is made of functions that they know, else loop; looked at with one row, remembered for a module."""
     known = getattr(f, "_takes_jets", None)
     if known is None:
         try:
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings(action="ignore"):
                 f(start(x[:1], torch.zeros_like(x[None, :1])))
             known = True
         except (TypeError, AttributeError, NotImplementedError):
             known = False
         if isinstance(f, nn.Module):
             object.__setattr__(f, "_takes_jets", known)
-    return bool(known)
+    return "jets" if known else "loop"
 
 
 def score(f: Any, x: Tensor) -> Tensor:
@@ -119,9 +116,7 @@ class NestedEngine:
                 trace = torch.einsum("ibi->b", rows.flatten(2))
             else:
                 total = flat.sum(0)
-                parts = (
-                    torch.autograd.grad(total[i], at, create_graph=True)[0].flatten(1)[:, i] for i in range(d)
-                )
+                parts = (torch.autograd.grad(total[i], at, create_graph=True)[0].flatten(1)[:, i] for i in range(d))
                 trace = sum(parts, torch.zeros_like(flat[:, 0]))
             return flat.square().sum(1) / 2 + trace
 
@@ -174,9 +169,8 @@ class FuncEngine:
         s = self._score(f)
 
         def one(row: Tensor, direction: Tensor) -> Tensor:
-            value, moved = torch.func.jvp(s, (row,), (direction,))
+            value, moved = torch.func.jvp(s, (row,), (direction,))  # type: ignore[misc]
             half = value.square().sum() if reduced else (direction * value).sum().square()
             return half / 2 + (direction * moved).sum()  # type: ignore[no-any-return]
 
         return torch.stack([torch.func.vmap(one)(x, directions) for directions in v]).mean(0)
-

@@ -43,7 +43,8 @@ class DEQ(nn.Module):
         if z0 is None:
             shape = inputs[0].shape if self.dims is None else (len(inputs[0]), *self.dims)
             z0 = inputs[0].new_zeros(*shape)
-        cell = self.cell.prepared() if hasattr(self.cell, "prepared") else self.cell
+        module: Any = self.cell
+        cell = module.prepared() if hasattr(module, "prepared") else module
         block = isinstance(cell, Dense | Convolution)
         jets = any(isinstance(one, Jet) for one in inputs)
         exact = self.settings.get("derivative", "exact") == "exact"
@@ -69,7 +70,9 @@ class DEQ(nn.Module):
         tol, most = settings["adjoint_tol"] or settings["tol"], settings["adjoint_max_iter"] or settings["max_iter"]
         if isinstance(cell, Dense | Convolution):
             g = inputs[0] if isinstance(inputs[0], Jet) else Jet(inputs[0])
-            jet, inverse = block_jet(cell, z, g, inverses(cell, settings["adjoint"], tol, most))
+            contracts = settings["solver"] == "picard" and settings["adjoint"] != "dense"  # by the same iteration
+            maker = inverses(cell, settings["adjoint"], tol, most, series=contracts and g.tangents is None)
+            jet, inverse = block_jet(cell, z, g, maker)
             self.last = replace(self.last, linear_solves=inverse.solves)
             return jet if jets else jet.value
         system = Resolvent(lambda state: cell(state, *values), z, adjoint=settings["adjoint"], tol=tol, max_iter=most)

@@ -79,8 +79,7 @@ def fixed_point(
     method: str | Solver = Picard(damping=tau) if derivative == "unrolled" else solver
     solved = solve(map_, z0.detach(), solver=method, tol=tol, max_iter=max_iter, on_round=on_round, **options)
     if tol > 0 and not (converged := solved.converged).all():
-        last = torch.stack([trace[-1] for trace in solved.relative])
-        warn_of_short("fixed point", ~converged, last, tol, f"{max_iter} rounds")
+        warn_of_short("fixed point", ~converged, solved.last, tol, f"{max_iter} rounds")
     system = Resolvent(
         map_,
         solved.z,
@@ -99,8 +98,8 @@ def fixed_point(
     return Equilibrium(**{**vars(solved), "z": z}, linear_solves=system.solves)
 
 
-def damped_steps(f: Callable[[Tensor], Tensor], z: Tensor, steps: int, tau: float) -> Tensor:
-    """The state after `steps` steps z <- (1 - tau) z + tau f(z), with their graph."""
+def damped_steps(f: Callable[[Any], Any], z: Any, steps: int, tau: float) -> Any:
+    """The state, a tensor or a jet, after `steps` steps z <- (1 - tau) z + tau f(z), with their graph."""
     for _ in range(steps):
         z = torch.lerp(z, f(z), tau)
     return z
@@ -171,7 +170,7 @@ class _Last(torch.autograd.Function):
 
 def _check(derivative: str, order: int, adjoint: str | Solver, steps: int, tau: float) -> None:
     one_of("derivative", derivative, ("exact", "phantom", "unrolled"))
-    if isinstance(adjoint, str):
+    if isinstance(adjoint, str) and adjoint not in ("dense", "gmres", "anderson", "picard"):  # names are slow to list
         one_of("adjoint", adjoint, ("dense", "gmres", *solvers()))
     if order < 1:
         raise ValueError(f"order: expected at least 1; found {order}")

@@ -26,7 +26,7 @@ from deqbench.solvers.resolvent import Resolvent
 def block_jet(block: Block, z: Tensor, g: Jet, inverse: Callable[[Tensor], Inverse]) -> tuple[Jet, Inverse]:
     """The jet of the fixed point of a block near its solution z, and the inverse that it was found with.
 
-    z gets one Newton step, so its error is squared. inverse: of the slopes D (*groups, B, ...).
+    With tangents z gets one Newton step, so its error is squared. inverse: of the slopes D (*groups, B, ...).
     """
     basis = g.basis
     system: list[Inverse] = []
@@ -41,8 +41,15 @@ def block_jet(block: Block, z: Tensor, g: Jet, inverse: Callable[[Tensor], Inver
     return Jet(value, tangents, laplacian, basis), system[0]
 
 
-def inverses(block: Block, adjoint: str | Any, tol: float, max_iter: int) -> Callable[[Tensor], Inverse]:
-    """The maker of a block's inverse: a factorisation where the block is dense, else by the solver named."""
+def inverses(
+    block: Block, adjoint: str | Any, tol: float, max_iter: int, *, series: bool
+) -> Callable[[Tensor], Inverse]:
+    """The maker of a block's inverse: a factorisation where the block is dense, else by a solver.
+
+    series: the block contracts, and one right-hand side is not worth a factorisation.
+    """
+    if series:
+        return lambda slope: Iterated(block, slope, "picard", tol, max_iter)
     if isinstance(block, Dense):
         return lambda slope: Factorised(block, slope)
     solver = "anderson" if adjoint in ("dense", "gmres") else adjoint
@@ -67,7 +74,8 @@ class _BlockJet(torch.autograd.Function):
         block = kind(weight)
         a = block.times(z) + g
         ctx.inverse = inverse = make(a.sigmoid())
-        z = z + inverse.times((softplus(a) - z)[None])[0]
+        if dg is not None:
+            z = z + inverse.times((softplus(a) - z)[None])[0]
         dz = lap = None
         if dg is not None:
             a = block.times(z) + g
@@ -82,7 +90,9 @@ class _BlockJet(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, z_bar: Tensor, dz_bar: Tensor | None, lap_bar: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *bars: Tensor | None) -> tuple[Any, ...]:
+        z_bar: Any
+        z_bar, dz_bar, lap_bar = bars
         z, g, dg, lap_g, weight, metric, dz, lap = ctx.saved_tensors
         block, inverse = ctx.kind(weight), ctx.inverse
         a = block.times(z) + g
@@ -176,7 +186,7 @@ def _without_graph(one: Any) -> Any:
 
 
 class _Solved(torch.autograd.Function):
-    """Solutions v (P, B, ...) of v = F + J (v - v'), known already; the gradient of F is that of v times (I - J)^{-T}."""
+    """Solutions v (P, B, ...) of v = F + J (v - v'), known already; F's gradient is (I - J)^{-T} times that of v."""
 
     @staticmethod
     def forward(ctx: Any, moved: Tensor, found: Tensor, system: Resolvent) -> Tensor:

@@ -2,7 +2,7 @@
 
 A row a model, dimension and batch: median seconds of loss and gradients by exact implicit jets, by jets of the phantom
 loss, and by the stock ways to take the phantom loss (nested loop, batched gradients, torch.func); how many times faster
-the exact step is than the fastest of these, turn by turn, with a 95 % interval of the geometric mean; and how many times
+the exact step is than the fastest of these, turn by turn, with a 95 % interval of the geometric mean; and how often
 fewer bytes it saves than the one of these that saves the fewest. One thread; ways take turns. `make bench`.
 """
 
@@ -34,7 +34,9 @@ def measure(problem: Problem, repeats: int) -> str:
     runs = {name: ways.step(net, problem, x, **way) for name, way in known.items()}
     saved = {name: peak_bytes(run, list(net.parameters()))["saved"] for name, run in runs.items()}
     if problem.model == "kernel":
-        runs["phantom-func"] = ways.func_step(net, x)  # type: ignore[arg-type]
+        runs["phantom-func"] = ways.func_step(net, x)
+        apart = ways.separate(problem)
+        runs["phantom-separate"] = ways.step(apart, problem, x, **ways.WAYS["phantom-batched"])
     spent = in_turns(runs, repeats)
     medians = {name: statistics.median(seconds) for name, seconds in spent.items()}
     stock = min((name for name in ways.STOCK if name in spent), key=lambda name: medians[name])
@@ -46,13 +48,15 @@ def measure(problem: Problem, repeats: int) -> str:
     return f"{times}   {faster:20} {fewest / saved['exact']:6.1f}"
 
 
-COLUMNS = ("exact", "phantom-jets", "phantom-loop", "phantom-batched", "phantom-func")
+COLUMNS = ("exact", "phantom-jets", "phantom-loop", "phantom-batched", "phantom-func", "phantom-separate")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=12)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{'ms of a step':24} " + " ".join(f"{name[:9]:>9}" for name in COLUMNS) + "   times faster         fewer bytes")
+    print(
+        f"{'ms of a step':24} " + " ".join(f"{name.removeprefix('phantom-')[:9]:>9}" for name in COLUMNS) + "   times faster         fewer bytes"
+    )
     for name, problem in PROBLEMS.items():
         print(f"{name:24} {measure(problem, arguments.repeats)}")
