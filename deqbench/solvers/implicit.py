@@ -93,7 +93,7 @@ def fixed_point(
     z = solved.z
     if torch.is_grad_enabled():
         if derivative == "exact":
-            z = _attached(system, order)
+            z = attached(system, order)
         elif derivative == "phantom":
             z = damped_steps(map_, z, steps, tau)
         else:
@@ -108,7 +108,7 @@ def damped_steps(f: Callable[[Tensor], Tensor], z: Tensor, steps: int, tau: floa
     return z
 
 
-def _attached(system: Resolvent, order: int) -> Tensor:
+def attached(system: Resolvent, order: int) -> Tensor:
     """z after `order` attached Newton steps, eq. 1; z itself where f depends on nothing that wants a gradient."""
     z = system.z
     left = z.new_full((len(z),), torch.inf, dtype=torch.float64)

@@ -1,0 +1,132 @@
+"""Blocks z -> softplus(W z + g), dense or convolutional, and (I - D W)^{-1} for them, D = diag(softplus'(W z + g))."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from deqbench.solvers.linear import Affine
+from deqbench.solvers.resolvent import LinearSolve, lengths, warn_of_short
+from deqbench.solvers.solve import Solver, solve
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """W (n, n), or one for each group (G, n, n) of states (G, B, n). A stack of directions P stands in front."""
+
+    weight: Tensor
+
+    @property
+    def groups(self) -> int:
+        """How many axes stand before that of the samples."""
+        return self.weight.ndim - 2
+
+    def __call__(self, z: Tensor, g: Tensor) -> Tensor:
+        """The next state of z (*groups, B, n), whose input is g; either may be a jet."""
+        return F.softplus(torch.matmul(z, self.weight.mT) + g)
+
+    def times(self, x: Tensor) -> Tensor:
+        """W x, (..., n)."""
+        return x @ self.weight.mT
+
+    def transposed(self, x: Tensor) -> Tensor:
+        """W' x, (..., n)."""
+        return x @ self.weight
+
+    def outer(self, left: Tensor, right: Tensor) -> Tensor:
+        """The gradient of sum(left * (W right)) with respect to W: both (K, *groups, B, n)."""
+        if self.groups:
+            return torch.einsum("kgbi,kgbj->gij", left, right)
+        return left.reshape(-1, left.shape[-1]).T @ right.reshape(-1, right.shape[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """W as a kernel (C, C, k, k), k odd, with zeros around states (B, C, H, W)."""
+
+    weight: Tensor
+    groups: int = 0
+
+    @property
+    def padding(self) -> int:
+        """Of both sides."""
+        return self.weight.shape[-1] // 2
+
+    def __call__(self, z: Tensor, g: Tensor) -> Tensor:
+        """The next state of z, whose input is g; either may be a jet."""
+        return F.softplus(F.conv2d(z, self.weight, None, 1, self.padding) + g)
+
+    def times(self, x: Tensor) -> Tensor:
+        """W x, (..., C, H, W)."""
+        return F.conv2d(x.flatten(0, -4), self.weight, padding=self.padding).view(x.shape)
+
+    def transposed(self, x: Tensor) -> Tensor:
+        """W' x, (..., C, H, W)."""
+        return F.conv_transpose2d(x.flatten(0, -4), self.weight, padding=self.padding).view(x.shape)
+
+    def outer(self, left: Tensor, right: Tensor) -> Tensor:
+        """The gradient of sum(left * (W right)) with respect to W: both (K, B, C, H, W)."""
+        size, padding = list(self.weight.shape), self.padding
+        return torch.nn.grad.conv2d_weight(right.flatten(0, -4), size, left.flatten(0, -4), padding=padding)
+
+
+Block = Dense | Convolution
+
+
+class Factorised:
+    """(I - D W)^{-1} of a dense block, one inverse a sample."""
+
+    def __init__(self, block: Dense, slope: Tensor) -> None:
+        n = slope.shape[-1]
+        system = slope[..., None] * -block.weight.unsqueeze(-3)  # (*groups, B, n, n)
+        system.diagonal(dim1=-2, dim2=-1).add_(1)
+        self.inverse = torch.linalg.inv(system)
+        self.solves: list[LinearSolve] = []
+        assert self.inverse.shape[-1] == n
+
+    def times(self, b: Tensor) -> Tensor:
+        """(I - D W)^{-1} b, (P, *groups, B, n)."""
+        return (self.inverse @ b.movedim(0, -1)).movedim(-1, 0)
+
+    def transposed(self, b: Tensor) -> Tensor:
+        """The same of the transpose."""
+        return (self.inverse.mT @ b.movedim(0, -1)).movedim(-1, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Iterated:
+    """(I - D W)^{-1} of any block by a solver of fixed points, to a relative tolerance; nothing of a solve is kept."""
+
+    block: Block
+    slope: Tensor  # (B, ...), the diagonal of D
+    solver: str | Solver
+    tol: float
+    max_iter: int
+    solves: list[LinearSolve] = field(default_factory=list)
+
+    def times(self, b: Tensor) -> Tensor:
+        """(I - D W)^{-1} b, (P, B, ...)."""
+        return self._solved(b, lambda v, slope: slope * self.block.times(v), False)
+
+    def transposed(self, b: Tensor) -> Tensor:
+        """The same of the transpose."""
+        return self._solved(b, lambda v, slope: self.block.transposed(slope * v), True)
+
+    def _solved(self, b: Tensor, product: Callable[[Tensor, Tensor], Tensor], transposed: bool) -> Tensor:
+        flat = b.flatten(0, 1)
+        slope = self.slope.expand(b.shape).flatten(0, 1)
+        affine = Affine(lambda v: product(v, slope), flat)
+        solution = solve(affine, flat, solver=self.solver, tol=self.tol, max_iter=self.max_iter, stop="batch")
+        residual = lengths(solution.z - solution.state)
+        relative = residual / lengths(solution.z).clamp_min(torch.finfo(torch.float64).tiny)
+        self.solves.append(LinearSolve(transposed, relative.cpu(), solution.evaluations, 0))
+        if self.tol > 0:
+            what = f"{'adjoint' if transposed else 'tangent'} solve"
+            short = ~solution.converged.to(relative.device)
+            warn_of_short(what, short, relative, self.tol, f"{self.max_iter} products")
+        return solution.z.view(b.shape)
+
+
+Inverse = Factorised | Iterated

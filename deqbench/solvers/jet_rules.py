@@ -1,0 +1,311 @@
+"""The functions that jets pass through, each with its rule."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from deqbench.solvers.jets import Jet, aligned, elementwise, mapped, product
+
+
+def _linear(input: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
+    return product(weight.mT, input, bias)
+
+
+def _matmul(left: Any, right: Any) -> Jet:
+    if isinstance(right, Jet):
+        if isinstance(left, Jet):
+            raise TypeError("jets: expected a constant factor in a matrix product; found two jets")
+        return mapped(right, lambda t, _: left @ t)
+    return product(right, left)
+
+
+def _add(left: Any, right: Any, *, alpha: float = 1) -> Jet:
+    right = right if alpha == 1 else torch.mul(right, alpha)
+    left, right = aligned(left, right)
+    if not isinstance(left, Jet):
+        left, right = right, left
+    value = left.value + (right.value if isinstance(right, Jet) else right)
+    if not isinstance(right, Jet) or right.tangents is None:
+        return _broadcast(left, value)
+    if left.tangents is None:
+        return _broadcast(right, value)
+    laplacian = None if left.laplacian is None else left.laplacian + right.laplacian
+    return Jet(value, _ranked(left, value) + _ranked(right, value), laplacian, left.basis)
+
+
+def _ranked(jet: Jet, value: Tensor) -> Tensor:
+    """Tangents with so many axes that they broadcast against those of a value of more axes."""
+    assert jet.tangents is not None
+    return jet.tangents.reshape(len(jet.tangents), *[1] * (value.ndim - jet.ndim), *jet.tangents.shape[1:])
+
+
+def _broadcast(jet: Jet, value: Tensor) -> Jet:
+    if jet.tangents is None:
+        return Jet(value)
+    laplacian = None if jet.laplacian is None else jet.laplacian.expand(value.shape)
+    return Jet(value, _ranked(jet, value), laplacian, jet.basis)
+
+
+def _mul(left: Any, right: Any) -> Jet:
+    left, right = aligned(left, right)
+    if not isinstance(left, Jet) or left.tangents is None:
+        left, right = right, left
+    if not isinstance(right, Jet) or right.tangents is None:
+        factor = right.value if isinstance(right, Jet) else right
+        value = left.value * factor
+        if left.tangents is None:
+            return Jet(value)
+        laplacian = None if left.laplacian is None else left.laplacian * factor
+        return Jet(value, _ranked(left, value) * factor, laplacian, left.basis)
+    value = left.value * right.value
+    left, right = _broadcast(left, value), _broadcast(right, value)
+    a, b = left.value, right.value
+    laplacian = None
+    if left.laplacian is not None:
+        laplacian = a * right.laplacian + b * left.laplacian + 2 * left.inner(right)
+    return Jet(value, a * right.tangents + b * left.tangents, laplacian, left.basis)
+
+
+def _div(left: Any, right: Any) -> Jet:
+    return left * (torch.reciprocal(right) if isinstance(right, Jet) else 1 / right)
+
+
+def _softplus(input: Jet, beta: float = 1, threshold: float = 20) -> Jet:
+    s = torch.sigmoid(beta * input.value)
+    return elementwise(input, F.softplus(input.value, beta, threshold), s, lambda: beta * s * (1 - s))
+
+
+def _tanh(input: Jet) -> Jet:
+    value = input.value.tanh()
+    first = 1 - value.square()
+    return elementwise(input, value, first, lambda: -2 * value * first)
+
+
+def _sigmoid(input: Jet) -> Jet:
+    value = input.value.sigmoid()
+    first = value * (1 - value)
+    return elementwise(input, value, first, lambda: first * (1 - 2 * value))
+
+
+def _logsigmoid(input: Jet) -> Jet:
+    s = torch.sigmoid(-input.value)
+    return elementwise(input, F.logsigmoid(input.value), s, lambda: -s * (1 - s))
+
+
+def _exp(input: Jet) -> Jet:
+    value = input.value.exp()
+    return elementwise(input, value, value, lambda: value)
+
+
+def _log(input: Jet) -> Jet:
+    first = 1 / input.value
+    return elementwise(input, input.value.log(), first, lambda: -first.square())
+
+
+def _reciprocal(input: Jet) -> Jet:
+    value = 1 / input.value
+    return elementwise(input, value, -value.square(), lambda: 2 * value.pow(3))
+
+
+def _square(input: Jet) -> Jet:
+    return elementwise(input, input.value.square(), 2 * input.value, lambda: torch.full_like(input.value, 2))
+
+
+def _pow(input: Jet, exponent: float) -> Jet:
+    if isinstance(exponent, Tensor | Jet):
+        raise TypeError("jets: expected a number as the exponent; found a tensor")
+    x = input.value
+    second = (lambda: exponent * (exponent - 1) * x.pow(exponent - 2)) if exponent != 1 else (lambda: torch.zeros_like(x))
+    return elementwise(input, x.pow(exponent), exponent * x.pow(exponent - 1), second)
+
+
+def _silu(input: Jet, inplace: bool = False) -> Jet:
+    return torch.mul(input, torch.sigmoid(input))  # type: ignore[call-overload,no-any-return]
+
+
+def _elu(input: Jet, alpha: float = 1.0, inplace: bool = False) -> Jet:
+    x = input.value
+    below = alpha * x.clamp(max=0).exp()
+    second = torch.where(x > 0, torch.zeros_like(x), below)
+    return elementwise(input, F.elu(x, alpha), torch.where(x > 0, torch.ones_like(x), below), lambda: second)
+
+
+def _relu(input: Jet, inplace: bool = False) -> Jet:
+    return mapped(input, lambda t, _: t * (input.value > 0))
+
+
+def _per_sample(function: Any) -> Callable[..., Jet]:
+    """The rule of a function linear in a batch (B, ...) of its own, with no bias."""
+
+    def rule(input: Jet, *args: Any, **kwargs: Any) -> Jet:
+        def one(t: Tensor, stacked: bool) -> Tensor:
+            made = function(t.flatten(0, 1) if stacked else t, *args, **kwargs)
+            return made.unflatten(0, t.shape[:2]) if stacked else made
+
+        return mapped(input, one)
+
+    return rule
+
+
+def _convolution(function: Any) -> Callable[..., Jet]:
+    def rule(input: Jet, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Jet:
+        made = _per_sample(lambda t: function(t, weight, None, *args, **kwargs))(input)
+        return made if bias is None else replace(made, value=made.value + bias.view(-1, 1, 1))
+
+    return rule
+
+
+def _reshape(input: Jet, *shape: Any) -> Jet:
+    sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+    new = input.value.reshape(sizes).shape
+    return _unbased(input, lambda t, stacked: t.reshape(len(t), *new) if stacked else t.reshape(new))
+
+
+def _unbased(input: Jet, function: Callable[[Tensor, bool], Tensor]) -> Jet:
+    """A linear function that may take leading axes apart or away, which a basis may belong to."""
+    return mapped(input.started() if input.basis and input.basis.groups else input, function)
+
+
+def _flatten(input: Jet, start_dim: int = 0, end_dim: int = -1) -> Jet:
+    return _reshape(input, input.value.flatten(start_dim, end_dim).shape)
+
+
+def _unflatten(input: Jet, dim: int, sizes: Sequence[int]) -> Jet:
+    return _reshape(input, input.value.unflatten(dim, sizes).shape)
+
+
+def _axis(dim: int, ndim: int, stacked: bool) -> int:
+    return dim % ndim + stacked
+
+
+def _along(function: Any) -> Callable[..., Jet]:
+    """The rule of a linear function with one `dim`."""
+
+    def rule(input: Jet, dim: int = 0) -> Jet:
+        n = input.ndim + (function is torch.unsqueeze)
+        return _unbased(input, lambda t, stacked: function(t, _axis(dim, n, stacked)))
+
+    return rule
+
+
+def _swap(input: Jet, dim0: int, dim1: int) -> Jet:
+    n = input.ndim
+    return _unbased(input, lambda t, stacked: t.transpose(_axis(dim0, n, stacked), _axis(dim1, n, stacked)))
+
+
+def _getitem(input: Jet, index: Any) -> Jet:
+    keys = index if isinstance(index, tuple) else (index,)
+    return _unbased(input, lambda t, stacked: t[(slice(None), *keys)] if stacked else t[keys])
+
+
+def _sum(input: Jet, dim: Any = None, keepdim: bool = False) -> Jet:
+    dims = range(input.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+    reduced = [one % input.ndim for one in dims]
+    whole = input.started() if input.basis and input.basis.groups and 0 in reduced else input
+    return mapped(whole, lambda t, stacked: t.sum([one + stacked for one in reduced], keepdim=keepdim))
+
+
+def _mean(input: Jet, dim: Any = None, keepdim: bool = False) -> Jet:
+    total = _sum(input, dim, keepdim)
+    return total * (max(total.value.numel(), 1) / input.value.numel())  # type: ignore[no-any-return,operator]
+
+
+def _joined(function: Any) -> Callable[..., Jet]:
+    """The rule of cat or stack."""
+
+    def rule(tensors: Sequence[Any], dim: int = 0) -> Jet:
+        parts = [part.started() if isinstance(part, Jet) else Jet(part) for part in tensors]
+        first = next(part for part in parts if part.tangents is not None)
+        n = first.ndim + (function is torch.stack)
+        count, second = len(first.tangents), first.laplacian is not None  # type: ignore[arg-type]
+
+        def of(part: Jet) -> Tensor:
+            return part.value.new_zeros(count, *part.shape) if part.tangents is None else part.whole()  # type: ignore[return-value]
+
+        tangents = function([of(part) for part in parts], _axis(dim, n, True))
+        seconds = [torch.zeros_like(part.value) if part.laplacian is None else part.laplacian for part in parts]
+        value = function([part.value for part in parts], dim)
+        return Jet(value, tangents, function(seconds, dim) if second else None)
+
+    return rule
+
+
+def _chunk(input: Jet, chunks: int, dim: int = 0) -> tuple[Jet, ...]:
+    return _split(input, -(-input.shape[dim] // chunks), dim)
+
+
+def _split(input: Jet, size: Any, dim: int = 0) -> tuple[Jet, ...]:
+    total, at = input.shape[dim], dim % input.ndim
+    sizes = size if not isinstance(size, int) else [min(size, total - k) for k in range(0, total, size)]
+    starts = [sum(sizes[:k]) for k in range(len(sizes))]
+    pairs = zip(starts, sizes, strict=True)
+    return tuple(_unbased(input, lambda t, s, k=k, n=n: t.narrow(at + s, k, n)) for k, n in pairs)  # type: ignore[misc]
+
+
+def _swapped(rule: Callable[[Any, Any], Jet]) -> Callable[[Any, Any], Jet]:
+    return lambda left, right: rule(right, left)
+
+
+RULES: dict[Any, Callable[..., Any]] = {
+    F.linear: _linear,
+    torch.matmul: _matmul,
+    torch.bmm: _matmul,
+    torch.baddbmm: lambda bias, left, right: torch.matmul(left, right) + bias,
+    torch.add: _add,
+    torch.sub: lambda left, right: _add(left, torch.neg(right) if not isinstance(right, int | float) else -right),
+    torch.neg: lambda input: mapped(input, lambda t, _: -t),
+    torch.mul: _mul,
+    torch.div: _div,
+    F.softplus: _softplus,
+    torch.tanh: _tanh,
+    torch.sigmoid: _sigmoid,
+    F.logsigmoid: _logsigmoid,
+    torch.exp: _exp,
+    torch.log: _log,
+    torch.reciprocal: _reciprocal,
+    torch.square: _square,
+    torch.pow: _pow,
+    F.silu: _silu,
+    torch.lerp: lambda start, end, weight: end if weight == 1 else start + (end - start) * weight,
+    F.elu: _elu,
+    F.relu: _relu,
+    F.conv2d: _convolution(F.conv2d),
+    F.conv_transpose2d: _convolution(F.conv_transpose2d),
+    F.avg_pool2d: _per_sample(F.avg_pool2d),
+    F.interpolate: _per_sample(F.interpolate),
+    torch.reshape: _reshape,
+    torch.flatten: _flatten,
+    torch.unflatten: _unflatten,
+    torch.squeeze: _along(torch.squeeze),
+    torch.unsqueeze: _along(torch.unsqueeze),
+    torch.transpose: _swap,
+    torch.sum: _sum,
+    torch.mean: _mean,
+    torch.cat: _joined(torch.cat),
+    torch.stack: _joined(torch.stack),
+    torch.chunk: _chunk,
+    torch.split: _split,
+}
+METHODS = (
+    "matmul bmm add sub neg mul div tanh sigmoid exp log reciprocal square pow reshape flatten unflatten squeeze "
+    "unsqueeze transpose sum mean chunk split"
+).split()
+for _name in METHODS:
+    _function = getattr(torch, _name)
+    setattr(Jet, _name, lambda self, *args, _rule=RULES[_function], **kwargs: _rule(self, *args, **kwargs))
+    if _name in RULES or hasattr(Tensor, _name):
+        RULES[getattr(Tensor, _name)] = RULES[_function]
+for _symbol, _name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("matmul", "matmul")):
+    _rule = RULES[getattr(torch, _name)]
+    setattr(Jet, f"__{_symbol}__", lambda self, other, _rule=_rule: _rule(self, other))
+    setattr(Jet, f"__r{_symbol}__", lambda self, other, _rule=_rule: _rule(other, self))
+    RULES[getattr(Tensor, f"__{_symbol}__")] = _rule
+    RULES[getattr(Tensor, f"__r{_symbol}__")] = _swapped(_rule)
+Jet.view = Jet.reshape  # type: ignore[attr-defined]
+Jet.__neg__ = lambda self: torch.neg(self)  # type: ignore[attr-defined]
+Jet.__pow__ = lambda self, exponent: _pow(self, exponent)  # type: ignore[attr-defined]
+Jet.__getitem__ = _getitem  # type: ignore[attr-defined]
