@@ -12,6 +12,7 @@ __all__ = [
     "__version__",
     "fixed_point",
     "invert_decoder",
+    "score_matching_loss",
 ]
 _OF_SOLVERS = {"DEQ": "deq", "NotConverged": "resolvent", "fixed_point": "implicit"}
 
@@ -28,4 +29,8 @@ def __getattr__(name: str) -> Any:
         from deqbench.decoder_inversion import public
 
         return getattr(public, name)
+    if name == "score_matching_loss":
+        from deqbench.score_matching.losses import score_matching_loss
+
+        return score_matching_loss
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -126,6 +126,10 @@ class DKEF(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         centres = self.extractor(self.points)  # first, so that a DEQ's `last` is of the rows
         features = self.extractor(x)
+        return self.of_features(features, centres, x)
+
+    def of_features(self, features: Tensor, centres: Tensor, x: Tensor) -> Tensor:
+        """log p~ of rows x (B, d), (B,), whose features (R, B, h) and whose points' features (R, M, h) are known."""
         kernels = gaussian_kernels(features, centres, self.alpha, self.logits.softmax(0), self.log_sigma.exp())
         return kernels + self.log_base(x)
 

@@ -161,7 +161,11 @@ def _convolution(function: Any) -> Callable[..., Jet]:
 
 def _reshape(input: Jet, *shape: Any) -> Jet:
     sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
-    new = input.value.reshape(sizes).shape
+    value = input.value.reshape(sizes)
+    new, t = value.shape, input.tangents
+    if t is not None and t.shape[1] == 1 and new[0] == input.shape[0] and t.numel() == len(t) * new[1:].numel():
+        laplacian = None if input.laplacian is None else input.laplacian.reshape(new)
+        return Jet(value, t.reshape(len(t), 1, *new[1:]), laplacian, input.basis)  # one for all samples, and still so
     return _unbased(input, lambda t, stacked: t.reshape(len(t), *new) if stacked else t.reshape(new))
 
 
@@ -182,11 +186,20 @@ def _axis(dim: int, ndim: int, stacked: bool) -> int:
     return dim % ndim + stacked
 
 
+def _unsqueeze(input: Jet, dim: int) -> Jet:
+    value, at = input.value.unsqueeze(dim), dim % (input.ndim + 1) + 1
+    if input.tangents is None:
+        return Jet(value)
+    whole = input.started() if input.basis and input.basis.groups else input
+    laplacian = None if input.laplacian is None else input.laplacian.unsqueeze(dim)
+    return Jet(value, whole.tangents.unsqueeze(at), laplacian, whole.basis)  # type: ignore[union-attr]
+
+
 def _along(function: Any) -> Callable[..., Jet]:
     """The rule of a linear function with one `dim`."""
 
-    def rule(input: Jet, dim: int = 0) -> Jet:
-        n = input.ndim + (function is torch.unsqueeze)
+    def rule(input: Jet, dim: int) -> Jet:
+        n = input.ndim
         return _unbased(input, lambda t, stacked: function(t, _axis(dim, n, stacked)))
 
     return rule
@@ -281,7 +294,7 @@ RULES: dict[Any, Callable[..., Any]] = {
     torch.flatten: _flatten,
     torch.unflatten: _unflatten,
     torch.squeeze: _along(torch.squeeze),
-    torch.unsqueeze: _along(torch.unsqueeze),
+    torch.unsqueeze: _unsqueeze,
     torch.transpose: _swap,
     torch.sum: _sum,
     torch.mean: _mean,
