@@ -4,9 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from deqbench.config.recipes import Equilibrium, Preparation
 from deqbench.config.strict import Count, Name, Strict
+from deqbench.experiments.named import DatasetName, one_of
+from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
+from deqbench.training.settings import Optimisation
 
+NETWORKS: tuple[str, ...] = ()  # whose layers iterations.py can build and count; see BUILDERS there
 
 class Matrix(Strict):
     """The weight of a dense block."""
@@ -48,8 +53,77 @@ class Unbounded(Strict):
     steps: list[Count] = Field(min_length=1, description="values of K")
 
 
+Start = Literal["cold", "previous", "mean", "cache"]
+
+
+class Followed(Strict):
+    """A training by phantom derivatives that is looked at on its way."""
+
+    objective: Literal["sm", "ssm", "ssm-vr"]
+    optimisation: Optimisation
+    printed: str | None = Field(None, description="its row of table 10")
+
+
+class Errors(Strict):
+    """Phantom against exact derivatives at the weights of a training. Source: appendix C."""
+
+    datasets: list[DatasetName] = Field(min_length=1, description="tables")
+    methods: dict[Name, Followed] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="of weights and draws")
+    form: Equilibrium = Equilibrium()
+    preparation: Preparation = Preparation()
+    every: Count = Field(1, description="updates from one look to the next")
+    late: float = Field(0.25, gt=0, lt=1, description="share of the updates, at the end, that are told apart")
+    kept: Count = Field(32, description="rows of a batch whose errors are kept for the histograms")
+
+
+class Runaway(Strict):
+    """A shipped model, trained on by phantom derivatives until they no longer say anything about its loss."""
+
+    dataset: DatasetName = Field(description="the name under which its records stand")
+    model: Name = Field("red-wine-runaway", description="a density of the zoo")
+    steps: list[Count] = Field(min_length=1, description="values of K at which its loss is taken again")
+
+
+class Tolerance(Strict):
+    """When a solve ends: by either."""
+
+    tol: float = Field(0.0, ge=0, description="relative")
+    atol: float = Field(0.0, ge=0, description="absolute, of the 2-norm of a step")
+
+
+class Counted(Strict):
+    """A trained model of another experiment whose solves are counted."""
+
+    experiment: Name
+    network: Name = Field(description="of BUILDERS in iterations.py")
+    weights: str = Field(description="path below the experiment's folder; its card beside it")
+    dataset: DatasetName
+    printed: str = Field(description="its row of table 10")
+    batch: Count = 128
+    batches: int = Field(8, ge=2)
+
+
+class Iterations(Strict):
+    """Rounds of Picard's iteration, of the trainings that are followed and of other models. Source: table 10."""
+
+    starts: list[Start] = Field(["cold", "previous", "mean", "cache"], min_length=1)
+    tolerances: dict[Name, Tolerance] = Field(min_length=1, description="by the first, states are found to start from")
+    max_iter: Count = 128
+    models: dict[Name, Counted] = Field({}, description="by the name of their records")
+
+
+def _known(scope: Scope) -> None:
+    """ValueError: a model is counted whose network no builder makes."""
+    for name, model in scope.section.models.items():
+        one_of(f"{scope.key}.models.{name}.network", model.network, NETWORKS)
+
+
 SECTIONS = {
     "": Section(Propositions),
     "contraction": Section(Contraction),
     "unbounded": Section(Unbounded),
+    "errors": Section(Errors),
+    "runaway": Section(Runaway),
+    "iterations": Section(Iterations, _known),
 }

@@ -3,18 +3,24 @@
 Source: table 10 and appendix F; section 3.4 on starting from the fixed point of the training iteration before.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from deqbench.experiments.deq_score_matching.phantom.config import Iterations, Start, Tolerance
+from deqbench.experiments.deq_score_matching.phantom.job import CountJob
 from deqbench.experiments.rows import Row
 from deqbench.solvers.deq import DEQ, differentiated
+from deqbench.solvers.resolvent import NotConverged
 
-Start = str  # of STARTS
-STARTS = ("cold", "previous", "mean", "cache")
+Inputs = tuple[Tensor, ...]
+# By network: from the file of its weights, the model and what runs it on rows; the names are in config.NETWORKS.
+BUILDERS: dict[str, Callable[[Path], tuple[nn.Module, Callable[[Tensor], Any]]]] = {}
 
 
 @dataclass
@@ -32,10 +38,10 @@ class Known:
         one, and where there is none the mean.
         """
         before = self.previous
-        if name == "cold" or before is None:
+        if name == "cold" or before is None or (name == "previous" and before.shape != like.shape):
             return torch.zeros_like(like)
         if name == "previous":
-            return before if before.shape == like.shape else torch.zeros_like(like)
+            return before
         mean = before.mean(self.axis, keepdim=True).expand_as(like)
         if name == "mean" or self.by_row is None or rows is None:
             return mean
@@ -55,24 +61,21 @@ class Known:
 
 @dataclass
 class Watched:
-    """The equilibrium layers of a model, and what is known of each; count: rows of the data, 0 without a cache."""
+    """The equilibrium layers of a model, and what is known of each. call: runs the model on rows (B, ...)."""
 
     net: nn.Module
-    call: Callable[[Tensor], Any]  # of rows (B, ...): runs the model on them
-    count: int = 0
+    call: Callable[[Tensor], Any]
+    count: int = 0  # rows of the data
     known: dict[str, Known] = field(default_factory=dict)
 
-    def layers(self) -> dict[str, DEQ]:
-        """By name."""
-        return {name: module for name, module in self.net.named_modules() if isinstance(module, DEQ)}
-
     @torch.no_grad()
-    def inputs(self, x: Tensor) -> dict[str, tuple[Tensor, ...]]:
-        """The inputs of each layer at rows x: those of its last call, if it is called several times."""
-        seen: dict[str, tuple[Tensor, ...]] = {}
+    def inputs(self, x: Tensor) -> dict[str, tuple[DEQ, Inputs]]:
+        """The layers by name, each with the inputs of its last call when the model is run on rows x."""
+        layers = {name: module for name, module in self.net.named_modules() if isinstance(module, DEQ)}
+        seen: dict[str, tuple[DEQ, Inputs]] = {}
         hooks = [
-            layer.register_forward_pre_hook(lambda _, args, name=name: seen.__setitem__(name, args))
-            for name, layer in self.layers().items()
+            layer.register_forward_pre_hook(lambda layer, args, name=name: seen.__setitem__(name, (layer, args)))
+            for name, layer in layers.items()
         ]
         try:
             self.call(x)
@@ -81,53 +84,60 @@ class Watched:
                 hook.remove()
         return seen
 
-    @torch.no_grad()
-    def rounds(
-        self, x: Tensor, rows: Tensor | None, starts: list[Start], ends: dict[str, dict[str, float]], max_iter: int
-    ) -> Iterator[Row]:
-        """Rows of a batch by start and end: rounds until all of a layer's rows have met the tolerance, and by row.
+    def rounds(self, x: Tensor, rows: Tensor | None, asked: Iterations) -> Iterator[Row]:
+        """Rows of a batch by start and tolerance, means over layers.
 
-        ends: tolerances by name, `tol` and `atol`. A row that does not meet its own counts `max_iter` rounds.
+        iterations: rounds until the last of the rows has met the tolerance; iterations_row: mean over rows of their
+        own rounds; unconverged: the share that has not met it, for which all rounds are counted.
         """
-        inputs = self.inputs(x)
-        for start in starts:
-            for end, tolerances in ends.items():
-                layers = [self._solved(name, args, start, rows, {"tol": 0.0, **tolerances}, max_iter) for name, args in inputs.items()]
+        layers = self.inputs(x)
+        for start in asked.starts:
+            for end, tolerance in asked.tolerances.items():
+                ended = [self._solved(name, *layer, start, rows, tolerance, asked.max_iter) for name, layer in layers.items()]
                 by_metric = {
-                    "iterations": [float(rounds.max()) for rounds, _ in layers],
-                    "iterations_row": [float(rounds.double().mean()) for rounds, _ in layers],
-                    "unconverged": [float((~met).double().mean()) for _, met in layers],
+                    "iterations": [float(rounds.max()) for rounds, _ in ended],
+                    "iterations_row": [float(rounds.double().mean()) for rounds, _ in ended],
+                    "unconverged": [float((~met).double().mean()) for _, met in ended],
                 }
                 for metric, values in by_metric.items():
                     yield {"method": f"{start}-{end}", "metric": metric, "value": sum(values) / len(values)}
 
+    def learn(self, x: Tensor, rows: Tensor | None, asked: Iterations) -> None:
+        """Solves at rows x, with the weights of now, to the first tolerance, and keeps the states."""
+        first = next(iter(asked.tolerances.values()))
+        for name, (layer, inputs) in self.inputs(x).items():
+            z = _solve(layer, inputs, None, first, asked.max_iter)
+            self._of(name, layer).learn(z, rows, self.count)
+
     def _solved(
-        self, name: str, inputs: tuple[Tensor, ...], start: Start, rows: Tensor | None, tolerances: dict[str, float], max_iter: int
+        self, name: str, layer: DEQ, inputs: Inputs, start: Start, rows: Tensor | None, to: Tolerance, most: int
     ) -> tuple[Tensor, Tensor]:
         """Rounds and whether they have converged, by row (and group)."""
-        layer = self.layers()[name]
-        like = _state(layer, inputs)
-        z0 = self._known(name, layer).start(start, like, rows)
-        with differentiated(layer, solver="picard", max_iter=max_iter, **tolerances):
-            layer(*inputs, z0=z0)
+        shape = inputs[0].shape if layer.dims is None else (len(inputs[0]), *layer.dims)
+        z0 = self._of(name, layer).start(start, inputs[0].new_zeros(*shape), rows)
+        _solve(layer, inputs, z0, to, most)
         assert layer.last is not None
         return layer.last.rounds, layer.last.converged
 
-    @torch.no_grad()
-    def learn(self, x: Tensor, rows: Tensor | None, tolerances: dict[str, float], max_iter: int) -> None:
-        """Solves at rows x, with the weights of now, and keeps the states."""
-        for name, inputs in self.inputs(x).items():
-            layer = self.layers()[name]
-            with differentiated(layer, solver="picard", max_iter=max_iter, **{"tol": 0.0, **tolerances}):
-                z = layer(*inputs)
-            self._known(name, layer).learn(z, rows, self.count)
-
-    def _known(self, name: str, layer: DEQ) -> Known:
+    def _of(self, name: str, layer: DEQ) -> Known:
         groups = getattr(layer.cell.prepared(), "groups", 0) if hasattr(layer.cell, "prepared") else 0
         return self.known.setdefault(name, Known(axis=1 if groups else 0))
 
 
-def _state(layer: DEQ, inputs: tuple[Tensor, ...]) -> Tensor:
-    """Zeros of the shape of the layer's state."""
-    shape = inputs[0].shape if layer.dims is None else (len(inputs[0]), *layer.dims)
-    return inputs[0].new_zeros(*shape)
+@torch.no_grad()
+def _solve(layer: DEQ, inputs: Inputs, z0: Tensor | None, to: Tolerance, most: int) -> Tensor:
+    """The state of a layer by Picard's iteration; who does not converge is counted by the caller."""
+    with differentiated(layer, solver="picard", max_iter=most, **to.model_dump()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotConverged)
+        return layer(*inputs, z0=z0)  # type: ignore[no-any-return]
+
+
+def of_model(job: CountJob, weights: Path, train: Tensor) -> Iterator[Row]:
+    """Rows of a trained model on consecutive batches of its data; weights stand still, so no row starts at its own."""
+    net, call = BUILDERS[job.model.network](weights)
+    asked = job.iterations.model_copy(update={"starts": [s for s in job.iterations.starts if s != "cache"]})
+    watched = Watched(net, call, len(train))
+    for step, x in enumerate(train.split(job.model.batch)[: job.model.batches]):
+        keys = {"row": job.model.printed, "seed": 0, "step": step, "unit": ""}
+        yield from ({**keys, **row} for row in watched.rounds(x, None, asked))
+        watched.learn(x, None, asked)

@@ -46,7 +46,7 @@ class TwoStates(nn.Module):
         self.register_buffer("head", torch.tensor(HEAD, dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.deq(x) @ self.head).square() * (-self.c / 2)
+        return (self.deq(x) * self.head).sum(-1).square() * (-self.c / 2)
 
 
 def loss(c: float, K: int | None, x: Tensor) -> float:
