@@ -16,8 +16,8 @@ class Noted(Strict):
     facts: Names = ()
 
 
-# The kinds that are drawn from traces; others are from tensors.
-TRACES = ("curves", "errors", "race", "pareto", "scatter", "histogram")
+TRACES = ("curves", "errors", "race", "pareto", "scatter", "histogram")  # the kinds that are drawn from traces
+VALUES = ("bars",)  # from the records of tables; others from tensors
 
 
 class Curves(Noted):
@@ -86,6 +86,14 @@ class Histogram(Noted):
     by: str | None = None  # a column by whose values the distributions of a panel are told apart
 
 
+class Bars(Noted):
+    """Means over splits or seeds with their intervals: a row of panels a quantity, a column a data set."""
+
+    kind: Literal["bars"]
+    y: Names  # metrics of the exhibit
+    methods: Names  # those drawn, in this order
+
+
 class Triplets(Noted):
     """Targets and what inversions make of them."""
 
@@ -102,6 +110,6 @@ class Pictures(Noted):
 
 
 Drawing = Annotated[
-    Curves | Latents | Samples | Errors | Race | Pareto | Scatter | Histogram | Triplets | Pictures,
+    Curves | Latents | Samples | Errors | Race | Pareto | Scatter | Histogram | Bars | Triplets | Pictures,
     Field(discriminator="kind"),
 ]

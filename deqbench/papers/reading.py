@@ -206,6 +206,7 @@ def _check_names(exhibit: Exhibit, path: str) -> None:
         "printed_rows": filter(None, spec.printed_rows),
         "drawing.ours": () if spec.labels == {} else getattr(drawn, "ours", ()),
         "drawing.rivals": getattr(drawn, "rivals", ()),
+        "drawing.methods": getattr(drawn, "methods", ()),
         "drawing.where.method": [where] if isinstance(where, str) else where,
     }
     for key, names in named.items():

@@ -8,9 +8,10 @@ import numpy as np
 
 from deqbench.errors import UserError
 from deqbench.papers import Exhibit
-from deqbench.papers.drawings import TRACES
+from deqbench.papers.drawings import TRACES, VALUES
 from deqbench.records import read_records, write_frame, write_json
 from deqbench.report import pictures, watermarks
+from deqbench.report.bars import draw_bars
 from deqbench.report.blocks import number
 from deqbench.report.canvas import Drawn, entry
 from deqbench.report.curves import draw_curves, quantity
@@ -35,7 +36,7 @@ def draw(exhibit: Exhibit, records: Sequence[Path], out: Path) -> None:
     sources = of_drawing(drawing, records) if drawing else []
     if drawing is None or not sources:
         raise UserError(f"{place}: expected traces or tensors of {exhibit.number} to draw; found none")
-    given = read_records(sources) if drawing.kind in TRACES else sources
+    given = read_records(sources) if drawing.kind in (*TRACES, *VALUES) else sources
     data, files, facts = KINDS[drawing.kind](exhibit, drawing, given, out)
     write_frame(out / "data.csv", data)
     write_json(out / "figure.json", {"exhibit": place, "data": "data.csv", "files": files, "facts": facts})
@@ -94,6 +95,7 @@ def _grid(
 
 
 KINDS: dict[str, Callable[[Exhibit, Any, Any, Path], Drawn]] = {
+    "bars": draw_bars,
     "curves": draw_curves,
     "errors": draw_errors,
     "histogram": draw_histogram,

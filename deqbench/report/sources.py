@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 
 from deqbench.errors import UserError
 from deqbench.papers import Exhibit
-from deqbench.papers.drawings import TRACES, Drawing
+from deqbench.papers.drawings import TRACES, VALUES, Drawing
 
 
 def made_from(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
@@ -34,8 +34,8 @@ def of_figure(exhibit: Exhibit, records: Sequence[Path]) -> list[Path]:
 
 
 def of_drawing(drawing: Drawing, records: Sequence[Path]) -> list[Path]:
-    """The records that a kind of drawing is made of, traces or tensors, by name."""
-    ending = ".parquet" if drawing.kind in TRACES else ".safetensors"
+    """The records that a kind of drawing is made of, values, traces or tensors, by name."""
+    ending = ".csv" if drawing.kind in VALUES else ".parquet" if drawing.kind in TRACES else ".safetensors"
     return sorted(path for path in records if path.suffix == ending)
 
 
