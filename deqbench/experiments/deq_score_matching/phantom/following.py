@@ -40,7 +40,8 @@ class Followed:
         made = compared(net, x, self.job.method.objective, self.job.form.steps, generator)
         spread = {"score_error": made.score_error, "score_cosine": made.score_cosine}
         alone = {"gradient_cosine": made.gradient_cosine, "exact_loss": made.exact_loss, "phantom_loss": made.phantom_loss}
-        alone |= {name: float(values.median()) for name, values in spread.items()} | {"norm": widest(net)}
+        alone |= {"loss_gap": made.phantom_loss - made.exact_loss, "norm": widest(net)}
+        alone |= {name: float(values.median()) for name, values in spread.items()}
         self.by_step += [{**keys, "metric": name, "value": value} for name, value in alone.items()]
         for name, values in spread.items():
             self.by_row += [{**keys, "metric": name, "value": float(v)} for v in values[: self.job.kept]]
