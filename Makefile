@@ -27,6 +27,7 @@ accept: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/solver_overhead.py
+	$(BIN)/python benchmarks/score_matching.py
 
 zoo: $(READY)
 	$(BIN)/snakemake --cores $(CORES) zoo

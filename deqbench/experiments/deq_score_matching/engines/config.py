@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from deqbench.config.strict import Count, Name, Strict
+from deqbench.experiments.named import one_of
+from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 
 
@@ -30,10 +32,17 @@ class Engines(Strict):
     """Seconds and bytes of a step: loss and gradients. Source: sections 3.3, 3.4, 4.2."""
 
     problems: dict[Name, Problem] = Field(min_length=1)
-    repeats: int = Field(ge=2, description="batches on which every way is timed, in turns")
-    layers: list[Count] = Field([3, 8, 16], description="depths of the explicit extractors that are weighed beside a DEQ")
+    repeats: int = Field(ge=2, description="steps of every way that are timed, in turns")
+    deep: Name = Field(description="the kernel problem at which explicit extractors stand beside the DEQ")
+    layers: list[Count] = Field([3, 8, 16], min_length=1, description="their depths")
     iterations: list[Count] = Field([10, 100], min_length=2, description="of the forward solve, whose bytes are weighed")
     threads: int = Field(1, ge=1, description="of a timed step")
 
 
-SECTIONS = {"": Section(Engines)}
+def check(scope: Scope) -> None:
+    """ValueError, as one sentence with its key, where the deep problem is no kernel problem of the section."""
+    section: Engines = scope.section
+    one_of(f"{scope.key}.deep", section.deep, [n for n, problem in section.problems.items() if problem.model == "kernel"])
+
+
+SECTIONS = {"": Section(Engines, check)}

@@ -22,6 +22,6 @@ def weigh(scope: Scope) -> EnginesJob:
 
 
 STAGES = (
-    Stage(time, "seconds of a step", {"times": "seconds.csv"}, alone=True),
-    Stage(weigh, "bytes of a step", {"bytes": "bytes.csv"}),
+    Stage(time, "seconds of a step", {"times": "seconds.csv", "depths": "depth-seconds.csv"}, alone=True),
+    Stage(weigh, "bytes of a step", {"bytes": "bytes.csv", "depths": "depth-bytes.csv", "solves": "solves.csv"}),
 )

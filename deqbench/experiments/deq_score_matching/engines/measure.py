@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from deqbench.experiments.deq_score_matching.engines import ways
 from deqbench.experiments.deq_score_matching.engines.config import Problem
@@ -17,34 +18,49 @@ from deqbench.solvers.deq import differentiated
 
 
 def time(job: EnginesJob, files: Files, on_step: OnStep) -> dict[str, Any]:
-    """step_s of every way on the same batches, in turns, and once more of the fastest stock way."""
+    """step_s of every way, in turns, that of the fastest stock way once more under a name of its own."""
     before = torch.get_num_threads()
     torch.set_num_threads(job.engines.threads)
     try:
-        rows = [
-            {"dataset": name, **row}
-            for name, problem in stepped(job.engines.problems.items(), on_step)
-            for row in _times(problem, job)
-        ]
+        problems = stepped(job.engines.problems.items(), on_step)
+        rows = [row for name, problem in problems for row in _times(name, problem, job)]
+        depths = list(_depths(job))
     finally:
         torch.set_num_threads(before)
-    return {"times": rows}
+    return {"times": rows, "depths": depths}
 
 
-def _times(problem: Problem, job: EnginesJob) -> Iterator[Row]:
-    net, spent = ways.model(problem), dict[str, list[float]]()
-    for repeat in range(job.engines.repeats):
-        x = ways.rows(problem, job.seed + repeat)
-        runs = {name: ways.step(net, problem, x, **way) for name, way in _ways(problem).items()}
-        if problem.model == "kernel":
-            runs["phantom-func"] = ways.func_step(net, x)
-        for name, seconds in in_turns(runs, 1).items():
-            spent.setdefault(name, []).extend(seconds)
-    stock = _fastest(spent)
-    for name, seconds in {**spent, ways.FASTEST: spent[stock]}.items():
-        note = {"is": stock} if name == ways.FASTEST else {"is": ""}
+def _times(name: str, problem: Problem, job: EnginesJob) -> Iterator[Row]:
+    net, x = ways.model(problem), ways.rows(problem, job.seed)
+    runs = {way: ways.step(net, problem, x, **options) for way, options in _ways(problem).items()}
+    if problem.model == "kernel":
+        runs["phantom-func"] = ways.func_step(net, x)  # type: ignore[arg-type]
+    spent = in_turns(runs, job.engines.repeats)
+    medians = {way: statistics.median(spent[way]) for way in ways.STOCK if way in spent}
+    spent[ways.FASTEST] = spent[min(medians, key=lambda way: medians[way])]
+    yield from _seconds(spent, **_about(name, problem))
+
+
+def _about(name: str, problem: Problem) -> dict[str, Any]:
+    dimensions = problem.dimensions if problem.model == "kernel" else problem.side**2
+    return {"dataset": name, "model": problem.model, "dimensions": dimensions, "batch": problem.batch}
+
+
+def _depths(job: EnginesJob) -> Iterator[Row]:
+    """Steps of the DEQ and of extractors of several layers, by jets and by the loop."""
+    problem = job.engines.problems[job.engines.deep]
+    deq, x = ways.model(problem), ways.rows(problem, job.seed)
+    for layers in job.engines.layers:
+        explicit = ways.model(problem, layers)
+        runs = {way: ways.step(deq, problem, x, **ways.WAYS[way]) for way in ("exact", "phantom-loop")}
+        runs |= {f"explicit-{engine}": ways.step(explicit, problem, x, engine=engine) for engine in ("jets", "loop")}
+        yield from _seconds(in_turns(runs, job.engines.repeats), **_about(job.engines.deep, problem), layers=layers)
+
+
+def _seconds(spent: dict[str, list[float]], **about: Any) -> Iterator[Row]:
+    for way, seconds in spent.items():
         for repeat, value in enumerate(seconds):
-            yield {"method": name, "seed": repeat, **note, "metric": "step_s", "value": value, "unit": "s"}
+            yield {**about, "method": way, "seed": repeat, "metric": "step_s", "value": value, "unit": "s"}
 
 
 def _ways(problem: Problem) -> dict[str, dict[str, Any]]:
@@ -52,37 +68,47 @@ def _ways(problem: Problem) -> dict[str, dict[str, Any]]:
     return {name: way for name, way in ways.WAYS.items() if problem.loss == "sm" or way["engine"] != "batched"}
 
 
-def _fastest(spent: dict[str, list[float]]) -> str:
-    known = {name: statistics.median(spent[name]) for name in ways.STOCK if name in spent}
-    return min(known, key=lambda name: known[name])
-
-
 def weigh(job: EnginesJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     """saved_bytes and peak_bytes of every way, of explicit extractors, and of solves of several lengths."""
-    rows: list[Row] = []
+    rows = []
     for name, problem in stepped(job.engines.problems.items(), on_step):
-        rows += [{"dataset": name, "seed": 0, **row} for row in _weighed(problem, job)]
-    return {"bytes": rows}
+        x, net = ways.rows(problem, job.seed), ways.model(problem)
+        for way, options in _ways(problem).items():
+            rows += _bytes(net, ways.step(net, problem, x, **options), method=way, **_about(name, problem))
+    return {"bytes": rows, "depths": list(_deep_bytes(job)), "solves": list(_solves(job))}
 
 
-def _weighed(problem: Problem, job: EnginesJob) -> Iterator[Row]:
+def _deep_bytes(job: EnginesJob) -> Iterator[Row]:
+    problem = job.engines.problems[job.engines.deep]
+    x, about = ways.rows(problem, job.seed), _about(job.engines.deep, problem)
+    for layers in job.engines.layers:
+        for way in ("exact", "phantom-loop"):
+            net = ways.model(problem)
+            step = ways.step(net, problem, x, **ways.WAYS[way])
+            yield from _bytes(net, step, method=way, layers=layers, **about)
+        for engine in ("jets", "loop"):
+            net = ways.model(problem, layers)
+            step = ways.step(net, problem, x, engine=engine)
+            yield from _bytes(net, step, method=f"explicit-{engine}", layers=layers, **about)
+
+
+def _solves(job: EnginesJob) -> Iterator[Row]:
+    """Bytes by how many rounds the forward solve takes, and how they grow from the fewest."""
+    problem = job.engines.problems[job.engines.deep]
     x, net = ways.rows(problem, job.seed), ways.model(problem)
-    for name, way in _ways(problem).items():
-        yield from _bytes(name, net, ways.step(net, problem, x, **way))
-    if problem.model == "kernel":
-        for layers in job.engines.layers:
-            explicit = ways.model(problem, layers)
-            for engine in ("jets", "loop"):
-                step = ways.step(explicit, problem, x, engine=engine)
-                yield from _bytes(f"layers-{layers}-{engine}", explicit, step)
-    for name, way in _ways(problem).items():
-        if name in ("exact", "phantom-loop"):
-            for count in job.engines.iterations:
-                with differentiated(net, tol=0.0, max_iter=count, adjoint_max_iter=count, adjoint_tol=0.0):
-                    yield from _bytes(f"{name}-{count}-iterations", net, ways.step(net, problem, x, **way))
+    for way in ("exact", "phantom-loop", "unrolled"):
+        options, first = ways.WAYS.get(way, {"derivative": way, "engine": "loop"}), dict[str, float]()
+        for count in job.engines.iterations:
+            with differentiated(net, tol=0.0, max_iter=count):
+                step = ways.step(net, problem, x, **options)
+                for row in _bytes(net, step, method=way, iterations=count, **_about(job.engines.deep, problem)):
+                    yield row
+                    least = first.setdefault(row["metric"], row["value"])
+                    yield {**row, "metric": f"{row['metric']}_growth", "value": row["value"] / least, "unit": ""}
 
 
-def _bytes(name: str, net: torch.nn.Module, step: ways.Step) -> Iterator[Row]:
+def _bytes(net: nn.Module, step: ways.Step, **about: Any) -> list[Row]:
     step()  # gradients exist from here on
-    for kind, value in peak_bytes(step, list(net.parameters())).items():
-        yield {"method": name, "metric": f"{kind}_bytes", "value": float(value), "unit": "bytes"}
+    weighed = peak_bytes(step, list(net.parameters()))
+    rows = {f"{kind}_bytes": float(value) for kind, value in weighed.items()}
+    return [{**about, "seed": 0, "metric": name, "value": value, "unit": "bytes"} for name, value in rows.items()]
