@@ -33,11 +33,11 @@ def rows(method, values, part="early", metric="score_error"):
 def test_each_outline_holds_all_of_its_own_values(drawn):
     generator = np.random.default_rng(0)
     few, many = generator.uniform(size=30), 3 * generator.uniform(size=500)
-    out, about = drawn([*rows("deq-sm", few), *rows("deq-sm", many, "late"), *rows("deq-ssm", many)])
+    out, about = drawn([*rows("deq-sm-paper", few), *rows("deq-sm-paper", many, "late"), *rows("deq-ssm-paper", many)])
     data = read_frame(out / "data.csv")
     sums = data.groupby(["method", "part"])["share"].sum()
     np.testing.assert_allclose(sums, 1)
-    mine = data[(data["method"] == "deq-sm") & (data["part"] == "early")]
+    mine = data[(data["method"] == "deq-sm-paper") & (data["part"] == "early")]
     inside = [((few >= left) & (few < right)).mean() for left, right in zip(mine["left"], mine["right"], strict=True)]
     np.testing.assert_allclose(mine["share"], inside)
     assert data.groupby("method")["left"].min().nunique() == 1
@@ -45,13 +45,13 @@ def test_each_outline_holds_all_of_its_own_values(drawn):
 
 
 def test_other_metrics_are_not_counted_and_values_that_are_not_finite_are_told(drawn):
-    values = [*rows("deq-sm", [0.1, 0.2, np.inf]), *rows("deq-sm", [5.0], metric="score_cosine")]
+    values = [*rows("deq-sm-paper", [0.1, 0.2, np.inf]), *rows("deq-sm-paper", [5.0], metric="score_cosine")]
     out, about = drawn(values)
     assert read_frame(out / "data.csv")["right"].max() < 0.21
     assert "1 of the recorded values are not finite and are not drawn." in about["facts"]
 
 
 def test_the_same_records_give_the_same_file(drawn):
-    values = rows("deq-sm", np.linspace(0, 1, 20))
+    values = rows("deq-sm-paper", np.linspace(0, 1, 20))
     first = (drawn(values)[0] / "figure.svg").read_bytes()
     assert (drawn(values)[0] / "figure.svg").read_bytes() == first

@@ -18,7 +18,7 @@ class Matrix(Strict):
 
     form: Literal["random", "rank-one"] = Field("random", description="normal entries, or u u' of positive entries")
     bound: float = Field(1.05, gt=1, description="lambda of the normalisation by the Frobenius norm")
-    shift: float = Field(0.0, description="added to the block's biases; large: every unit's slope is near 1")
+    shift: float = Field(0.0, description="added to the biases, on which the slopes of the units depend")
 
 
 class Propositions(Strict):
