@@ -71,6 +71,21 @@ def cifar10(root: str) -> Dataset:
     return Dataset(train[:-5000], train[-5000:], images(False), symmetric=False)
 
 
+def mnist(root: str) -> Dataset:
+    """MNIST from torchvision under `root`, downloaded when absent; its last 5,000 training images are for tuning."""
+    from torchvision.datasets import MNIST
+
+    def part(train: bool) -> tuple[Tensor, Tensor]:
+        try:
+            raw = MNIST(root, train=train, download=True)
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{root}: expected MNIST or a connection to download it; found: {error}") from error
+        return raw.data[:, None].float() / 127.5 - 1, raw.targets
+
+    (images, labels), (test, test_labels) = part(True), part(False)
+    return Dataset(images[:-5000], images[-5000:], test, False, labels[:-5000], test_labels, labels[-5000:])
+
+
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -105,6 +120,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "tissue": tissue,
     "patches": patches,
     "cifar10": cifar10,
+    "mnist": mnist,
     "folder": folder,
     "table": tables.table,
     "csv": tables.csv,

@@ -40,6 +40,13 @@ class Cifar10(Strict):
     root: str = Field(description="folder in which it lies, or into which it is downloaded")
 
 
+class Mnist(Strict):
+    """MNIST."""
+
+    source: Literal["mnist"]
+    root: str = Field(description="folder in which it lies, or into which it is downloaded")
+
+
 class Folder(Strict):
     """The pictures in a folder."""
 
@@ -115,12 +122,14 @@ class Tasks(Strict):
     seed: int = Field(0, ge=0, description="of the order in which classes are dealt")
 
 
-AnySource = Embedded | Cifar10 | Folder | Table | Csv | Gaussian | Density | Tasks
+AnySource = Embedded | Cifar10 | Mnist | Folder | Table | Csv | Gaussian | Density | Tasks
 Source = Annotated[AnySource, Field(discriminator="source")]
 SOURCE: TypeAdapter[AnySource] = TypeAdapter(Source)
 
 
-Named = Literal["digits", "tissue", "patches", "cifar10", "folder", "table", "csv", "gaussian", "density", "tasks"]
+Named = Literal[
+    "digits", "tissue", "patches", "cifar10", "mnist", "folder", "table", "csv", "gaussian", "density", "tasks"
+]
 Grid = Literal["uniform-released", "uniform-paper", "quadratic-paper", "quadratic-released"]
 
 
