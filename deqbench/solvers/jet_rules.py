@@ -52,7 +52,7 @@ def _broadcast(jet: Jet, value: Tensor) -> Jet:
 
 def _mul(left: Any, right: Any) -> Jet:
     left, right = aligned(left, right)
-    if not isinstance(left, Jet) or left.tangents is None:
+    if not isinstance(left, Jet) or (left.tangents is None and isinstance(right, Jet)):
         left, right = right, left
     if not isinstance(right, Jet) or right.tangents is None:
         factor = right.value if isinstance(right, Jet) else right
@@ -61,9 +61,9 @@ def _mul(left: Any, right: Any) -> Jet:
             return Jet(value)
         laplacian = None if left.laplacian is None else left.laplacian * factor
         return Jet(value, _ranked(left, value) * factor, laplacian, left.basis)
-    value = left.value * right.value
-    left, right = _broadcast(left, value), _broadcast(right, value)
     a, b = left.value, right.value
+    value = a * b
+    left, right = _broadcast(left, value), _broadcast(right, value)
     laplacian = None
     if left.laplacian is not None:
         laplacian = a * right.laplacian + b * left.laplacian + 2 * left.inner(right)

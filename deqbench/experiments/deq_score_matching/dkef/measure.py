@@ -88,7 +88,8 @@ def measured_of(job: EvaluateJob, model: Chosen, data: Dataset, split: int, *, f
 
 
 def _likelihoods(model: Chosen, data: Dataset, job: EvaluateJob, generator: torch.Generator) -> Measured:
-    found = dict(one[:2] for one in (every := list(likelihoods(model.net, data.test, data.tuning, job.data.likelihood, generator))))
+    every = list(likelihoods(model.net, data.test, data.tuning, job.data.likelihood, generator))
+    found = dict(one[:2] for one in every)
     yield from every
     if (true := normals.truth(data.about)) is not None:
         yield "truth_gap", abs(found["log_likelihood"] - float(true.log_prob(data.test).mean())), "nat"
