@@ -43,7 +43,7 @@ class Contraction(Strict):
     channels: Count = Field(8, description="of the convolutions")
     side: Count = Field(16, description="of their images")
     tol: float = Field(1e-6, gt=0, description="relative residual at which a solve has converged")
-    max_iter: Count = Field(128, description="rounds of a solve")
+    max_iter: Count = Field(400, description="rounds of a solve")
 
 
 class Unbounded(Strict):

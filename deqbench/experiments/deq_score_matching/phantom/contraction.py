@@ -18,8 +18,8 @@ from deqbench.solvers import solve
 
 Linear = Callable[[Tensor], Tensor]
 OPEN = 30.0  # an inner value at which softplus has slope 1
-SAMPLES = 4  # of one solve, and pairs that are drawn
-POWER = 100  # rounds of the power iteration
+SAMPLES = 2  # of one solve, and pairs that are drawn
+POWER = 60  # rounds of the power iteration
 FLOOR = 1e-9  # residuals below it, relative to the first, may be rounding
 
 
