@@ -108,7 +108,7 @@ class Iterations(Strict):
     """Rounds of Picard's iteration, of the trainings that are followed and of other models. Source: table 10."""
 
     starts: list[Start] = Field(["cold", "previous", "mean", "cache"], min_length=1)
-    tolerances: dict[Name, Tolerance] = Field(min_length=1, description="by the first, states are found to start from")
+    tolerances: dict[Name, Tolerance] = Field(min_length=1, description="by name")
     max_iter: Count = 128
     models: dict[Name, Counted] = Field({}, description="by the name of their records")
 

@@ -28,12 +28,13 @@ class Followed:
         (x, numbers), job = batch, self.job
         if self.step % job.every == 0:
             self._probe(net, x, numbers, generator)
-        if job.iterations is not None:
-            self.watched.learn(x, numbers, job.iterations)
-        self.step += 1
-        return score_matching_loss(
+        loss = score_matching_loss(
             net, x, kind=job.method.objective, derivative="phantom", steps=job.form.steps, generator=generator
         )
+        if job.iterations is not None:
+            self.watched.learn(numbers)
+        self.step += 1
+        return loss
 
     def _probe(self, net: nn.Module, x: Tensor, numbers: Tensor, generator: torch.Generator) -> None:
         keys = self._keys()

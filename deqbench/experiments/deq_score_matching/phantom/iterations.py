@@ -71,11 +71,10 @@ class Watched:
     @torch.no_grad()
     def inputs(self, x: Tensor) -> dict[str, tuple[DEQ, Inputs]]:
         """The layers by name, each with the inputs of its last call when the model is run on rows x."""
-        layers = {name: module for name, module in self.net.named_modules() if isinstance(module, DEQ)}
         seen: dict[str, tuple[DEQ, Inputs]] = {}
         hooks = [
             layer.register_forward_pre_hook(lambda layer, args, name=name: seen.__setitem__(name, (layer, args)))
-            for name, layer in layers.items()
+            for name, layer in self._layers().items()
         ]
         try:
             self.call(x)
@@ -102,12 +101,14 @@ class Watched:
                 for metric, values in by_metric.items():
                     yield {"method": f"{start}-{end}", "metric": metric, "value": sum(values) / len(values)}
 
-    def learn(self, x: Tensor, rows: Tensor | None, asked: Iterations) -> None:
-        """Solves at rows x, with the weights of now, to the first tolerance, and keeps the states."""
-        first = next(iter(asked.tolerances.values()))
-        for name, (layer, inputs) in self.inputs(x).items():
-            z = _solve(layer, inputs, None, first, asked.max_iter)
-            self._of(name, layer).learn(z, rows, self.count)
+    def learn(self, rows: Tensor | None) -> None:
+        """Keeps the states that each layer's last call has found, of rows with these numbers (B,)."""
+        for name, layer in self._layers().items():
+            known = self._of(name, layer)
+            assert layer.last is not None
+            groups = layer.cell.matrix().shape[:-2] if known.axis else ()  # type: ignore[operator]
+            z = layer.last.z.detach()
+            known.learn(z.view(*groups, -1, *z.shape[1:]), rows, self.count)
 
     def _solved(
         self, name: str, layer: DEQ, inputs: Inputs, start: Start, rows: Tensor | None, to: Tolerance, most: int
@@ -118,6 +119,9 @@ class Watched:
         _solve(layer, inputs, z0, to, most)
         assert layer.last is not None
         return layer.last.rounds, layer.last.converged
+
+    def _layers(self) -> dict[str, DEQ]:
+        return {name: module for name, module in self.net.named_modules() if isinstance(module, DEQ)}
 
     def _of(self, name: str, layer: DEQ) -> Known:
         groups = getattr(layer.cell.prepared(), "groups", 0) if hasattr(layer.cell, "prepared") else 0
@@ -140,4 +144,6 @@ def of_model(job: CountJob, weights: Path, train: Tensor) -> Iterator[Row]:
     for step, x in enumerate(train.split(job.model.batch)[: job.model.batches]):
         keys = {"row": job.model.printed, "seed": 0, "step": step, "unit": ""}
         yield from ({**keys, **row} for row in watched.rounds(x, None, asked))
-        watched.learn(x, None, asked)
+        with torch.no_grad():
+            call(x)
+        watched.learn(None)

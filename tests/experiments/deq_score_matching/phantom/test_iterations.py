@@ -36,7 +36,8 @@ def test_while_nothing_is_known_every_start_is_cold(watched):
 
 def test_a_row_that_comes_back_to_the_same_weights_is_at_its_solution(watched):
     x, numbers = rows()[:10], torch.arange(10)
-    watched.learn(x, numbers, ITERATIONS)
+    watched.net(x)
+    watched.learn(numbers)
     found = counted(watched, x, numbers)
     assert found["cache-absolute", "iterations"] <= 2 and found["previous-absolute", "iterations"] <= 2
     assert found["mean-absolute", "iterations"] > 2
