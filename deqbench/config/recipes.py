@@ -83,6 +83,7 @@ class Equilibrium(Strict):
     width: int = Field(30, ge=1, description="features of each kernel")
     copies: int = Field(3, ge=1, description="kernels")
     points: int = Field(64, ge=1, description="inducing points")
+    skip: bool = Field(False, description="a linear map of x added to the features")
     bound: float = Field(1.05, gt=1, description="lambda of the normalisation by the Frobenius norm")
     steps: int = Field(2, ge=1, description="K, iterations of the phantom gradient")
     atol: float = Field(5e-6, gt=0, description="length of a step at which a solve has ended")

@@ -27,6 +27,7 @@ def network(form: Equilibrium, points: Tensor, seed: int) -> DKEF:
         points.shape[1],
         form.width,
         copies=form.copies,
+        skip=form.skip,
         bound=form.bound,
         generator=torch.Generator().manual_seed(seed),
         solver="picard",
