@@ -78,11 +78,13 @@ def fixed_point(
     _check(derivative, order, adjoint, steps, tau)
     map_ = f if not inputs else lambda z: f(z, *inputs)
     method: str | Solver = Picard(damping=tau) if derivative == "unrolled" else solver
-    solved = solve(map_, z0.detach(), solver=method, tol=tol, atol=atol, max_iter=max_iter, on_round=on_round, **options)
-    if tol > 0 or atol > 0:
-        last = torch.tensor([float(trace[-1]) for trace in solved.relative], dtype=torch.float64)
+    solved = solve(
+        map_, z0.detach(), solver=method, tol=tol, atol=atol, max_iter=max_iter, on_round=on_round, **options
+    )
+    if (tol > 0 or atol > 0) and not (converged := solved.converged).all():
+        last = torch.stack([trace[-1] for trace in solved.relative])
         what = f"fixed point, atol {atol:g}" if atol else "fixed point"
-        warn_of_short(what, ~solved.converged.cpu(), last, tol, f"{max_iter} rounds")
+        warn_of_short(what, ~converged, last, tol, f"{max_iter} rounds")
     system = Resolvent(
         map_,
         solved.z,

@@ -17,9 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from deqbench.solvers.blocks import Block, Dense, Factorised, Inverse, Iterated
+from deqbench.solvers.blocks import Block, Dense, Factorised, Inverse, Iterated, softplus
 from deqbench.solvers.jets import Basis, Jet, aligned
 from deqbench.solvers.resolvent import Resolvent
 
@@ -68,7 +67,7 @@ class _BlockJet(torch.autograd.Function):
         block = kind(weight)
         a = block.times(z) + g
         ctx.inverse = inverse = make(a.sigmoid())
-        z = z + inverse.times((F.softplus(a) - z)[None])[0]
+        z = z + inverse.times((softplus(a) - z)[None])[0]
         dz = lap = None
         if dg is not None:
             a = block.times(z) + g

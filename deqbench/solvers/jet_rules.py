@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deqbench.solvers.jets import Jet, aligned, elementwise, mapped, product
+from deqbench.solvers.jet import RULES, Jet, aligned, elementwise, mapped, product
 
 
 def _linear(input: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
@@ -263,7 +263,7 @@ def _swapped(rule: Callable[[Any, Any], Jet]) -> Callable[[Any, Any], Jet]:
     return lambda left, right: rule(right, left)
 
 
-RULES: dict[Any, Callable[..., Any]] = {
+RULES |= {
     F.linear: _linear,
     torch.matmul: _matmul,
     torch.bmm: _matmul,
@@ -302,23 +302,10 @@ RULES: dict[Any, Callable[..., Any]] = {
     torch.stack: _joined(torch.stack),
     torch.chunk: _chunk,
     torch.split: _split,
+    Tensor.__getitem__: _getitem,
 }
-METHODS = (
-    "matmul bmm add sub neg mul div tanh sigmoid exp log reciprocal square pow reshape flatten unflatten squeeze "
-    "unsqueeze transpose sum mean chunk split"
-).split()
-for _name in METHODS:
-    _function = getattr(torch, _name)
-    setattr(Jet, _name, lambda self, *args, _rule=RULES[_function], **kwargs: _rule(self, *args, **kwargs))
-    if _name in RULES or hasattr(Tensor, _name):
-        RULES[getattr(Tensor, _name)] = RULES[_function]
-for _symbol, _name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("matmul", "matmul")):
-    _rule = RULES[getattr(torch, _name)]
-    setattr(Jet, f"__{_symbol}__", lambda self, other, _rule=_rule: _rule(self, other))
-    setattr(Jet, f"__r{_symbol}__", lambda self, other, _rule=_rule: _rule(other, self))
-    RULES[getattr(Tensor, f"__{_symbol}__")] = _rule
-    RULES[getattr(Tensor, f"__r{_symbol}__")] = _swapped(_rule)
-Jet.view = Jet.reshape  # type: ignore[attr-defined]
-Jet.__neg__ = lambda self: torch.neg(self)  # type: ignore[attr-defined]
-Jet.__pow__ = lambda self, exponent: _pow(self, exponent)  # type: ignore[attr-defined]
-Jet.__getitem__ = _getitem  # type: ignore[attr-defined]
+for _name in ("add", "sub", "mul", "div", "matmul"):  # of a tensor with a jet on its right
+    RULES[getattr(Tensor, _name)] = RULES[getattr(torch, _name)]
+    _symbol = "truediv" if _name == "div" else _name
+    RULES[getattr(Tensor, f"__{_symbol}__")] = RULES[getattr(torch, _name)]
+    RULES[getattr(Tensor, f"__r{_symbol}__")] = _swapped(RULES[getattr(torch, _name)])

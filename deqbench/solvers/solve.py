@@ -122,21 +122,27 @@ def solve(
 
     rounds = iterate(f, z0, solver=solver, tol=tol, atol=atol, max_iter=max_iter, stop=stop, **options)
     run = Run(rounds, len(z0), on_round=tell if on_round else None)
-    traces: list[list[list[float]]] = [[] for _ in z0]
-    for r in run:
-        for i, *row in zip(r.samples.tolist(), r.absolute.tolist(), r.relative.tolist(), strict=True):
-            traces[i].append(row)
+    told = [(r.samples, r.absolute, r.relative) for r in run]
     z, state = run.last.active.leave() if run.last else (torch.empty_like(z0), torch.empty_like(z0))
-    made = [torch.tensor(rows, dtype=torch.float64).reshape(-1, 2) for rows in traces]
+    absolute, relative = _traces(told, run.rounds)
     return FixedPoint(
         z=z,
         state=state,
-        absolute=tuple(trace[:, 0] for trace in made),
-        relative=tuple(trace[:, 1] for trace in made),
+        absolute=absolute,
+        relative=relative,
         rounds=run.rounds.to(z.device),
         evaluations=run.last.evaluations if run.last else 0,
         stopped=run.stopped(),
     )
+
+
+def _traces(told: Sequence[tuple[Tensor, Tensor, Tensor]], rounds: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+    """Two tuples of traces, (K_i,) each, from rows of samples, absolute and relative residuals; a sample once left stays so."""
+    both = torch.full((2, len(rounds), len(told)), torch.nan, dtype=torch.float64)
+    for k, (samples, *residuals) in enumerate(told):
+        both[:, samples.cpu(), k] = torch.stack(residuals)
+    taken = torch.arange(len(told)) < rounds[:, None]
+    return tuple(rows[taken].split(rounds.tolist()) for rows in both)
 
 
 def iterate(
