@@ -32,7 +32,7 @@ def draw_histogram(exhibit: Exhibit, drawing: Histogram, records: pd.DataFrame, 
     panels = _panels(rows, labels)
     if not panels:
         return counts, [], ["No run of this scale is drawn here."]
-    values = [value for value in dict.fromkeys(rows["part"])]
+    values = list(dict.fromkeys(rows["part"]))
     lines = looks({value: "all" if value == ALL else quantity(str(value), "", labels) for value in values}, dashed=True)
     titles = [f"{dataset}\n{fill(labels.get(method, method), WIDE)}" for dataset, method in panels]
     across = min(ACROSS, max(sum(name == dataset for dataset, _ in panels) for name, _ in panels))

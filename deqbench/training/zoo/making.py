@@ -6,8 +6,8 @@ from typing import Any
 
 from deqbench.config import recipes
 from deqbench.data.datasets import Dataset
-from deqbench.training import stage
 from deqbench.records import write_json
+from deqbench.training import stage
 from deqbench.training.trainer import OnStep, Trained, train
 from deqbench.training.zoo import autoencoders, classifiers, densities, diffusion, latents, one_step
 
@@ -48,9 +48,9 @@ def make(
     state.unlink(missing_ok=True)
     return metrics
 
+
 def course(trained: Trained, epochs: float) -> dict[str, list[Any]]:
     """Columns of what was measured at each validation, finite values only; epochs: of one update."""
     rows = [row for row in trained.history if row[1] != "train" and math.isfinite(row[3])]
     columns = dict(zip(stage.HISTORY, map(list, zip(*rows, strict=True)), strict=True))
     return {"epoch": [round(step * epochs, 3) for step in columns["step"]], **columns}
-

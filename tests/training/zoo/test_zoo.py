@@ -38,7 +38,10 @@ FILES = {
 each_model = pytest.mark.parametrize("model", sorted(RECIPES))
 
 
-.cache
+build = functools.cache(datasets.build)
+
+
+@functools.cache
 def built(model: str) -> datasets.Dataset:
     return datasets.build(RECIPES[model].dataset, **getattr(RECIPES[model], "options", {}))
 

@@ -113,7 +113,7 @@ class Parts:
         return self._weighed(A, B, C)
 
     def recursion_limit(self) -> Tensor:
-        """Where the recursion of the proof ends by its own word: (I - J)^{-1}, its square and its cube as A, B and C."""
+        """Where the recursion of the proof ends by its own word: A, B, C = (I - J)^{-1}, its square and its cube."""
         M = self.solve(torch.eye(len(self.J), dtype=self.J.dtype))
         return self._weighed(M, M @ M, M @ M @ M)
 

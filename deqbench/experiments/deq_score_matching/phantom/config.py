@@ -13,6 +13,7 @@ from deqbench.training.settings import Optimisation
 
 NETWORKS: tuple[str, ...] = ()  # whose layers iterations.py can build and count; see BUILDERS there
 
+
 class Matrix(Strict):
     """The weight of a dense block."""
 

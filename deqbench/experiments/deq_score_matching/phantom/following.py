@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from deqbench.experiments.deq_score_matching.phantom.iterations import Watched
 from deqbench.experiments.deq_score_matching.phantom.job import FollowJob
-from deqbench.training.zoo.densities import started
 from deqbench.experiments.deq_score_matching.phantom.probes import compared
 from deqbench.experiments.rows import Row
 from deqbench.score_matching.losses import score_matching_loss
 from deqbench.training.trainer import Batch, OnStep, train
+from deqbench.training.zoo.densities import started
 
 
 class Followed:
@@ -40,7 +40,7 @@ class Followed:
         keys = self._keys()
         made = compared(net, x, self.job.method.objective, self.job.form.steps, generator)
         spread = {"score_error": made.score_error, "score_cosine": made.score_cosine}
-        alone = {"gradient_cosine": made.gradient_cosine, "exact_loss": made.exact_loss, "phantom_loss": made.phantom_loss}
+        alone = {name: getattr(made, name) for name in ("gradient_cosine", "exact_loss", "phantom_loss")}
         alone |= {"loss_gap": made.phantom_loss - made.exact_loss, "norm": widest(net)}
         alone |= {name: float(values.median()) for name, values in spread.items()}
         self.by_step += [{**keys, "metric": name, "value": value} for name, value in alone.items()]

@@ -92,7 +92,7 @@ class Watched:
         layers = self.inputs(x)
         for start in asked.starts:
             for end, tolerance in asked.tolerances.items():
-                ended = [self._solved(name, *layer, start, rows, tolerance, asked.max_iter) for name, layer in layers.items()]
+                ended = [self._solved(name, *at, start, rows, tolerance, asked.max_iter) for name, at in layers.items()]
                 by_metric = {
                     "iterations": [float(rounds.max()) for rounds, _ in ended],
                     "iterations_row": [float(rounds.double().mean()) for rounds, _ in ended],
@@ -106,7 +106,8 @@ class Watched:
         for name, layer in self._layers().items():
             known = self._of(name, layer)
             assert layer.last is not None
-            groups = layer.cell.matrix().shape[:-2] if known.axis else ()  # type: ignore[operator]
+            cell: Any = layer.cell
+            groups = cell.matrix().shape[:-2] if known.axis else ()
             z = layer.last.z.detach()
             known.learn(z.view(*groups, -1, *z.shape[1:]), rows, self.count)
 
@@ -124,8 +125,9 @@ class Watched:
         return {name: module for name, module in self.net.named_modules() if isinstance(module, DEQ)}
 
     def _of(self, name: str, layer: DEQ) -> Known:
-        groups = getattr(layer.cell.prepared(), "groups", 0) if hasattr(layer.cell, "prepared") else 0
-        return self.known.setdefault(name, Known(axis=1 if groups else 0))
+        cell: Any = layer.cell
+        axis = getattr(cell.prepared(), "groups", 0) if hasattr(cell, "prepared") else 0
+        return self.known.setdefault(name, Known(axis))
 
 
 @torch.no_grad()

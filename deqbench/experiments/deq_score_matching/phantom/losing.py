@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-
 from deqbench import zoo
 from deqbench.config.recipes import DensityRecipe
 from deqbench.data import datasets

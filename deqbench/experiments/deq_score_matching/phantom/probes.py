@@ -34,11 +34,12 @@ def compared(net: nn.Module, x: Tensor, objective: Objective, steps: int, genera
             loss = score_matching_loss(net, x, kind=objective, generator=_copied(generator))
             gradients.append(_gradient(net, loss))
         losses.append(float(loss.detach()))
+    cosine = nn.functional.cosine_similarity
     exact, rough = scores
     return Compared(
         (exact - rough).norm(dim=1) / exact.norm(dim=1),
-        nn.functional.cosine_similarity(exact, rough, dim=1),
-        float(nn.functional.cosine_similarity(*gradients, dim=0)),
+        cosine(exact, rough, dim=1),
+        float(cosine(gradients[0], gradients[1], dim=0)),
         *losses,
     )
 

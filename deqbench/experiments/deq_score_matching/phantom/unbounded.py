@@ -1,8 +1,8 @@
 """The loss by phantom derivatives has no lower bound: a density of two states in closed form.
 
 f(z, x) = W z + u x with W = diag(0.6, 0.2), u = (1, 1); log p = -c/2 (w' z*(x))^2 with w = (0.4, -0.8), which is
-orthogonal to dz*/dx = (I - W)^{-1} u. So log p is 0 for every x, and the score-matching loss is 0 whatever c is. K steps
-from the fixed point give dz/dx = sum_k W^k u in its place, to which w is not orthogonal: the score stays 0, for w' z*
+orthogonal to dz*/dx = (I - W)^{-1} u. So log p is 0 for every x, and the score-matching loss is 0 whatever c is. By K
+steps from the fixed point dz/dx is the sum of W^k u, k < K, to which w is not orthogonal: the score stays 0, as w' z*
 is, and its derivative is -c (w' dz/dx)^2. The loss is that, -c (0.6^K - 0.2^K)^2: an optimiser need only raise c.
 """
 
@@ -57,9 +57,7 @@ def loss(c: float, K: int | None, x: Tensor) -> float:
 
 def closed_form(c: float, K: int | None) -> float:
     """-c (w' sum_{k < K} W^k u)^2; without K the sum has no end."""
-    terms = (
-        w * u * (1 - (0.0 if K is None else r**K)) / (1 - r) for w, u, r in zip(HEAD, GAINS, RATES, strict=True)
-    )
+    terms = (w * u * (1 - (0.0 if K is None else r**K)) / (1 - r) for w, u, r in zip(HEAD, GAINS, RATES, strict=True))
     return -c * sum(terms) ** 2
 
 

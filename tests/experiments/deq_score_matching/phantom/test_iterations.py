@@ -23,8 +23,9 @@ def test_from_zeros_the_rounds_are_the_layer_s_own(watched):
     found = counted(watched, x, torch.arange(10))
     with differentiated(watched.net, tol=0.0, atol=1e-6, max_iter=64):
         watched.net(x)
-    assert found["cold-absolute", "iterations"] == float(watched.net.block.last.rounds.max()) > 5
-    assert found["cold-absolute", "iterations_row"] == pytest.approx(float(watched.net.block.last.rounds.double().mean()))
+    rounds = watched.net.block.last.rounds.double()
+    assert found["cold-absolute", "iterations"] == float(rounds.max()) > 5
+    assert found["cold-absolute", "iterations_row"] == pytest.approx(float(rounds.mean()))
     assert found["cold-absolute", "unconverged"] == 0
     assert found["cold-relative", "iterations"] < found["cold-absolute", "iterations"]
 
