@@ -16,6 +16,14 @@ from torch import Tensor
 
 from deqbench.score_matching.tracing import Op, Tape, trace
 
+
+
+def _softplus(a: Tensor) -> tuple[Tensor, Tensor]:
+    slope = a.sigmoid()
+    return slope, slope * (1 - slope)
+
+
+CLOSED = {"softplus": _softplus, "square": lambda a: (2 * a, torch.full_like(a, 2))}  # others by differentiation
 LogDensity = Callable[[Any], Any]  # (B, d...) -> (B,); samples by themselves
 
 
@@ -118,6 +126,8 @@ def _signs(like: Tensor, generator: torch.Generator | None) -> Tensor:
 def _derivatives(op: Op) -> tuple[Tensor, Tensor | None]:
     """s'(a) and s''(a) of an elementwise operation; None: 0 everywhere."""
     a, y = op.inputs[0], op.outputs[0]
+    if op.plain and op.name in CLOSED:
+        return CLOSED[op.name](a)
     slope = torch.autograd.grad(y.sum(), a, create_graph=True)[0]
     if not slope.requires_grad:
         return slope, None

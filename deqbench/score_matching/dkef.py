@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deqbench.score_matching.kernels import gaussian_kernels, kernels_by_point
+from deqbench.score_matching.kernels import gaussian_kernels, kernels_by_point, squared_norm
 from deqbench.score_matching.layers import DenseCell
 from deqbench.solvers.deq import DEQ
 
@@ -59,7 +59,7 @@ class Perceptrons(nn.Module):
         self.skip = Linears(copies, dimensions, width, bias=False, generator=generator) if skip else None
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.unsqueeze(0)  # (1, B, d)
+        rows = torch.unsqueeze(x, 0)  # (1, B, d)
         y = self.layers[0](rows)
         for layer in self.layers[1:]:
             y = layer(F.softplus(y))
@@ -93,7 +93,7 @@ class Equilibria(nn.Module):
         self.skip = Linears(copies, dimensions, width, bias=False, generator=generator) if skip else None
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.unsqueeze(0)  # (1, B, d)
+        rows = torch.unsqueeze(x, 0)  # (1, B, d)
         z = self.block(F.softplus(self.inject(rows)))  # (R, B, width)
         y = self.readout(z)
         return y if self.skip is None else y + self.skip(rows)
@@ -140,8 +140,8 @@ class DKEF(nn.Module):
 
     def log_base(self, x: Tensor) -> Tensor:
         """log q0(x), (B,)."""
-        scaled = (x * (1 / self.base_scale)).square().sum(-1)
-        return -0.5 * scaled - x.shape[-1] * (math.log(self.base_scale) + math.log(2 * math.pi) / 2)
+        scaled = squared_norm(x) * (-0.5 / self.base_scale**2)
+        return scaled - x.shape[-1] * (math.log(self.base_scale) + math.log(2 * math.pi) / 2)
 
     @property
     def block(self) -> DEQ | None:

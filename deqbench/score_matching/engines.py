@@ -3,8 +3,9 @@
 Each gives losses (B,) with a graph that the parameters' gradient follows from.
 """
 
+import warnings
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,30 +29,26 @@ class Pushed(Protocol):
         ...
 
 
-def engine(name: str, f: Any, x: Tensor, of: str) -> Pushed:
-    """The engine of that name; auto: jets where f is made of functions that they know, else the loop."""
+def engine(name: str, of: str) -> Pushed:
+    """The engine of that name."""
     if name == "func":
         return FuncEngine(of)
-    if name in ("loop", "batched"):
-        return NestedEngine(of, batched=name == "batched")
-    if name == "auto" and not _known(f, x):
-        return NestedEngine(of, batched=False)
-    return JetEngine(of)
+    return JetEngine(of) if name == "jets" else NestedEngine(of, batched=name == "batched")
 
 
-def _known(f: Any, x: Tensor) -> bool:
-    """Whether f can be called with a jet; looked at with one row, and remembered for a module."""
+def chosen(f: Any, x: Tensor) -> Literal["jets", "loop"]:
+    """jets where f is made of functions that they know, else loop; looked at with one row, remembered for a module."""
     known = getattr(f, "_takes_jets", None)
     if known is None:
         try:
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings(action="ignore"):
                 f(start(x[:1], torch.zeros_like(x[None, :1])))
             known = True
         except (TypeError, AttributeError, NotImplementedError):
             known = False
         if isinstance(f, nn.Module):
             object.__setattr__(f, "_takes_jets", known)
-    return bool(known)
+    return "jets" if known else "loop"
 
 
 def score(f: Any, x: Tensor) -> Tensor:

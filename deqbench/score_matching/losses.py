@@ -33,6 +33,7 @@ Of = Literal["log-density", "score"]
 Engine = Literal["auto", "jets", "loop", "batched", "func"]
 Directions = Literal["rademacher", "normal"]
 KINDS = ("sm", "ssm", "ssm-vr", "dsm", "cp", "approx-bp", "fdssm", "mle")
+NESTED = ("sm", "ssm", "ssm-vr")  # those that an engine is needed for
 OF_DENSITIES = ("cp", "approx-bp", "fdssm", "mle")
 
 
@@ -76,9 +77,11 @@ def score_matching_loss(
     ValueError: a setting out of range or unknown. TypeError: a function that the engine, cp or approx-bp does not know.
     """
     _check(kind, of, engine, sigma, slices, directions, reduction)
-    options = Options(sigma, slices, directions, eps, generator)
+    options, x = Options(sigma, slices, directions, eps, generator), x.detach()
+    if engine == "auto":
+        engine = engines.chosen(log_density, x) if kind in NESTED else "loop"
     with _layers(log_density, derivative, steps, kind, engine):
-        losses = _loss(log_density, x.detach(), kind, of, engine, options)
+        losses = _loss(log_density, x, kind, of, engine, options)
     return losses.mean() if reduction == "mean" else losses
 
 
@@ -103,7 +106,7 @@ def _loss(f: Any, x: Tensor, kind: str, of: str, engine: str, options: Options) 
 
         s, trace = approximate_trace(f, x) if kind == "approx-bp" else curvature_trace(f, x, options.generator)
         return s.square().flatten(1).sum(1) / 2 + trace
-    pushed = engines.engine(engine, f, x, of)
+    pushed = engines.engine(engine, of)
     if kind == "sm":
         return pushed.score_matching(f, x)
     v = drawn(x, options)
@@ -141,10 +144,16 @@ def _layers(f: Any, derivative: Derivative | None, steps: int, kind: str, engine
     settings: dict[str, Any] = {} if derivative is None else {"derivative": derivative}
     if derivative == "phantom":
         settings["steps"] = steps
-    nested = {"sm": 3, "ssm": 3, "ssm-vr": 3, "cp": 3, "approx-bp": 3, "dsm": 2}.get(kind, 1)
-    forward = engine in ("auto", "jets") and kind in ("sm", "ssm", "ssm-vr")
-    with differentiated(module, order=1 if forward else nested, **settings):
+    exact = derivative == "exact" or (derivative is None and any(_exact(layer) for layer in layers))
+    if engine == "batched" and kind == "sm" and exact:
+        raise ValueError("engine: expected jets or loop for exact derivatives, whose solves batched gradients cannot pass")
+    order = 1 if engine == "jets" and kind in NESTED else {"fdssm": 1, "mle": 1, "dsm": 2}.get(kind, 3)
+    with differentiated(module, order=order, **settings):
         yield
+
+
+def _exact(layer: DEQ) -> bool:
+    return bool(layer.settings.get("derivative", "exact") == "exact")
 
 
 def _check(

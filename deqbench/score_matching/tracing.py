@@ -44,6 +44,7 @@ class Op:
     inputs: tuple[Tensor, ...]  # those that depend on x, each once; of a product the two factors
     outputs: tuple[Tensor, ...]
     squared: Function = torch.clone  # of a linear one: inputs -> outputs with all coefficients squared
+    plain: bool = False  # an elementwise one with no other arguments
 
 
 @dataclass
@@ -77,7 +78,8 @@ class Tape:
         kwargs.pop("inplace", None)  # the input is needed as it was
         a = args[0].value
         y = function(a, *args[1:], **kwargs)
-        self.ops.append(Op(name, "elementwise", (a,), (y,)))
+        plain = not kwargs and (len(args) == 1 or (name, *args[1:]) == ("softplus", 1.0, 20.0))
+        self.ops.append(Op(name, "elementwise", (a,), (y,), plain=plain))
         return Traced(y, self)
 
     def _product(self, first: Traced, second: Traced) -> Traced:
@@ -136,7 +138,7 @@ class Traced:
         if ALIASES.get(name, name) not in KNOWN:
             raise unknown(name)
         function = getattr(Tensor, name, None) or getattr(torch.nn.functional, name)
-        return lambda *args, **kwargs: function(self, *args, **kwargs)
+        return lambda *args, **kwargs: self.__torch_function__(function, (), (self, *args), kwargs)
 
     def __len__(self) -> int:
         return len(self.value)
@@ -145,7 +147,7 @@ class Traced:
         return iter(self.unbind(0))
 
     def __getitem__(self, key: Any) -> Traced:
-        return Tensor.__getitem__(self, key)  # type: ignore[return-value, arg-type]
+        return self.__torch_function__(Tensor.__getitem__, (), (self, key))  # type: ignore[no-any-return]
 
     def __add__(self, other: Any) -> Traced:
         return torch.add(self, other)  # type: ignore[return-value, call-overload, no-any-return]

@@ -69,7 +69,9 @@ class DEQ(nn.Module):
         tol, most = settings["adjoint_tol"] or settings["tol"], settings["adjoint_max_iter"] or settings["max_iter"]
         if isinstance(cell, Dense | Convolution):
             g = inputs[0] if isinstance(inputs[0], Jet) else Jet(inputs[0])
-            jet, inverse = block_jet(cell, z, g, inverses(cell, settings["adjoint"], tol, most))
+            contracts = settings["solver"] == "picard" and settings["adjoint"] != "dense"  # by the same iteration
+            maker = inverses(cell, settings["adjoint"], tol, most, series=contracts and g.tangents is None)
+            jet, inverse = block_jet(cell, z, g, maker)
             self.last = replace(self.last, linear_solves=inverse.solves)
             return jet if jets else jet.value
         system = Resolvent(lambda state: cell(state, *values), z, adjoint=settings["adjoint"], tol=tol, max_iter=most)

@@ -82,9 +82,8 @@ def fixed_point(
         map_, z0.detach(), solver=method, tol=tol, atol=atol, max_iter=max_iter, on_round=on_round, **options
     )
     if (tol > 0 or atol > 0) and not (converged := solved.converged).all():
-        last = torch.stack([trace[-1] for trace in solved.relative])
         what = f"fixed point, atol {atol:g}" if atol else "fixed point"
-        warn_of_short(what, ~converged, last, tol, f"{max_iter} rounds")
+        warn_of_short(what, ~converged, solved.last, tol, f"{max_iter} rounds")
     system = Resolvent(
         map_,
         solved.z,
@@ -175,7 +174,7 @@ class _Last(torch.autograd.Function):
 
 def _check(derivative: str, order: int, adjoint: str | Solver, steps: int, tau: float) -> None:
     one_of("derivative", derivative, ("exact", "phantom", "unrolled"))
-    if isinstance(adjoint, str):
+    if isinstance(adjoint, str) and adjoint not in ("dense", "gmres", "anderson", "picard"):  # names are slow to list
         one_of("adjoint", adjoint, ("dense", "gmres", *solvers()))
     if order < 1:
         raise ValueError(f"order: expected at least 1; found {order}")

@@ -26,7 +26,7 @@ from deqbench.solvers.resolvent import Resolvent
 def block_jet(block: Block, z: Tensor, g: Jet, inverse: Callable[[Tensor], Inverse]) -> tuple[Jet, Inverse]:
     """The jet of the fixed point of a block near its solution z, and the inverse that it was found with.
 
-    z gets one Newton step, so its error is squared. inverse: of the slopes D (*groups, B, ...).
+    With tangents z gets one Newton step, so its error is squared. inverse: of the slopes D (*groups, B, ...).
     """
     basis = g.basis
     system: list[Inverse] = []
@@ -41,8 +41,15 @@ def block_jet(block: Block, z: Tensor, g: Jet, inverse: Callable[[Tensor], Inver
     return Jet(value, tangents, laplacian, basis), system[0]
 
 
-def inverses(block: Block, adjoint: str | Any, tol: float, max_iter: int) -> Callable[[Tensor], Inverse]:
-    """The maker of a block's inverse: a factorisation where the block is dense, else by the solver named."""
+def inverses(
+    block: Block, adjoint: str | Any, tol: float, max_iter: int, *, series: bool
+) -> Callable[[Tensor], Inverse]:
+    """The maker of a block's inverse: a factorisation where the block is dense, else by a solver.
+
+    series: the block contracts, and one right-hand side is not worth a factorisation.
+    """
+    if series:
+        return lambda slope: Iterated(block, slope, "picard", tol, max_iter)
     if isinstance(block, Dense):
         return lambda slope: Factorised(block, slope)
     solver = "anderson" if adjoint in ("dense", "gmres") else adjoint
@@ -67,7 +74,8 @@ class _BlockJet(torch.autograd.Function):
         block = kind(weight)
         a = block.times(z) + g
         ctx.inverse = inverse = make(a.sigmoid())
-        z = z + inverse.times((softplus(a) - z)[None])[0]
+        if dg is not None:
+            z = z + inverse.times((softplus(a) - z)[None])[0]
         dz = lap = None
         if dg is not None:
             a = block.times(z) + g

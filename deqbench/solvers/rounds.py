@@ -134,6 +134,8 @@ class Run(Generic[R]):
     def stopped(self, finite: Tensor | None = None) -> tuple[Stop, ...]:
         """Why each sample ended; finite: (B,) bool, those whose result is."""
         lost = self._lost if finite is None else self._lost | ~finite.numpy(force=True)
+        if self._settled.all() and not lost.any():
+            return (Stop.CONVERGED,) * len(lost)
         return tuple(
             Stop.DIVERGED if gone else Stop.CONVERGED if met else self.ended
             for gone, met in zip(lost.tolist(), self._settled.tolist(), strict=True)

@@ -53,10 +53,28 @@ class FixedPoint(Result):
 
     z: Tensor  # (B, *dims) the latest evaluation f(state); the last residual is the length of that last step
     state: Tensor  # (B, *dims) the iterate at which z was evaluated
-    absolute: tuple[Tensor, ...]  # B traces (K_i,) float64, ||f(z) - z||_2, a row a round, never padded
-    relative: tuple[Tensor, ...]  # B traces (K_i,) float64, ||f(z) - z||_2 / ||f(z)||_2
+    told: Tensor  # (2, B, K) float64, absolute and relative residuals by round; nan after a sample's last one
     rounds: Tensor  # (B,) int64, K_i
     evaluations: int  # samples passed through f, all rounds together
+
+    @property
+    def absolute(self) -> tuple[Tensor, ...]:
+        """B traces (K_i,) float64, ||f(z) - z||_2, a row a round, never padded."""
+        return self._traces(self.told[0])
+
+    @property
+    def relative(self) -> tuple[Tensor, ...]:
+        """B traces (K_i,) float64, ||f(z) - z||_2 / ||f(z)||_2."""
+        return self._traces(self.told[1])
+
+    @property
+    def last(self) -> Tensor:
+        """(B,) float64, the relative residual of each sample's last round; infinite where there was none."""
+        return torch.tensor([float(trace[-1]) if len(trace) else math.inf for trace in self.relative])
+
+    def _traces(self, rows: Tensor) -> tuple[Tensor, ...]:
+        rounds = self.rounds.cpu()
+        return rows[torch.arange(rows.shape[1]) < rounds[:, None]].split(rounds.tolist())
 
 
 @dataclass
@@ -124,25 +142,25 @@ def solve(
     run = Run(rounds, len(z0), on_round=tell if on_round else None)
     told = [(r.samples, r.absolute, r.relative) for r in run]
     z, state = run.last.active.leave() if run.last else (torch.empty_like(z0), torch.empty_like(z0))
-    absolute, relative = _traces(told, run.rounds)
     return FixedPoint(
         z=z,
         state=state,
-        absolute=absolute,
-        relative=relative,
+        told=_by_round(told, len(z0)),
         rounds=run.rounds.to(z.device),
         evaluations=run.last.evaluations if run.last else 0,
         stopped=run.stopped(),
     )
 
 
-def _traces(told: Sequence[tuple[Tensor, Tensor, Tensor]], rounds: Tensor) -> tuple[tuple[Tensor, ...], ...]:
-    """Two tuples of traces, (K_i,) each, from rows of samples, absolute and relative residuals; a sample once left stays so."""
-    both = torch.full((2, len(rounds), len(told)), torch.nan, dtype=torch.float64)
-    for k, (samples, *residuals) in enumerate(told):
-        both[:, samples.cpu(), k] = torch.stack(residuals)
-    taken = torch.arange(len(told)) < rounds[:, None]
-    return tuple(rows[taken].split(rounds.tolist()) for rows in both)
+def _by_round(told: Sequence[tuple[Tensor, Tensor, Tensor]], samples: int) -> Tensor:
+    """(2, B, K) from a row of samples, their absolute and their relative residuals for each round."""
+    both = torch.full((2, samples, len(told)), torch.nan, dtype=torch.float64)
+    for k, (some, *residuals) in enumerate(told):
+        if len(some) == samples:
+            both[0, :, k], both[1, :, k] = residuals
+        else:
+            both[:, some.cpu(), k] = torch.stack(residuals)
+    return both
 
 
 def iterate(
@@ -207,7 +225,12 @@ def norms(*states: Tensor) -> np.ndarray:
     """
     shape = len(states[0]), math.prod(states[0].shape[1:])
     c = block_length(shape[1])
-    if 0 < c <= LONGEST_BLOCK:
+    if c == shape[1] and c <= LONGEST_BLOCK:
+        lengths = torch.linalg.vector_norm(torch.stack(states).reshape(len(states), *shape), dim=2)
+        plain: np.ndarray = lengths.double().numpy(force=True)
+        if plain.min(initial=1) > 1e-12 and plain.max(initial=1) < 1e15:
+            return plain
+    elif 0 < c <= LONGEST_BLOCK:
         blocks = [torch.linalg.vector_norm(x.reshape(shape[0], -1, c), dim=2) for x in states]  # (B, blocks)
         lengths = torch.linalg.vector_norm(torch.stack(blocks), dim=2, dtype=torch.float64).numpy(force=True)
         if lengths.min() > 1e-12 and lengths.max() < 1e15:

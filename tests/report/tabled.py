@@ -53,7 +53,7 @@ def config() -> scale.Config:
     digits = values["datasets"]["digits"]
     about = {key: value for key, value in digits.items() if key != "stands_in_for"}
     values["datasets"] = {"plain": about, "tissue": {**about, "printed_as": "CelebA"}, "digits": digits}
-    values["papers"] = {"deq-ddim": values["papers"]["deq-ddim"]}  # others have data sets of their own
+    values["papers"] = {"deq-ddim": values["papers"]["deq-ddim"]}
     return scale.validate(values, "test")
 
 

@@ -59,6 +59,7 @@ class Gated(nn.Module):
 
     def forward(self, x):
         gate = torch.sigmoid(self.b(x))
+        gate = gate + F.softplus(self.b(x), 2.0) / 3
         return (gate * self.a(x).tanh()).sum(1) + (x[:, 0] / (1 + x[:, 1] ** 2)) + x.mean(1) * (2 - x[:, 2])
 
 
@@ -98,7 +99,7 @@ def differences(function, parameter, size=1e-5):
         values = []
         for step in (size, -size):
             flat[k] = before + step
-            values.append(float(function()))
+            values.append(float(function().detach()))
         flat[k] = before
         found.append((values[0] - values[1]) / (2 * size))
     return torch.tensor(found, dtype=parameter.dtype).view_as(parameter)

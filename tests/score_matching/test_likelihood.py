@@ -83,7 +83,7 @@ def test_annealing_weighs_two_modes_as_they_are():
 
 
 def test_weights_of_a_known_mean_give_kish_s_effective_size():
-    w = torch.tensor([1.0, 1.0, 2.0, 0.0])
+    w = torch.tensor([1.0, 1.0, 2.0, 0.0], dtype=torch.float64)
     found = estimated(w.log(), 4)
     assert found.value == pytest.approx(0) and found.ess == pytest.approx(16 / 6)
     assert found.error == pytest.approx(float(w.std()) / 2)

@@ -85,6 +85,10 @@ def test_finite_differences_come_near_the_sliced_loss(x: Tensor) -> None:
 @pytest.mark.parametrize("engine", ["loop", "batched"])
 def test_engines_agree_on_an_equilibrium(x: Tensor, kind: str, derivative: str, engine: str) -> None:
     f = energy()
+    if (kind, derivative, engine) == ("sm", "exact", "batched"):
+        with pytest.raises(ValueError, match="engine: expected jets or loop for exact derivatives"):
+            score_matching_loss(f, x, kind=kind, engine=engine)
+        return
     options = {"kind": kind, "derivative": derivative, "reduction": "none", "slices": 2}
     mine = score_matching_loss(f, x, engine="jets", generator=torch.Generator().manual_seed(7), **options)
     theirs = score_matching_loss(f, x, engine=engine, generator=torch.Generator().manual_seed(7), **options)
