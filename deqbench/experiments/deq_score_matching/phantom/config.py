@@ -11,7 +11,7 @@ from deqbench.experiments.scope import Scope
 from deqbench.experiments.stage import Section
 from deqbench.training.settings import Optimisation
 
-NETWORKS: tuple[str, ...] = ()  # whose layers iterations.py can build and count; see BUILDERS there
+NETWORKS = ("nice",)  # those of other kinds that builders.py can make
 
 
 class Matrix(Strict):
@@ -97,7 +97,7 @@ class Counted(Strict):
     """A trained model of another experiment whose solves are counted."""
 
     experiment: Name
-    network: Name = Field(description="of BUILDERS in iterations.py")
+    network: Name = Field(description="one of NETWORKS")
     weights: str = Field(description="path below the experiment's folder; its card beside it")
     dataset: DatasetName
     printed: str = Field(description="its row of table 10")
@@ -115,9 +115,13 @@ class Iterations(Strict):
 
 
 def _known(scope: Scope) -> None:
-    """ValueError: a model is counted whose network no builder makes."""
+    """ValueError: a model is counted of an experiment that this scale lacks, or whose network no builder makes."""
     for name, model in scope.section.models.items():
         one_of(f"{scope.key}.models.{name}.network", model.network, NETWORKS)
+        if scope.shared.experiment(model.experiment) is None:
+            raise ValueError(
+                f"@{scope.key}.models.{name}.experiment@expected one of this scale; found '{model.experiment}'"
+            )
 
 
 SECTIONS = {

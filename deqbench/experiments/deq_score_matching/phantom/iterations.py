@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deqbench.experiments.deq_score_matching.phantom.builders import BUILDERS
 from deqbench.experiments.deq_score_matching.phantom.config import Iterations, Start, Tolerance
 from deqbench.experiments.deq_score_matching.phantom.job import CountJob
 from deqbench.experiments.rows import Row
@@ -19,8 +20,6 @@ from deqbench.solvers.deq import DEQ, differentiated
 from deqbench.solvers.resolvent import NotConverged
 
 Inputs = tuple[Tensor, ...]
-# By network: from the file of its weights, the model and what runs it on rows; the names are in config.NETWORKS.
-BUILDERS: dict[str, Callable[[Path], tuple[nn.Module, Callable[[Tensor], Any]]]] = {}
 
 
 @dataclass
@@ -138,14 +137,14 @@ def _solve(layer: DEQ, inputs: Inputs, z0: Tensor | None, to: Tolerance, most: i
         return layer(*inputs, z0=z0)  # type: ignore[no-any-return]
 
 
-def of_model(job: CountJob, weights: Path, train: Tensor) -> Iterator[Row]:
+def of_model(job: CountJob, weights: Path, data: Path) -> Iterator[Row]:
     """Rows of a trained model on consecutive batches of its data; weights stand still, so no row starts at its own."""
-    net, call = BUILDERS[job.model.network](weights)
+    built = BUILDERS[job.model.network](weights, data, job.section)
     asked = job.iterations.model_copy(update={"starts": [s for s in job.iterations.starts if s != "cache"]})
-    watched = Watched(net, call, len(train))
-    for step, x in enumerate(train.split(job.model.batch)[: job.model.batches]):
+    watched = Watched(built.net, built.call, len(built.train))
+    for step, x in enumerate(built.train.split(job.model.batch)[: job.model.batches]):
         keys = {"row": job.model.printed, "seed": 0, "step": step, "unit": ""}
         yield from ({**keys, **row} for row in watched.rounds(x, None, asked))
         with torch.no_grad():
-            call(x)
+            built.call(x)
         watched.learn(None)

@@ -54,6 +54,7 @@ class CountJob(Slice):
     dataset: str
     name: str
     model: Counted
+    section: dict[str, Any]  # of the experiment that has trained it
     iterations: Iterations
 
 
@@ -107,7 +108,8 @@ def count(scope: Scope, model: str) -> CountJob:
     """The slice of one model's rounds."""
     section: Iterations = scope.shared.experiment("table-10")
     counted = section.models[model]
-    about = {"dataset": counted.dataset, "name": model, "model": counted}
+    trained = scope.shared.experiment(counted.experiment).model_dump()
+    about = {"dataset": counted.dataset, "name": model, "model": counted, "section": trained}
     own = section.model_copy(update={"models": {}})
     return CountJob(**scope.slice | {"experiment": "table-10"}, **about, iterations=own)
 

@@ -42,5 +42,4 @@ def runaway(job: RunawayJob, files: Files, on_step: OnStep) -> dict[str, Any]:
 
 def count(job: CountJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     """Rounds of one model's solves."""
-    data = datasets.load(files.one("data"), kind=None)
-    return {"rounds": list(of_model(job, files.one("weights"), data.train))}
+    return {"rounds": list(of_model(job, files.one("weights"), files.one("data")))}
