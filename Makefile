@@ -27,7 +27,7 @@ accept: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/solver_overhead.py
-	$(BIN)/python benchmarks/score_matching.py
+	$(BIN)/python benchmarks/exact_against_phantom.py
 
 zoo: $(READY)
 	$(BIN)/snakemake --cores $(CORES) zoo

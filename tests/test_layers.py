@@ -16,6 +16,7 @@ LAYERS = (
     "solvers".split(),
     "diffusion".split(),
     "data".split(),
+    "score_matching".split(),
     "decoder_inversion metrics".split(),
     "training".split(),
     "experiments scale".split(),

@@ -17,7 +17,6 @@ from torch import Tensor
 from deqbench.score_matching.tracing import Op, Tape, trace
 
 
-
 def _softplus(a: Tensor) -> tuple[Tensor, Tensor]:
     slope = a.sigmoid()
     return slope, slope * (1 - slope)

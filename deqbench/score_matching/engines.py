@@ -116,9 +116,7 @@ class NestedEngine:
                 trace = torch.einsum("ibi->b", rows.flatten(2))
             else:
                 total = flat.sum(0)
-                parts = (
-                    torch.autograd.grad(total[i], at, create_graph=True)[0].flatten(1)[:, i] for i in range(d)
-                )
+                parts = (torch.autograd.grad(total[i], at, create_graph=True)[0].flatten(1)[:, i] for i in range(d))
                 trace = sum(parts, torch.zeros_like(flat[:, 0]))
             return flat.square().sum(1) / 2 + trace
 
@@ -171,9 +169,8 @@ class FuncEngine:
         s = self._score(f)
 
         def one(row: Tensor, direction: Tensor) -> Tensor:
-            value, moved = torch.func.jvp(s, (row,), (direction,))
+            value, moved = torch.func.jvp(s, (row,), (direction,))  # type: ignore[misc]
             half = value.square().sum() if reduced else (direction * value).sum().square()
             return half / 2 + (direction * moved).sum()  # type: ignore[no-any-return]
 
         return torch.stack([torch.func.vmap(one)(x, directions) for directions in v]).mean(0)
-

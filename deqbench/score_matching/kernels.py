@@ -49,7 +49,8 @@ def _jet(features: Jet, centres: Tensor, weights: Tensor, rho: Tensor, sigma: Te
         bent, trace = _bent(features, phi, c)
         laplacian = (slope * features.laplacian).sum(-1)
         laplacian = laplacian + (parts * bent).sum(-1) * scale[..., 0].square() - total * trace * scale[..., 0]
-    return torch.sum(Jet(total, (slope * tangents).sum(-1), laplacian, features.basis), 0)  # type: ignore[call-overload,no-any-return]
+    by_kernel: Any = Jet(total, (slope * tangents).sum(-1), laplacian, features.basis)  # (R, B)
+    return by_kernel.sum(0)  # type: ignore[no-any-return]
 
 
 def _bent(features: Jet, phi: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

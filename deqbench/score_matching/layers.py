@@ -126,7 +126,7 @@ def normalised_kernel(kernel: Tensor, normalisation: Normalisation, bound: float
 
 
 def convolution_norm(kernel: Tensor) -> Tensor:
-    """An upper bound of the 2-norm of the convolution with zeros around by a kernel (C', C, k, k), on images of any size.
+    """An upper bound of the 2-norm of the convolution by a kernel (C', C, k, k), zeros around images of any size.
 
     The convolution on a finite image is a part of that on the infinite grid, whose norm is the largest singular value
     of the kernel's Fourier transform over all frequencies. That is a trigonometric polynomial of degree m = (k - 1) / 2

@@ -66,13 +66,13 @@ def score_matching_loss(
 ) -> Tensor:
     """The loss of a log density at rows x (B, *dims), its mean or (B,), in the model's units of log density.
 
-    log_density: x -> (B,), normalised or not; with of="score" x -> score, of x's shape. The result can be differentiated
-    once more, by the parameters.
+    log_density: x -> (B,), normalised or not; with of="score" x -> score, of x's shape. The result can be
+    differentiated once more, by the parameters.
     derivative, steps: of all DEQ layers inside, for this call (see deqbench.fixed_point); None: as each is set. By
     "phantom" the derivatives are those of `steps` further iterations, and what is computed is not the loss of any
     density: set it beside that by "exact".
     engine: jets, derivatives pushed forward (the cheapest); loop, batched, func: nested autograd a dimension at a time,
-    all at once, torch.func (without DEQ layers); auto: jets if the model is made of functions that they know, else loop.
+    all at once, torch.func (without DEQ layers); auto: jets if the model is made of functions known to them, else loop.
     sigma: of dsm. slices: directions v a row. eps: of fdssm, the step times |v|. generator: of all draws.
     ValueError: a setting out of range or unknown. TypeError: a function that the engine, cp or approx-bp does not know.
     """
@@ -146,7 +146,9 @@ def _layers(f: Any, derivative: Derivative | None, steps: int, kind: str, engine
         settings["steps"] = steps
     exact = derivative == "exact" or (derivative is None and any(_exact(layer) for layer in layers))
     if engine == "batched" and kind == "sm" and exact:
-        raise ValueError("engine: expected jets or loop for exact derivatives, whose solves batched gradients cannot pass")
+        raise ValueError(
+            "engine: expected jets or loop for exact derivatives, whose solves batched gradients cannot pass"
+        )
     order = 1 if engine == "jets" and kind in NESTED else {"fdssm": 1, "mle": 1, "dsm": 2}.get(kind, 3)
     with differentiated(module, order=order, **settings):
         yield
@@ -156,9 +158,7 @@ def _exact(layer: DEQ) -> bool:
     return bool(layer.settings.get("derivative", "exact") == "exact")
 
 
-def _check(
-    kind: str, of: str, engine: str, sigma: float | None, slices: int, directions: str, reduction: str
-) -> None:
+def _check(kind: str, of: str, engine: str, sigma: float | None, slices: int, directions: str, reduction: str) -> None:
     one_of("kind", kind, KINDS)
     one_of("of", of, ("log-density", "score"))
     one_of("engine", engine, ("auto", "jets", "loop", "batched", "func"))

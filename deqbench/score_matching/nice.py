@@ -86,9 +86,7 @@ def explicit(width: int, layers: int = 5) -> Shift:
     return shift
 
 
-def implicit(
-    width: int, *, normalisation: Normalisation = "frobenius", bound: float = 1.05, **settings: Any
-) -> Shift:
+def implicit(width: int, *, normalisation: Normalisation = "frobenius", bound: float = 1.05, **settings: Any) -> Shift:
     """Networks of one fully connected softplus layer, an equilibrium layer of its output, and a linear layer.
 
     settings: of deqbench.DEQ, such as tol and derivative.

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn import grad
 
 from deqbench.solvers.linear import Affine, series
 from deqbench.solvers.resolvent import LinearSolve, warn_of_short
@@ -70,7 +71,7 @@ class Convolution:
     def outer(self, left: Tensor, right: Tensor) -> Tensor:
         """The gradient of sum(left * (W right)) with respect to W: both (K, B, C, H, W)."""
         size, padding = list(self.weight.shape), self.padding
-        return torch.nn.grad.conv2d_weight(right.flatten(0, -4), size, left.flatten(0, -4), padding=padding)
+        return grad.conv2d_weight(right.flatten(0, -4), size, left.flatten(0, -4), padding=padding)
 
 
 Block = Dense | Convolution
@@ -128,6 +129,7 @@ class Iterated:
         axes = self.block.groups + 1  # (P, *groups, B) as one
         slope = self.slope.expand(b.shape)
         if axes == 2:  # a group's weight belongs to its own axis
+
             def product(v: Tensor, slope: Tensor, own: Product = product) -> Tensor:
                 return own(v.view(b.shape), slope.view(b.shape)).view(v.shape)
 

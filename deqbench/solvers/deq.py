@@ -43,7 +43,8 @@ class DEQ(nn.Module):
         if z0 is None:
             shape = inputs[0].shape if self.dims is None else (len(inputs[0]), *self.dims)
             z0 = inputs[0].new_zeros(*shape)
-        cell = self.cell.prepared() if hasattr(self.cell, "prepared") else self.cell
+        module: Any = self.cell
+        cell = module.prepared() if hasattr(module, "prepared") else module
         block = isinstance(cell, Dense | Convolution)
         jets = any(isinstance(one, Jet) for one in inputs)
         exact = self.settings.get("derivative", "exact") == "exact"

@@ -102,8 +102,8 @@ def fixed_point(
     return Equilibrium(**{**vars(solved), "z": z}, linear_solves=system.solves)
 
 
-def damped_steps(f: Callable[[Tensor], Tensor], z: Tensor, steps: int, tau: float) -> Tensor:
-    """The state after `steps` steps z <- (1 - tau) z + tau f(z), with their graph."""
+def damped_steps(f: Callable[[Any], Any], z: Any, steps: int, tau: float) -> Any:
+    """The state, a tensor or a jet, after `steps` steps z <- (1 - tau) z + tau f(z), with their graph."""
     for _ in range(steps):
         z = torch.lerp(z, f(z), tau)
     return z

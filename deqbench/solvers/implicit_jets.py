@@ -90,7 +90,9 @@ class _BlockJet(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, z_bar: Tensor, dz_bar: Tensor | None, lap_bar: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *bars: Tensor | None) -> tuple[Any, ...]:
+        z_bar: Any
+        z_bar, dz_bar, lap_bar = bars
         z, g, dg, lap_g, weight, metric, dz, lap = ctx.saved_tensors
         block, inverse = ctx.kind(weight), ctx.inverse
         a = block.times(z) + g
@@ -184,7 +186,7 @@ def _without_graph(one: Any) -> Any:
 
 
 class _Solved(torch.autograd.Function):
-    """Solutions v (P, B, ...) of v = F + J (v - v'), known already; the gradient of F is that of v times (I - J)^{-T}."""
+    """Solutions v (P, B, ...) of v = F + J (v - v'), known already; F's gradient is (I - J)^{-T} times that of v."""
 
     @staticmethod
     def forward(ctx: Any, moved: Tensor, found: Tensor, system: Resolvent) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+functions: Any = torch  # whose signatures do not know of jets
 RULES: dict[Any, Callable[..., Any]] = {}  # by function; filled by jet_rules
 
 
@@ -53,44 +54,44 @@ class Jet:
 
     def view(self, *shape: Any) -> Jet:
         """As reshape."""
-        return torch.reshape(self, *shape)  # type: ignore[call-overload,no-any-return]
+        return functions.reshape(self, *shape)  # type: ignore[no-any-return]
 
     def __getitem__(self, index: Any) -> Jet:
         return RULES[Tensor.__getitem__](self, index)  # type: ignore[no-any-return]
 
     def __neg__(self) -> Any:
-        return torch.neg(self)  # type: ignore[call-overload]
+        return functions.neg(self)
 
     def __pow__(self, exponent: float) -> Any:
-        return torch.pow(self, exponent)  # type: ignore[call-overload]
+        return functions.pow(self, exponent)
 
     def __add__(self, other: Any) -> Any:
-        return torch.add(self, other)  # type: ignore[call-overload]
+        return functions.add(self, other)
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Any:
-        return torch.sub(self, other)  # type: ignore[call-overload]
+        return functions.sub(self, other)
 
     def __rsub__(self, other: Any) -> Any:
         return -self + other
 
     def __mul__(self, other: Any) -> Any:
-        return torch.mul(self, other)  # type: ignore[call-overload]
+        return functions.mul(self, other)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Any:
-        return torch.div(self, other)  # type: ignore[call-overload]
+        return functions.div(self, other)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return torch.reciprocal(self) * other  # type: ignore[call-overload]
+        return functions.reciprocal(self) * other
 
     def __matmul__(self, other: Any) -> Any:
-        return torch.matmul(self, other)  # type: ignore[call-overload]
+        return functions.matmul(self, other)
 
     def __rmatmul__(self, other: Any) -> Any:
-        return torch.matmul(other, self)
+        return functions.matmul(other, self)
 
     @property
     def shape(self) -> torch.Size:

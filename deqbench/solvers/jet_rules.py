@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deqbench.solvers.jet import RULES, Jet, aligned, elementwise, mapped, product
+from deqbench.solvers.jet import RULES, Jet, aligned, elementwise, functions, mapped, product
 
 
 def _linear(input: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
@@ -71,7 +71,7 @@ def _mul(left: Any, right: Any) -> Jet:
 
 
 def _div(left: Any, right: Any) -> Jet:
-    return left * (torch.reciprocal(right) if isinstance(right, Jet) else 1 / right)
+    return left * (functions.reciprocal(right) if isinstance(right, Jet) else 1 / right)
 
 
 def _softplus(input: Jet, beta: float = 1, threshold: float = 20) -> Jet:
@@ -119,12 +119,14 @@ def _pow(input: Jet, exponent: float) -> Jet:
     if isinstance(exponent, Tensor | Jet):
         raise TypeError("jets: expected a number as the exponent; found a tensor")
     x = input.value
-    second = (lambda: exponent * (exponent - 1) * x.pow(exponent - 2)) if exponent != 1 else (lambda: torch.zeros_like(x))
+    second = (
+        (lambda: exponent * (exponent - 1) * x.pow(exponent - 2)) if exponent != 1 else (lambda: torch.zeros_like(x))
+    )
     return elementwise(input, x.pow(exponent), exponent * x.pow(exponent - 1), second)
 
 
 def _silu(input: Jet, inplace: bool = False) -> Jet:
-    return torch.mul(input, torch.sigmoid(input))  # type: ignore[call-overload,no-any-return]
+    return functions.mul(input, functions.sigmoid(input))  # type: ignore[no-any-return]
 
 
 def _elu(input: Jet, alpha: float = 1.0, inplace: bool = False) -> Jet:
@@ -236,8 +238,8 @@ def _joined(function: Any) -> Callable[..., Jet]:
         n = first.ndim + (function is torch.stack)
         count, second = len(first.tangents), first.laplacian is not None  # type: ignore[arg-type]
 
-        def of(part: Jet) -> Tensor:
-            return part.value.new_zeros(count, *part.shape) if part.tangents is None else part.whole()  # type: ignore[return-value]
+        def of(part: Jet) -> Any:
+            return part.value.new_zeros(count, *part.shape) if part.tangents is None else part.whole()
 
         tangents = function([of(part) for part in parts], _axis(dim, n, True))
         seconds = [torch.zeros_like(part.value) if part.laplacian is None else part.laplacian for part in parts]

@@ -22,7 +22,7 @@ __all__ = ["RULES", "Basis", "Jet", "aligned", "start"]
 
 
 def start(x: Tensor, directions: Tensor | None = None, *, second: bool = True) -> Jet:
-    """The jet of the identity at x (B, *dims) along directions (P, B, *dims), or along all unit vectors, P = prod(dims).
+    """The jet of the identity at x (B, *dims) along directions (P, B, *dims), or all P = prod(dims) unit vectors.
 
     second: whether second derivatives are wanted.
     """

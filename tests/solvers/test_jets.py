@@ -105,7 +105,9 @@ def test_the_parameters_gradient_of_a_jet_is_that_of_nested_autograd(case: tuple
             for g, h in [
                 (
                     torch.func.grad(lambda r: torch.func.functional_call(f, p, r[None]).sum())(row),
-                    torch.func.hessian(lambda r: torch.func.functional_call(f, p, r.view_as(x[0])[None]).sum())(row.flatten()),
+                    torch.func.hessian(lambda r: torch.func.functional_call(f, p, r.view_as(x[0])[None]).sum())(
+                        row.flatten()
+                    ),
                 )
             ]
         )
@@ -125,7 +127,7 @@ def test_a_narrow_first_layer_leaves_as_many_directions_as_it_is_wide() -> None:
 
 
 def test_a_function_without_a_rule_is_named() -> None:
-    with pytest.raises(TypeError, match="jets: expected a function among .*; found cumsum"):
+    with pytest.raises(TypeError, match=r"jets: expected a function among .*; found cumsum"):
         torch.cumsum(start(torch.zeros(2, 3)), 0)
 
 

@@ -35,14 +35,18 @@ class Engines(Strict):
     repeats: int = Field(ge=2, description="steps of every way that are timed, in turns")
     deep: Name = Field(description="the kernel problem at which explicit extractors stand beside the DEQ")
     layers: list[Count] = Field([3, 8, 16], min_length=1, description="their depths")
-    iterations: list[Count] = Field([10, 100], min_length=2, description="of the forward solve, whose bytes are weighed")
+    iterations: list[Count] = Field(
+        [10, 100], min_length=2, description="of the forward solve, whose bytes are weighed"
+    )
     threads: int = Field(1, ge=1, description="of a timed step")
 
 
 def check(scope: Scope) -> None:
     """ValueError, as one sentence with its key, where the deep problem is no kernel problem of the section."""
     section: Engines = scope.section
-    one_of(f"{scope.key}.deep", section.deep, [n for n, problem in section.problems.items() if problem.model == "kernel"])
+    one_of(
+        f"{scope.key}.deep", section.deep, [n for n, problem in section.problems.items() if problem.model == "kernel"]
+    )
 
 
 SECTIONS = {"": Section(Engines, check)}

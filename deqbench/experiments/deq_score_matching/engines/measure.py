@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from deqbench.experiments.deq_score_matching.engines import ways
 from deqbench.experiments.deq_score_matching.engines.config import Problem

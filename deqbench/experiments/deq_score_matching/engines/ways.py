@@ -89,7 +89,7 @@ class _Restarted(nn.Module):
         return damped_steps(lambda z: self.cell(z, g), self.z, STEPS, 1.0)
 
 
-def func_step(net: DKEF, x: Tensor) -> Step:
+def func_step(net: Any, x: Tensor) -> Step:
     """The K=2 step by torch.func: solved first, then jacrev of grad a row, vectorised over rows."""
     deq, started = net.extractor.block, _Restarted(net.extractor.block)
 

@@ -2,7 +2,7 @@
 
 A row a model, dimension and batch: median seconds of loss and gradients by exact implicit jets, by jets of the phantom
 loss, and by the stock ways to take the phantom loss (nested loop, batched gradients, torch.func); how many times faster
-the exact step is than the fastest of these, turn by turn, with a 95 % interval of the geometric mean; and how many times
+the exact step is than the fastest of these, turn by turn, with a 95 % interval of the geometric mean; and how often
 fewer bytes it saves than the one of these that saves the fewest. One thread; ways take turns. `make bench`.
 """
 
@@ -53,6 +53,8 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=12)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{'ms of a step':24} " + " ".join(f"{name[:9]:>9}" for name in COLUMNS) + "   times faster         fewer bytes")
+    print(
+        f"{'ms of a step':24} " + " ".join(f"{name[:9]:>9}" for name in COLUMNS) + "   times faster         fewer bytes"
+    )
     for name, problem in PROBLEMS.items():
         print(f"{name:24} {measure(problem, arguments.repeats)}")
