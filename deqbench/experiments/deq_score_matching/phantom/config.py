@@ -82,7 +82,7 @@ class Runaway(Strict):
     """A shipped model, trained on by phantom derivatives until they no longer say anything about its loss."""
 
     dataset: DatasetName = Field(description="the name under which its records stand")
-    model: Name = Field("red-wine-runaway", description="a density of the zoo")
+    model: Name = Field("white-wine-runaway", description="a density of the zoo")
     steps: list[Count] = Field(min_length=1, description="values of K at which its loss is taken again")
 
 

@@ -21,10 +21,15 @@ def losses(job: RunawayJob) -> Iterator[Row]:
     rows = made_ready(datasets.build(recipe.dataset, **recipe.options), recipe.preparation).test
     by: dict[str, dict[str, Any]] = {"exact": {"derivative": "exact"}}
     by |= {f"phantom-{K}": {"derivative": "phantom", "steps": K} for K in job.runaway.steps}
-    for method, settings in by.items():
-        found = score_matching_loss(net, rows, kind="sm", reduction="none", **settings).detach()
-        keys = {"method": method, "metric": "loss", "unit": ""}
-        yield from ({**keys, "row": row, "value": value} for row, value in enumerate(found.double().tolist()))
+    found = {
+        method: score_matching_loss(net, rows, kind="sm", reduction="none", **settings).detach().double()
+        for method, settings in by.items()
+    }
+    for method, each in found.items():
+        by_metric = {"loss": each} if method == "exact" else {"loss": each, "gap": each - found["exact"]}
+        for metric, values in by_metric.items():
+            keys = {"method": method, "metric": metric, "unit": ""}
+            yield from ({**keys, "row": row, "value": value} for row, value in enumerate(values.tolist()))
     yield {"method": "exact", "metric": "norm", "value": widest(net), "unit": "", "row": 0}
 
 
