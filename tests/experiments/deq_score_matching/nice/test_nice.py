@@ -156,5 +156,7 @@ def test_sigma_belongs_to_denoising(method, words):
 
 
 def test_a_training_must_be_watched():
-    with pytest.raises(ValidationError, match=r"optimisation\.validate_every: expected a number of updates; found none"):
+    with pytest.raises(
+        ValidationError, match=r"optimisation\.validate_every: expected a number of updates; found none"
+    ):
         Nice(dataset="digits", splits=[0], optimisation=Optimisation(steps=1, batch=1, lr=1), rates=[1])
