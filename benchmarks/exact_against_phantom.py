@@ -34,7 +34,9 @@ def measure(problem: Problem, repeats: int) -> str:
     runs = {name: ways.step(net, problem, x, **way) for name, way in known.items()}
     saved = {name: peak_bytes(run, list(net.parameters()))["saved"] for name, run in runs.items()}
     if problem.model == "kernel":
-        runs["phantom-func"] = ways.func_step(net, x)  # type: ignore[arg-type]
+        runs["phantom-func"] = ways.func_step(net, x)
+        apart = ways.separate(problem)
+        runs["phantom-separate"] = ways.step(apart, problem, x, **ways.WAYS["phantom-batched"])
     spent = in_turns(runs, repeats)
     medians = {name: statistics.median(seconds) for name, seconds in spent.items()}
     stock = min((name for name in ways.STOCK if name in spent), key=lambda name: medians[name])
@@ -46,7 +48,7 @@ def measure(problem: Problem, repeats: int) -> str:
     return f"{times}   {faster:20} {fewest / saved['exact']:6.1f}"
 
 
-COLUMNS = ("exact", "phantom-jets", "phantom-loop", "phantom-batched", "phantom-func")
+COLUMNS = ("exact", "phantom-jets", "phantom-loop", "phantom-batched", "phantom-func", "phantom-separate")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -54,7 +56,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print(
-        f"{'ms of a step':24} " + " ".join(f"{name[:9]:>9}" for name in COLUMNS) + "   times faster         fewer bytes"
+        f"{'ms of a step':24} " + " ".join(f"{name.removeprefix('phantom-')[:9]:>9}" for name in COLUMNS) + "   times faster         fewer bytes"
     )
     for name, problem in PROBLEMS.items():
         print(f"{name:24} {measure(problem, arguments.repeats)}")

@@ -51,12 +51,14 @@ class Printed:
 
     @classmethod
     def _by_keys(cls, table: pd.DataFrame, own: str, same: bool, texts: dict[str, str], by: Sequence[str]) -> "Printed":
-        """The own data set's row with these keys; for a stand-in also the only row of any data set that has them."""
+        """The own data set's row with these keys; for a stand-in, or a row that names no data set,
+        also the only row that has them.
+        """
         others = [name for name in by if name != "dataset"]
         fits = table[(table[others] == [texts[name] for name in others]).all(axis=1)]
         mine = fits[fits["dataset"] == own]
-        if mine.empty and own and not same:
-            mine = fits
+        if mine.empty and own and (not same or (fits["dataset"] == "").all()):
+            mine, same = fits, False
         if mine["row"].nunique() != 1:
             return cls("", "", {})
         return cls(mine["dataset"].iloc[0], "same" if same else "stand-in", {"": mine["row"].iloc[0]})

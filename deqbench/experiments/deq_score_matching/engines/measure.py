@@ -34,7 +34,9 @@ def _times(name: str, problem: Problem, job: EnginesJob) -> Iterator[Row]:
     net, x = ways.model(problem), ways.rows(problem, job.seed)
     runs = {way: ways.step(net, problem, x, **options) for way, options in _ways(problem).items()}
     if problem.model == "kernel":
-        runs["phantom-func"] = ways.func_step(net, x)  # type: ignore[arg-type]
+        runs["phantom-func"] = ways.func_step(net, x)
+        apart = ways.separate(problem)
+        runs["phantom-separate"] = ways.step(apart, problem, x, **ways.WAYS["phantom-batched"])
     spent = in_turns(runs, job.engines.repeats)
     medians = {way: statistics.median(spent[way]) for way in ways.STOCK if way in spent}
     spent[ways.FASTEST] = spent[min(medians, key=lambda way: medians[way])]

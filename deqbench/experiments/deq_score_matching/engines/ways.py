@@ -43,6 +43,25 @@ class Convolutional(nn.Module):
         return F.softplus(self.readout(z)).flatten(1).sum(1) - 0.5 * x.square().flatten(1).sum(1)
 
 
+class OneByOne(nn.Module):
+    """x (B, d) -> (R, B, h) by R extractors one after the other."""
+
+    def __init__(self, extractors: list[nn.Module]) -> None:
+        super().__init__()
+        self.extractors = nn.ModuleList(extractors)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([extractor(x) for extractor in self.extractors])
+
+
+def separate(problem: Problem) -> DKEF:
+    """The kernel model with its extractors as three modules, as code that is not written for speed has them."""
+    drawn = torch.Generator().manual_seed(0)
+    options: dict[str, Any] = {"copies": 1, "generator": drawn, **PICARD}
+    parts: list[nn.Module] = [Equilibria(problem.dimensions, problem.width, **options) for _ in range(3)]
+    return DKEF(OneByOne(parts), torch.randn(problem.points, problem.dimensions, generator=drawn))
+
+
 def model(problem: Problem, layers: int | None = None) -> nn.Module:
     """The problem's model: with a DEQ, or with extractors of so many layers."""
     generator = torch.Generator().manual_seed(0)
