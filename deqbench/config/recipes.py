@@ -68,7 +68,6 @@ class OneStepRecipe(AveragedTraining):
     teacher_steps: int = Field(ge=1, description="DDIM steps of the teacher")
 
 
-<<<<<<< HEAD
 class ScoreRecipe(AveragedTraining):
     """Training of a noise-conditional score network on images in [0, 1]."""
 
@@ -80,8 +79,6 @@ class ScoreRecipe(AveragedTraining):
     validate_every: int = Field(100, ge=1, description="updates; the weights of the least exact loss are kept")
 
 
-AnyRecipe = DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe | ScoreRecipe
-=======
 class Preparation(Strict):
     """What is done to the rows of a table before a density is fitted to them, by what train tells."""
 
@@ -114,7 +111,8 @@ class DensityRecipe(Training):
     validate_every: int = Field(ge=1, description="updates; the weights of the least phantom loss are shipped")
 
 
-AnyRecipe = DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe | DensityRecipe
->>>>>>> 72f07ecdf6638794b8ac1295ff698819ecdb185c
+AnyRecipe = (
+    DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe | DensityRecipe | ScoreRecipe
+)
 Recipe = Annotated[AnyRecipe, Field(discriminator="kind")]
 RECIPES: TypeAdapter[dict[str, Recipe]] = TypeAdapter(dict[Name, Recipe])

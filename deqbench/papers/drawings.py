@@ -117,10 +117,6 @@ class Gallery(Noted):
 
 
 Drawing = Annotated[
-<<<<<<< HEAD
-    Curves | Latents | Samples | Errors | Race | Pareto | Scatter | Bars | Gallery | Triplets | Pictures,
-=======
-    Curves | Latents | Samples | Errors | Race | Pareto | Scatter | Histogram | Bars | Triplets | Pictures,
->>>>>>> 72f07ecdf6638794b8ac1295ff698819ecdb185c
+    Curves | Latents | Samples | Errors | Race | Pareto | Scatter | Histogram | Bars | Gallery | Triplets | Pictures,
     Field(discriminator="kind"),
 ]

@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from deqbench.errors import UserError
 from deqbench.papers import Exhibit
 from deqbench.papers.drawings import Curves
-from deqbench.papers.spec import Spec
 from deqbench.report.canvas import Drawn
 from deqbench.report.charts import Look, charts, looks, span
 from deqbench.report.measured import UNITS
@@ -51,11 +50,7 @@ def draw_curves(exhibit: Exhibit, drawing: Curves, records: pd.DataFrame, out: P
             ax.set_ylabel(quantity(metric, str(units[metric]), labels) if column == 0 else "")
             ax.set_xlabel(quantity(drawing.x, "", labels) if row == shape[0] - 1 else "")
     files = [figure.entry("", _alt(points, drawing, labels, lines))]
-<<<<<<< HEAD
-    return points, files, [*_facts(rows, points, drawing, exhibit.spec), *drawing.facts]
-=======
     return points, files, [*_facts(rows, points, drawing, exhibit), *drawing.facts]
->>>>>>> 72f07ecdf6638794b8ac1295ff698819ecdb185c
 
 
 def _title(dataset: Any, facet: str) -> str:
@@ -111,13 +106,9 @@ def _lines(ax: Axes, points: pd.DataFrame, drawing: Curves, lines: dict[Any, Loo
         if len(part):
             ax.plot(part[drawing.x], part["median"], label=look.label, **look.style(len(part)))
             ax.fill_between(part[drawing.x], part["low"], part["high"], color=look.colour, alpha=0.15, linewidth=0)
-<<<<<<< HEAD
-    if (points["median"] > 0).any() and not (points["low"] < 0).any():
-=======
     if drawing.scale == "symlog":
         ax.set_yscale("symlog", linthresh=1.0)
     elif drawing.scale == "log" and (points["median"] > 0).any():
->>>>>>> 72f07ecdf6638794b8ac1295ff698819ecdb185c
         ax.set_yscale("log")  # a value of exactly 0 lies below the axis
     ax.grid(True, which="major")
 
@@ -144,17 +135,10 @@ def _alt(points: pd.DataFrame, drawing: Curves, labels: Labels, lines: dict[Any,
     return f"Line charts of {names} over {over}, one line per {drawing.lines} ({each}): {where}."
 
 
-<<<<<<< HEAD
-def _facts(rows: pd.DataFrame, points: pd.DataFrame, drawing: Curves, spec: Spec) -> list[str]:
-    n, unit = span(points["n"]), UNITS.get(spec.pairs, spec.pairs)
-    facts = [f"Lines are medians, bands run from the smallest to the largest of n = {n} {unit}s at each point."]
-    if (points["low"] == 0).any() and not (points["low"] < 0).any():
-=======
 def _facts(rows: pd.DataFrame, points: pd.DataFrame, drawing: Curves, exhibit: Exhibit) -> list[str]:
     n, unit = span(points["n"]), UNITS.get(exhibit.spec.pairs, exhibit.spec.pairs)
     facts = [f"Lines are medians, bands run from the smallest to the largest of n = {n} {unit}s at each point."]
     if drawing.scale == "log" and (points["low"] <= 0).any():
->>>>>>> 72f07ecdf6638794b8ac1295ff698819ecdb185c
         facts.append("Values of exactly 0 lie below the logarithmic axis.")
     if drawing.scale == "symlog":
         facts.append("The axis is linear from \N{MINUS SIGN}1 to 1 and logarithmic beyond.")
@@ -162,11 +146,7 @@ def _facts(rows: pd.DataFrame, points: pd.DataFrame, drawing: Curves, exhibit: E
     if lost:
         facts.append(f"{lost} of the recorded values are not finite and are not drawn.")
     if "lr" in rows and "lr" not in (drawing.lines, drawing.facet):
-<<<<<<< HEAD
-        facts += _rates(rows, spec.labels)
-=======
         facts += _rates(rows, exhibit.spec.labels)
->>>>>>> 72f07ecdf6638794b8ac1295ff698819ecdb185c
     return facts
 
 

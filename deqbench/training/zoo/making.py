@@ -8,13 +8,8 @@ from deqbench.config import recipes
 from deqbench.data.datasets import Dataset
 from deqbench.records import write_json
 from deqbench.training import stage
-<<<<<<< HEAD
-from deqbench.training.trainer import OnStep, train
-from deqbench.training.zoo import autoencoders, classifiers, diffusion, latents, one_step, score_networks
-=======
 from deqbench.training.trainer import OnStep, Trained, train
-from deqbench.training.zoo import autoencoders, classifiers, densities, diffusion, latents, one_step
->>>>>>> 72f07ecdf6638794b8ac1295ff698819ecdb185c
+from deqbench.training.zoo import autoencoders, classifiers, densities, diffusion, latents, one_step, score_networks
 
 PLANS: dict[str, Any] = {
     "diffusion": diffusion.plan,
@@ -22,11 +17,8 @@ PLANS: dict[str, Any] = {
     "autoencoder": autoencoders.plan,
     "latent": latents.plan,
     "one-step": one_step.plan,
-<<<<<<< HEAD
     "score-network": score_networks.plan,
-=======
     "density": densities.plan,
->>>>>>> 72f07ecdf6638794b8ac1295ff698819ecdb185c
 }
 
 
@@ -40,22 +32,15 @@ def make(
     """
     plan, state = PLANS[recipe.kind](recipe, dataset, base), stage.progress_file(out)
     about = recipe.model_dump()
-<<<<<<< HEAD
-    splits = {"train": plan.rows} | ({} if plan.tuning is None else {"tuning": plan.tuning})
-    options: dict[str, Any] = {"about": about, "metrics": plan.metrics, "state": state, "on_step": on_step}
-    trained = train(plan.net, plan.loss, splits, plan.settings, **options)
-=======
     splits = {"train": plan.rows, **plan.splits}
     trained = train(
         plan.net, plan.loss, splits, plan.settings, about=about, metrics=plan.metrics, state=state, on_step=on_step
     )
->>>>>>> 72f07ecdf6638794b8ac1295ff698819ecdb185c
     net = plan.net
     net.load_state_dict(trained.weights)
     net.eval()
     metrics = plan.finish(net)
     metrics |= {f"{name}_fp32": value for name, value in plan.measure(net).items()}
-    metrics |= {} if plan.tuning is None else {"step": float(trained.step)}
     metrics["parameters"] = sum(p.numel() for p in net.parameters())
     metrics |= {f"{name}_fp16_storage": value for name, value in plan.measure(plan.store(net, out)).items()}
     stage.write_history(out / "history.parquet", trained)

@@ -1,11 +1,7 @@
 """A recipe's training made ready: the network, its loss and rows, and what is measured and written at the end."""
 
 from collections.abc import Callable, Mapping
-<<<<<<< HEAD
-from dataclasses import dataclass
-=======
 from dataclasses import dataclass, field
->>>>>>> 72f07ecdf6638794b8ac1295ff698819ecdb185c
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +24,8 @@ class Plan:
     finish: Callable[[Any], dict[str, float]] = lambda net: {}  # on the trained network, before it is stored
     measure: Callable[[Any], dict[str, float]] = lambda net: {}  # on held-out data
     store: Callable[[Any, Path], Any] = lambda net, out: store_half(net, out)  # what a reader gets of it
-<<<<<<< HEAD
-    tuning: tuple[Tensor, ...] | None = None  # rows on which the weights are chosen; None: those of the end are taken
-    metrics: Mapping[str, Loss] | None = None  # the first chooses; None: the loss
-=======
     splits: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)  # others, to validate on: tuning, test
     metrics: Mapping[str, Loss] | None = None  # measured on them, the first watched; their course is shipped
->>>>>>> 72f07ecdf6638794b8ac1295ff698819ecdb185c
 
 
 def averaged(recipe: recipes.AnyRecipe) -> Optimisation:

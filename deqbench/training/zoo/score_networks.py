@@ -46,5 +46,5 @@ def plan(recipe: recipes.ScoreRecipe, dataset: Dataset, base: Path | None = None
 
     net = ncsn.network(**config["network"])
     settings = averaged(recipe).model_copy(update={"validate_every": recipe.validate_every})
-    chosen: Any = {"tuning": (dataset.tuning,), "metrics": {"exact": exact}}
+    chosen: Any = {"splits": {"tuning": (dataset.tuning,)}, "metrics": {"exact": exact}}
     return Plan(net, loss, (dataset.train,), settings, measure=measure, store=store, **chosen)
