@@ -1,4 +1,4 @@
-"""A job a split that trains all methods at all rates, and one, alone on the machine, that measures what came of them."""
+"""A job a split that trains all methods at all rates, and one, alone on the machine, that measures them all."""
 
 from deqbench.experiments.deq_score_matching.nice.config import Flow, Logits, Method
 from deqbench.experiments.scope import Scope, Slice

@@ -144,7 +144,7 @@ def test_the_same_split_gives_the_same_numbers(tmp_path, data):
 def test_a_rate_that_diverged_is_passed_over():
     cards = {0: {"metrics": {"tuning_sm_loss": None}}, 1: {"metrics": {"tuning_sm_loss": 3.0}}}
     assert measure.best_rate(cards, Method(kind="ssm")) == 1
-    with pytest.raises(ValueError, match="^cards: expected a finite tuning_sm_loss of one rate; found none$"):
+    with pytest.raises(ValueError, match=r"^cards: expected a finite tuning_sm_loss of one rate; found none$"):
         measure.best_rate({0: cards[0]}, Method(kind="ssm"))
 
 
@@ -158,5 +158,7 @@ def test_sigma_belongs_to_denoising(method, words):
 
 
 def test_a_training_must_be_watched():
-    with pytest.raises(ValidationError, match=r"optimisation\.validate_every: expected a number of updates; found none"):
+    with pytest.raises(
+        ValidationError, match=r"optimisation\.validate_every: expected a number of updates; found none"
+    ):
         Nice(dataset="digits", splits=[0], optimisation=Optimisation(steps=1, batch=1, lr=1), rates=[1])
