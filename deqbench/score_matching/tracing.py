@@ -224,7 +224,7 @@ def _square_of(name: str) -> Function:
     """What becomes of a constant argument where coefficients are squared: numbers are coefficients of some only."""
     if name not in WEIGHTED:
         return lambda one: one
-    kinds: tuple[type, ...] = (Tensor, float, int) if name in ("mul", "div") else (Tensor,)
+    kinds: Any = (Tensor, float, int) if name in ("mul", "div") else (Tensor,)
 
     def square(one: Any) -> Any:
         return one * one if isinstance(one, kinds) and not isinstance(one, bool) else one
