@@ -133,4 +133,8 @@ def test_the_loss_is_quadratic_in_alpha_and_the_solved_one_is_its_minimum(row):
 
 def test_as_many_settings_are_tried_for_every_family():
     with pytest.raises(ValueError, match="as many settings"):
-        Data(splits=[0], optimisation=DATA.optimisation, tried={"explicit": [Setting()], "phantom": TWICE, "exact": TWICE})
+        Data(
+            splits=[0],
+            optimisation=DATA.optimisation,
+            tried={"explicit": [Setting()], "phantom": TWICE, "exact": TWICE},
+        )
