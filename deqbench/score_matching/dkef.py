@@ -20,19 +20,20 @@ from deqbench.solvers.deq import DEQ
 FIRST_SIGMA_SQUARED = (1.0, 3.3, 10.0)  # of the three kernels at the start
 
 
-def _normal(shape: tuple[int, ...], std: float, generator: torch.Generator | None) -> nn.Parameter:
-    return nn.Parameter(std * torch.randn(shape, generator=generator))
+def _uniform(shape: tuple[int, ...], reach: float, generator: torch.Generator | None) -> nn.Parameter:
+    return nn.Parameter(reach * (2 * torch.rand(shape, generator=generator) - 1))
 
 
 class Linears(nn.Module):
-    """(1 or R, B, n) -> (R, B, m): R linear maps at once, each with a bias if asked."""
+    """(1 or R, B, n) -> (R, B, m): R linear maps at once, each with a bias if asked.
 
-    def __init__(
-        self, copies: int, n: int, m: int, *, gain: float = 1.0, bias: bool = True, generator: torch.Generator | None
-    ) -> None:
+    All is drawn uniformly from +- 1 / sqrt(n), as torch's own layers are.
+    """
+
+    def __init__(self, copies: int, n: int, m: int, *, bias: bool = True, generator: torch.Generator | None) -> None:
         super().__init__()
-        self.weight = _normal((copies, n, m), gain / math.sqrt(n), generator)
-        self.bias = nn.Parameter(torch.zeros(copies, 1, m)) if bias else None
+        self.weight = _uniform((copies, n, m), 1 / math.sqrt(n), generator)
+        self.bias = _uniform((copies, 1, m), 1 / math.sqrt(n), generator) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.matmul(x, self.weight)
@@ -53,9 +54,8 @@ class Perceptrons(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        # After a softplus the squares halve about as after a ReLU; without the gain 16 layers forget their input.
-        sizes = [(dimensions, 1.0), *[(width, math.sqrt(2))] * (layers - 1)]
-        self.layers = nn.ModuleList(Linears(copies, n, width, gain=gain, generator=generator) for n, gain in sizes)
+        sizes = [dimensions, *[width] * (layers - 1)]
+        self.layers = nn.ModuleList(Linears(copies, n, width, generator=generator) for n in sizes)
         self.skip = Linears(copies, dimensions, width, bias=False, generator=generator) if skip else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class Equilibria(nn.Module):
         self.block = DEQ(DenseCell(width, groups=copies, normalisation=normalisation, bound=bound), **solving)
         if generator is not None:
             _redraw(self.block, width, generator)
-        self.readout = Linears(copies, width, width, gain=math.sqrt(2), generator=generator)
+        self.readout = Linears(copies, width, width, generator=generator)
         self.skip = Linears(copies, dimensions, width, bias=False, generator=generator) if skip else None
 
     def forward(self, x: Tensor) -> Tensor:

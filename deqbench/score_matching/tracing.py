@@ -137,7 +137,7 @@ class Traced:
             raise AttributeError(name)
         if ALIASES.get(name, name) not in KNOWN:
             raise unknown(name)
-        function = getattr(Tensor, name, None) or getattr(torch.nn.functional, name)
+        function = getattr(torch, name, None) or getattr(torch.nn.functional, name, None) or getattr(Tensor, name)
         return lambda *args, **kwargs: self.__torch_function__(function, (), (self, *args), kwargs)
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ from deqbench.score_matching.dkef import DKEF
 from deqbench.solvers.deq import differentiated
 from deqbench.solvers.jets import start
 
-RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+RIDGES = tuple(10.0**power for power in range(-6, 3))  # over the mean of G's diagonal
 
 
 def terms(net: DKEF, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -46,7 +46,7 @@ class Model(Strict):
     points: Count = Field(64, description="inducing points, started at training rows")
     width: Count = Field(30, description="hidden features")
     kernels: Count = 3
-    skip: bool = Field(False, description="a linear map of x added to the features")
+    skip: bool = Field(True, description="a linear map of x added to the features, as in sliced score matching's code")
     base_scale: float = Field(2.0, gt=0, description="standard deviation of the fixed base density N(0, s^2 I)")
     tol: float = Field(1e-6, gt=0, description="of the fixed points, relative")
     max_iter: Count = 128
