@@ -1,13 +1,14 @@
 """Networks drawn from a seed, their equilibrium layers, and rows of what was measured on them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import isfinite, nan
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from deqbench.measure.clock import now
+from deqbench.measure.saved import SavedBytes
 from deqbench.solvers.deq import DEQ
 
 Made = TypeVar("Made")
@@ -29,6 +30,14 @@ def finished(run: Callable[[], object], device: str) -> None:
     """Runs it, and waits until the device has done all of it."""
     run()
     now(device)
+
+
+def saved_bytes(run: Callable[[], object], known: Iterable[Tensor]) -> float:
+    """Peak bytes saved for the backward pass of what is run; `peak_bytes`, which counts all that live, is slower."""
+    with SavedBytes(known) as saved:
+        made = run()
+    del made
+    return float(saved.peak)
 
 
 def rows_of(values: Mapping[str, float], units: Mapping[str, str] | None = None, **keys: Any) -> list[dict[str, Any]]:

@@ -58,6 +58,7 @@ class Training(Strict):
     seeds: list[int] = Field(min_length=1)
     shares: list[Count] = Field([10, 50, 100], description="percent of the training after which it is measured")
     slices: Count = Field(4, description="directions of an image behind a test loss")
+    tested: Count = Field(100_000, description="test images at most, the first of the split")
 
 
 class Workers(Strict):

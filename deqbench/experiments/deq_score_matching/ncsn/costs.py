@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from deqbench.experiments.deq_score_matching.ncsn import networks
 from deqbench.experiments.deq_score_matching.ncsn.config import Costs, Network, Size
-from deqbench.experiments.deq_score_matching.nets import finished, rows_of
+from deqbench.experiments.deq_score_matching.nets import finished, rows_of, saved_bytes
 from deqbench.experiments.deq_score_matching.vae.costs import ENGINES, size_word
 from deqbench.experiments.rows import Row
 from deqbench.measure.clock import in_turns
 from deqbench.measure.peaks import frozen, peak_bytes
-from deqbench.measure.saved import SavedBytes
 from deqbench.score_matching.ncsn import AtLevels, noise_conditional_loss
 
 
@@ -46,7 +45,7 @@ def costs(
             runs[name, start] = partial(finished, steps[batch], device)
             values |= {f"{start}{metric}": value for metric, value in _bytes(net, steps, size, section).items()}
         x, level = _noise(size, batch, sigmas, seed, device)
-        values["graph_bytes"] = _saved(partial(AtLevels(net, level), x), list(net.parameters()))
+        values["graph_bytes"] = saved_bytes(partial(AtLevels(net, level), x), list(net.parameters()))
         if form.variant == "ncsn":
             full = values
         if full:
@@ -87,7 +86,7 @@ def _bytes(net: nn.Module, steps: dict[int, Callable[[], None]], size: Size, sec
     known, first = list(net.parameters()), size.batches[0]
     with frozen():
         whole = peak_bytes(steps[first], known)
-    saved = {first: float(whole["saved"])} | {batch: _saved(steps[batch], known) for batch in size.batches[1:]}
+    saved = {first: float(whole["saved"])} | {batch: saved_bytes(steps[batch], known) for batch in size.batches[1:]}
     slope = float(np.polyfit(list(saved), list(saved.values()), 1)[0])
     projected = slope * section.printed_width / size.width
     return {
@@ -97,11 +96,3 @@ def _bytes(net: nn.Module, steps: dict[int, Callable[[], None]], size: Size, sec
         "projected_bytes": projected,
         "fits": float(section.budget_gb * 1e9 // projected),
     }
-
-
-def _saved(run: Callable[[], object], known: list[nn.Parameter]) -> float:
-    """Peak bytes saved for the backward pass, without a count of all that live."""
-    with SavedBytes(known) as saved:
-        made = run()
-    del made
-    return float(saved.peak)

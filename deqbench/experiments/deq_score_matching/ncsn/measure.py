@@ -55,18 +55,19 @@ def train(job: TrainJob, files: Files, on_step: OnStep) -> dict[str, Any]:
         if name in job.shipped:
             net, sigmas = score_networks.load(zoo.path(job.shipped[name]))
             net.to(job.device)
-        records += rows_of(_chosen(net, form, data, job, sigmas, scoring, seed), **keys)
-        images[name] = trained.drawn(net, data.shape, job.sampler, sigmas, seed + 1)[:SHOWN]
+        drawn = trained.drawn(net, data.shape, job.sampler, sigmas, seed + 1)
+        records += rows_of(_chosen(net, form, data, job, sigmas, scoring.distance(drawn), seed), **keys)
+        images[name] = drawn[:SHOWN].clone()
     return {"records": records, "history": history, "images": (images, {"dataset": job.dataset})}
 
 
 def _chosen(
-    net: nn.Module, form: Any, data: datasets.Dataset, job: TrainJob, sigmas: Tensor, scoring: Scoring, seed: int
+    net: nn.Module, form: Any, data: datasets.Dataset, job: TrainJob, sigmas: Tensor, distance: float, seed: int
 ) -> dict[str, float]:
     """The values of the weights that the exact loss on tuning data chose, here or for the zoo."""
-    values = trained.tested(net, form, data.test, sigmas, job.objective, job.training.slices, seed)
-    values["distance"] = scoring.distance(trained.drawn(net, data.shape, job.sampler, sigmas, seed))
-    return {f"chosen_{name}": value for name, value in values.items()}
+    told, images = job.training, data.test[: job.training.tested]
+    values = trained.tested(net, form, images, sigmas, job.objective, told.slices, seed)
+    return {f"chosen_{name}": value for name, value in {**values, "distance": distance}.items()}
 
 
 def share(job: WorkersJob, files: Files, on_step: OnStep) -> dict[str, Any]:

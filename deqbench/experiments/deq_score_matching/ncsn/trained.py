@@ -43,7 +43,7 @@ def trained(
     def on_step(done: int, value: float) -> None:
         if done in points:
             at = now("cpu")
-            values = tested(net, form, data.test, sigmas, objective, section.slices, seed)
+            values = tested(net, form, data.test[: section.tested], sigmas, objective, section.slices, seed)
             values["train_s"] = at - clock["started"] - clock["apart"]
             if points[done] in section.shares:
                 values["distance"] = scoring.distance(drawn(net, data.shape, sampler, sigmas, seed))

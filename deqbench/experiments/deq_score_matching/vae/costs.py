@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deqbench.experiments.deq_score_matching.nets import finished, rows_of
+from deqbench.experiments.deq_score_matching.nets import finished, rows_of, saved_bytes
 from deqbench.experiments.deq_score_matching.vae import networks
 from deqbench.experiments.deq_score_matching.vae.config import Score, Size
 from deqbench.experiments.rows import Row
@@ -82,9 +82,10 @@ def _steps(
 def _bytes(net: ImplicitVAE, start: str, steps: dict[str, Callable[[], Any]]) -> dict[str, float]:
     known = list(net.parameters())
     with frozen():
-        whole, score = (peak_bytes(steps[name], known) for name in ("step", "score"))
+        whole = peak_bytes(steps["step"], known)
+    score = saved_bytes(steps["score"], known)
     return {
         f"{start}saved_bytes": float(whole["saved"]),
         f"{start}peak_bytes": float(whole["peak"]),
-        f"{start}score_bytes": float(score["saved"]),
+        f"{start}score_bytes": score,
     }
