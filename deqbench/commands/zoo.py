@@ -33,7 +33,7 @@ def train(
 ) -> None:
     """Trains one model by its recipe; a killed run goes on where it stopped."""
     settings = parse_recipe(recipe, model)
-    dataset = datasets.build(settings.dataset)
+    dataset = datasets.build(settings.dataset, **getattr(settings, "options", {}))
     started = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)  # the layers' initial weights are drawn by torch itself

@@ -68,6 +68,51 @@ class OneStepRecipe(AveragedTraining):
     teacher_steps: int = Field(ge=1, description="DDIM steps of the teacher")
 
 
-AnyRecipe = DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe
+class ScoreRecipe(AveragedTraining):
+    """Training of a noise-conditional score network on images in [0, 1]."""
+
+    kind: Literal["score-network"]
+    network: dict[str, Any] = Field(description="arguments of deqbench.score_matching.ncsn.network")
+    sigmas: dict[str, float] = Field(description="largest, smallest and levels of noise")
+    objective: Literal["ssm", "ssm-vr"] = "ssm-vr"
+    engine: Literal["jets", "loop"] = "loop"
+    validate_every: int = Field(100, ge=1, description="updates; the weights of the least exact loss are kept")
+
+
+class Preparation(Strict):
+    """What is done to the rows of a table before a density is fitted to them, by what train tells."""
+
+    dequantise: float = Field(1.0, ge=0, description="reach of uniform noise, in median gaps between a column's values")
+    whiten: bool = Field(True, description="principal components of variance 1")
+    noise: float = Field(0.05, ge=0, description="standard deviation of normal noise added last")
+    seed: int = Field(0, ge=0, description="of all of it")
+
+
+class Equilibrium(Strict):
+    """A kernel density model whose features come from equilibrium layers. Source: DEQ score matching, section 4.2."""
+
+    width: int = Field(30, ge=1, description="features of each kernel")
+    copies: int = Field(3, ge=1, description="kernels")
+    points: int = Field(64, ge=1, description="inducing points")
+    skip: bool = Field(False, description="a linear map of x added to the features")
+    bound: float = Field(1.05, gt=1, description="lambda of the normalisation by the Frobenius norm")
+    steps: int = Field(2, ge=1, description="K, iterations of the phantom gradient")
+    atol: float = Field(5e-6, gt=0, description="length of a step at which a solve has ended")
+    max_iter: int = Field(128, ge=1, description="rounds of a solve")
+
+
+class DensityRecipe(Training):
+    """Training of a kernel density model by phantom derivatives, with the exact loss beside the phantom one."""
+
+    kind: Literal["density"]
+    options: dict[str, Any] = Field({}, description="of the data set")
+    preparation: Preparation = Preparation()
+    form: Equilibrium = Equilibrium()
+    validate_every: int = Field(ge=1, description="updates; the weights of the least phantom loss are shipped")
+
+
+AnyRecipe = (
+    DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe | DensityRecipe | ScoreRecipe
+)
 Recipe = Annotated[AnyRecipe, Field(discriminator="kind")]
 RECIPES: TypeAdapter[dict[str, Recipe]] = TypeAdapter(dict[Name, Recipe])

@@ -16,7 +16,7 @@ class Noted(Strict):
     facts: Names = ()
 
 
-TRACES = ("curves", "errors", "race", "pareto", "scatter")  # the kinds that are drawn from traces
+TRACES = ("curves", "errors", "race", "pareto", "scatter", "histogram")  # the kinds that are drawn from traces
 VALUES = ("bars",)  # from the records of tables; others from tensors
 
 
@@ -30,6 +30,7 @@ class Curves(Noted):
     panels: str = "dataset"  # or problem: data set and T together
     facet: str | None = "method"  # a chart a value in each panel; none: one chart a panel
     where: dict[str, Any] = Field({})  # the records that are drawn, by key and value or values
+    scale: Literal["log", "symlog", "linear"] = "log"  # of y; log only where any value is positive
 
 
 class Latents(Strict):
@@ -76,6 +77,15 @@ class Scatter(Noted):
     colour: str
 
 
+class Histogram(Noted):
+    """The distribution of a quantity, a panel a data set and method."""
+
+    kind: Literal["histogram"]
+    x: str  # a metric
+    bins: int = Field(40, ge=2)
+    by: str | None = None  # a column by whose values the distributions of a panel are told apart
+
+
 class Bars(Noted):
     """Means over splits or seeds with their intervals: a row of panels a quantity, a column a data set."""
 
@@ -99,6 +109,14 @@ class Pictures(Noted):
     rows: Rows
 
 
+class Gallery(Noted):
+    """Rows of generated images."""
+
+    kind: Literal["gallery"]
+    rows: Rows
+
+
 Drawing = Annotated[
-    Curves | Latents | Samples | Errors | Race | Pareto | Scatter | Bars | Triplets | Pictures, Field(discriminator="kind")
+    Curves | Latents | Samples | Errors | Race | Pareto | Scatter | Histogram | Bars | Gallery | Triplets | Pictures,
+    Field(discriminator="kind"),
 ]

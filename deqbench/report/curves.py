@@ -15,6 +15,7 @@ from deqbench.papers import Exhibit
 from deqbench.papers.drawings import Curves
 from deqbench.report.canvas import Drawn
 from deqbench.report.charts import Look, charts, looks, span
+from deqbench.report.measured import UNITS
 
 ACROSS = 3  # charts side by side, where each has one facet
 WIDE = 32  # letters that fit above a chart
@@ -49,7 +50,7 @@ def draw_curves(exhibit: Exhibit, drawing: Curves, records: pd.DataFrame, out: P
             ax.set_ylabel(quantity(metric, str(units[metric]), labels) if column == 0 else "")
             ax.set_xlabel(quantity(drawing.x, "", labels) if row == shape[0] - 1 else "")
     files = [figure.entry("", _alt(points, drawing, labels, lines))]
-    return points, files, [*_facts(rows, points, drawing, labels), *drawing.facts]
+    return points, files, [*_facts(rows, points, drawing, exhibit), *drawing.facts]
 
 
 def _title(dataset: Any, facet: str) -> str:
@@ -105,7 +106,9 @@ def _lines(ax: Axes, points: pd.DataFrame, drawing: Curves, lines: dict[Any, Loo
         if len(part):
             ax.plot(part[drawing.x], part["median"], label=look.label, **look.style(len(part)))
             ax.fill_between(part[drawing.x], part["low"], part["high"], color=look.colour, alpha=0.15, linewidth=0)
-    if (points["median"] > 0).any():
+    if drawing.scale == "symlog":
+        ax.set_yscale("symlog", linthresh=1.0)
+    elif drawing.scale == "log" and (points["median"] > 0).any():
         ax.set_yscale("log")  # a value of exactly 0 lies below the axis
     ax.grid(True, which="major")
 
@@ -132,16 +135,18 @@ def _alt(points: pd.DataFrame, drawing: Curves, labels: Labels, lines: dict[Any,
     return f"Line charts of {names} over {over}, one line per {drawing.lines} ({each}): {where}."
 
 
-def _facts(rows: pd.DataFrame, points: pd.DataFrame, drawing: Curves, labels: Labels) -> list[str]:
-    n = span(points["n"])
-    facts = [f"Lines are medians, bands run from the smallest to the largest of n = {n} images at each point."]
-    if (points["low"] <= 0).any():
+def _facts(rows: pd.DataFrame, points: pd.DataFrame, drawing: Curves, exhibit: Exhibit) -> list[str]:
+    n, unit = span(points["n"]), UNITS.get(exhibit.spec.pairs, exhibit.spec.pairs)
+    facts = [f"Lines are medians, bands run from the smallest to the largest of n = {n} {unit}s at each point."]
+    if drawing.scale == "log" and (points["low"] <= 0).any():
         facts.append("Values of exactly 0 lie below the logarithmic axis.")
+    if drawing.scale == "symlog":
+        facts.append("The axis is linear from \N{MINUS SIGN}1 to 1 and logarithmic beyond.")
     lost = int((rows["metric"].isin(drawing.y) & ~np.isfinite(rows["value"])).sum())
     if lost:
         facts.append(f"{lost} of the recorded values are not finite and are not drawn.")
     if "lr" in rows and "lr" not in (drawing.lines, drawing.facet):
-        facts += _rates(rows, labels)
+        facts += _rates(rows, exhibit.spec.labels)
     return facts
 
 

@@ -15,6 +15,7 @@ from deqbench.report.bars import draw_bars
 from deqbench.report.blocks import number
 from deqbench.report.canvas import Drawn, entry
 from deqbench.report.curves import draw_curves, quantity
+from deqbench.report.histogram import draw_histogram
 from deqbench.report.pareto import draw_pareto
 from deqbench.report.performance import draw_errors
 from deqbench.report.race import draw_race
@@ -97,6 +98,7 @@ KINDS: dict[str, Callable[[Exhibit, Any, Any, Path], Drawn]] = {
     "bars": draw_bars,
     "curves": draw_curves,
     "errors": draw_errors,
+    "histogram": draw_histogram,
     "pareto": draw_pareto,
     "race": draw_race,
     "scatter": draw_scatter,

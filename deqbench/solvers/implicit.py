@@ -44,6 +44,7 @@ def fixed_point(
     *inputs: Tensor,
     solver: str | Solver = "anderson",
     tol: float = 1e-6,
+    atol: float = 0.0,
     max_iter: int = 100,
     derivative: Derivative = "exact",
     order: int = 2,
@@ -59,7 +60,7 @@ def fixed_point(
 
     f treats samples by themselves, keeps shape and dtype, and gives the same value at each call (no dropout). Gradients
     reach the inputs, the parameters of modules, and every tensor that f makes use of. A start from an earlier solution
-    is a constant. solver, tol, max_iter, on_round, options: see deqbench.solvers.solve.
+    is a constant. solver, tol, atol, max_iter, on_round, options: see deqbench.solvers.solve.
 
     derivative:
     exact: the implicit one, right for up to `order` differentiations; one more raises RuntimeError. Each order keeps
@@ -77,9 +78,12 @@ def fixed_point(
     _check(derivative, order, adjoint, steps, tau)
     map_ = f if not inputs else lambda z: f(z, *inputs)
     method: str | Solver = Picard(damping=tau) if derivative == "unrolled" else solver
-    solved = solve(map_, z0.detach(), solver=method, tol=tol, max_iter=max_iter, on_round=on_round, **options)
-    if tol > 0 and not (converged := solved.converged).all():
-        warn_of_short("fixed point", ~converged, solved.last, tol, f"{max_iter} rounds")
+    solved = solve(
+        map_, z0.detach(), solver=method, tol=tol, atol=atol, max_iter=max_iter, on_round=on_round, **options
+    )
+    if (tol > 0 or atol > 0) and not (converged := solved.converged).all():
+        what = f"fixed point, atol {atol:g}" if atol else "fixed point"
+        warn_of_short(what, ~converged, solved.last, tol, f"{max_iter} rounds")
     system = Resolvent(
         map_,
         solved.z,

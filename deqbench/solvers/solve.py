@@ -109,6 +109,7 @@ def solve(
     *,
     solver: str | Solver = "picard",
     tol: float = 1e-3,
+    atol: float = 0.0,
     max_iter: int = 100,
     stop: Literal["sample", "batch"] = "sample",
     on_round: Callable[..., object] | None = None,
@@ -116,9 +117,10 @@ def solve(
 ) -> FixedPoint:
     """The fixed point of f, a map of (B, *dims) that keeps shape and dtype, from the start z0 of that shape.
 
-    tol bounds ||f(z) - z|| / ||f(z)||: of each sample, or pooled over the batch for stop="batch" (all samples then stop
-    together, as the released DEQ-DDIM code does). tol=0 runs to max_iter, the number of evaluations of f, unless a
-    residual is exactly 0. A sample that is no longer finite stops as "diverged" and does not hold up the others.
+    tol bounds ||f(z) - z|| / ||f(z)||, atol bounds ||f(z) - z||, and a sample that meets either has settled; for
+    stop="batch" both are pooled over the batch (all samples then stop together, as the released DEQ-DDIM code does).
+    With both 0 it runs to max_iter, the number of evaluations of f, unless a residual is exactly 0. A sample that is no
+    longer finite stops as "diverged" and does not hold up the others.
 
     A settled sample leaves the batch. If f has `select(indices)`, the map restricted to those samples of the original
     batch, f is no longer evaluated there; without one, f still sees the whole batch, z0 in the settled places, and
@@ -136,7 +138,7 @@ def solve(
         about = {"state": r.active.state, "fz": r.active.fz, "absolute": r.absolute, "relative": r.relative}
         return on_round and on_round(k=r.number, indices=r.samples, **about)
 
-    rounds = iterate(f, z0, solver=solver, tol=tol, max_iter=max_iter, stop=stop, **options)
+    rounds = iterate(f, z0, solver=solver, tol=tol, atol=atol, max_iter=max_iter, stop=stop, **options)
     run = Run(rounds, len(z0), on_round=tell if on_round else None)
     told = [(r.samples, r.absolute, r.relative) for r in run]
     z, state = run.last.active.leave() if run.last else (torch.empty_like(z0), torch.empty_like(z0))
@@ -167,20 +169,21 @@ def iterate(
     *,
     solver: str | Solver = "picard",
     tol: float = 1e-3,
+    atol: float = 0.0,
     max_iter: int = 100,
     stop: Literal["sample", "batch"] = "sample",
     **options: Any,
 ) -> Iterator[Evaluation]:
     """The rounds of `solve`, for methods that are built on one; its arguments, and its errors."""
-    _check(z0, tol, max_iter, stop)
-    return _iterated(f, z0, _made(solver, options), tol, max_iter, stop)
+    _check(z0, {"tol": tol, "atol": atol}, max_iter, stop)
+    return _iterated(f, z0, _made(solver, options), (tol, atol), max_iter, stop)
 
 
 @torch.no_grad()
 def _iterated(
-    f: Callable[[Tensor], Tensor], z0: Tensor, solver: Solver, tol: float, max_iter: int, stop: str
+    f: Callable[[Tensor], Tensor], z0: Tensor, solver: Solver, tols: tuple[float, float], max_iter: int, stop: str
 ) -> Iterator[Evaluation]:
-    history = solver.start(z0)
+    (tol, atol), history = tols, solver.start(z0)
     evaluate, spare = _Evaluator(f, z0), torch.empty_like(z0)
     left, everyone = (torch.empty_like(z0), torch.empty_like(z0)), torch.arange(len(z0), device=z0.device)
     active = Active(everyone, z0, z0, left)
@@ -190,7 +193,8 @@ def _iterated(
         absolute, length = norms(residual, active.fz)
         relative = _ratio(absolute, length)
         finite = np.isfinite(absolute + length)
-        settled = finite & ((relative if stop == "sample" else _pooled(absolute, length, finite)) <= tol)
+        near = (absolute, relative) if stop == "sample" else _pooled(absolute, length, finite)
+        settled = finite & ((near[1] <= tol) | (near[0] <= atol))
         yield Evaluation(
             samples=active.samples,
             settled=settled,
@@ -248,9 +252,10 @@ def _ratio(absolute: Any, length: Any) -> Any:
         return absolute / np.maximum(length, TINY)
 
 
-def _pooled(absolute: np.ndarray, length: np.ndarray, finite: np.ndarray) -> np.floating:
-    """One relative residual for all samples together; those that diverged do not count."""
-    return _ratio(np.linalg.norm(absolute[finite]), np.linalg.norm(length[finite]))
+def _pooled(absolute: np.ndarray, length: np.ndarray, finite: np.ndarray) -> tuple[np.floating, np.floating]:
+    """One residual for all samples together, absolute and relative; those that diverged do not count."""
+    pooled = np.linalg.norm(absolute[finite])
+    return pooled, _ratio(pooled, np.linalg.norm(length[finite]))
 
 
 def one_of(name: str, value: str, known: Sequence[str]) -> None:
@@ -259,11 +264,12 @@ def one_of(name: str, value: str, known: Sequence[str]) -> None:
         raise ValueError(f"{name}: expected one of {', '.join(known)}; found {value!r}{did_you_mean(value, known)}")
 
 
-def _check(z0: Tensor, tol: float, max_iter: int, stop: str) -> None:
+def _check(z0: Tensor, tols: dict[str, float], max_iter: int, stop: str) -> None:
     if z0.dim() == 0 or z0.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"z0: expected float32 or float64 of shape (B, *dims), found {z0.dtype} {tuple(z0.shape)}")
-    if not tol >= 0:
-        raise ValueError(f"tol: expected a number of at least 0, found {tol}")
+    for name, tol in tols.items():
+        if not tol >= 0:
+            raise ValueError(f"{name}: expected a number of at least 0, found {tol}")
     if max_iter < 1:
         raise ValueError(f"max_iter: expected at least 1, found {max_iter}")
     one_of("stop", stop, ("sample", "batch"))

@@ -107,3 +107,12 @@ def test_of_a_row_printed_several_times_the_one_with_the_group_s_iterations_is_s
         assert own["value"][str(count)] in found["printed"][count]
         assert found["relation"][count] == "stand-in"
     assert found["printed"][77] == ""
+
+
+def test_a_row_that_names_no_data_set_stands_beside_any_as_a_stand_in():
+    exhibit, demo = papers.exhibit("deq-score-matching/table-10"), scale.load(SMOKE)
+    about = {"paper": "deq-score-matching", "dataset": "winequality-red", "row": "DEQ-SM DKEF", "unit": "", "seed": 0}
+    method, metric = {"method": "previous-absolute"}, {"metric": "iterations", "value": 9.0}
+    found = tables.cells(exhibit, pd.DataFrame([{**about, **method, **metric}]), demo)
+    (shown,) = found[found["metric"] == "picard_iterations"].to_dict("records")
+    assert (shown["printed"], shown["relation"], shown["stands_in_for"]) == ("12.8", "stand-in", "")

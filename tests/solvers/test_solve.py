@@ -67,6 +67,32 @@ def test_a_result_does_not_change_when_its_sample_is_done_before_the_others():
     assert torch.equal(early.relative[0], late.relative[0])
 
 
+def test_an_absolute_tolerance_is_met_by_the_length_of_the_step_whatever_the_state_s():
+    far = solve(lambda z: 0.5 * z + 1e3, torch.zeros(1, 4).double(), tol=0.0, atol=1e-3)
+    near = solve(lambda z: 0.5 * z + 1e-3, torch.zeros(1, 4).double(), tol=0.0, atol=1e-3)
+    for solution in (far, near):
+        assert solution.stopped == ("converged",)
+        assert solution.absolute[0][-1] <= 1e-3 < solution.absolute[0][:-1].min()
+    assert far.rounds.tolist() == [22] and near.rounds.tolist() == [2]  # 2e3 * 2^-k and 2e-3 * 2^-k
+
+
+def test_a_sample_settles_by_whichever_tolerance_it_meets_first():
+    def f(z):
+        return 0.5 * z + 1e3
+
+    rounds = [
+        int(solve(f, torch.zeros(1, 4).double(), tol=tol, atol=atol).rounds)
+        for tol, atol in ((1e-3, 0.0), (0.0, 1e-3), (1e-3, 1e-3))
+    ]
+    assert rounds[2] == rounds[0] < rounds[1]
+
+
+def test_batch_stop_pools_absolute_residuals_too():
+    solution = solve(rates(0.1, 0.9), torch.zeros(2, 3).double(), stop="batch", tol=0.0, atol=1e-2)
+    pooled = torch.stack(solution.absolute).square().sum(0).sqrt()
+    assert pooled[-1] <= 1e-2 < pooled[:-1].min()
+
+
 def test_an_exact_fixed_point_converges_even_at_tolerance_0():
     solution = solve(lambda z: z.clone(), torch.ones(2, 3), tol=0.0)
     assert solution.stopped == ("converged", "converged") and solution.rounds.tolist() == [1, 1]
@@ -102,6 +128,7 @@ def test_blocks_divide_the_width_and_stay_short_when_they_can():
         ({"solver": "andersen"}, "did you mean 'anderson'"),
         ({"tol": -1.0}, "tol: expected"),
         ({"tol": float("nan")}, "tol: expected"),
+        ({"atol": -1.0}, "atol: expected"),
         ({"max_iter": 0}, "max_iter: expected"),
         ({"stop": "batches"}, "did you mean 'batch'"),
         ({"damping": 0.0}, "damping: expected"),

@@ -1,13 +1,15 @@
 """From a recipe to a model's folder: trained, measured and written."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 from deqbench.config import recipes
 from deqbench.data.datasets import Dataset
+from deqbench.records import write_json
 from deqbench.training import stage
-from deqbench.training.trainer import OnStep, train
-from deqbench.training.zoo import autoencoders, classifiers, diffusion, latents, one_step
+from deqbench.training.trainer import OnStep, Trained, train
+from deqbench.training.zoo import autoencoders, classifiers, densities, diffusion, latents, one_step, score_networks
 
 PLANS: dict[str, Any] = {
     "diffusion": diffusion.plan,
@@ -15,6 +17,8 @@ PLANS: dict[str, Any] = {
     "autoencoder": autoencoders.plan,
     "latent": latents.plan,
     "one-step": one_step.plan,
+    "score-network": score_networks.plan,
+    "density": densities.plan,
 }
 
 
@@ -28,7 +32,10 @@ def make(
     """
     plan, state = PLANS[recipe.kind](recipe, dataset, base), stage.progress_file(out)
     about = recipe.model_dump()
-    trained = train(plan.net, plan.loss, {"train": plan.rows}, plan.settings, about=about, state=state, on_step=on_step)
+    splits = {"train": plan.rows, **plan.splits}
+    trained = train(
+        plan.net, plan.loss, splits, plan.settings, about=about, metrics=plan.metrics, state=state, on_step=on_step
+    )
     net = plan.net
     net.load_state_dict(trained.weights)
     net.eval()
@@ -37,5 +44,14 @@ def make(
     metrics["parameters"] = sum(p.numel() for p in net.parameters())
     metrics |= {f"{name}_fp16_storage": value for name, value in plan.measure(plan.store(net, out)).items()}
     stage.write_history(out / "history.parquet", trained)
+    if plan.metrics:
+        write_json(out / "course.json", course(trained, recipe.batch / len(plan.rows[0])))
     state.unlink(missing_ok=True)
     return metrics
+
+
+def course(trained: Trained, epochs: float) -> dict[str, list[Any]]:
+    """Columns of what was measured at each validation, finite values only; epochs: of one update."""
+    rows = [row for row in trained.history if row[1] != "train" and math.isfinite(row[3])]
+    columns = dict(zip(stage.HISTORY, map(list, zip(*rows, strict=True)), strict=True))
+    return {"epoch": [round(step * epochs, 3) for step in columns["step"]], **columns}

@@ -1,7 +1,7 @@
 """A recipe's training made ready: the network, its loss and rows, and what is measured and written at the end."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ class Plan:
     finish: Callable[[Any], dict[str, float]] = lambda net: {}  # on the trained network, before it is stored
     measure: Callable[[Any], dict[str, float]] = lambda net: {}  # on held-out data
     store: Callable[[Any, Path], Any] = lambda net, out: store_half(net, out)  # what a reader gets of it
+    splits: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)  # others, to validate on: tuning, test
+    metrics: Mapping[str, Loss] | None = None  # measured on them, the first watched; their course is shipped
 
 
 def averaged(recipe: recipes.AnyRecipe) -> Optimisation:

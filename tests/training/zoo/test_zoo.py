@@ -32,12 +32,19 @@ FILES = {
     "autoencoder": {"config.json", "diffusion_pytorch_model.safetensors"},
     "latent": {"config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors"},
     "one-step": {"config.json", "diffusion_pytorch_model.safetensors"},
+    "density": {"config.json", "model.safetensors", "course.json"},
+    "score-network": {"config.json", "model.safetensors", "course.json"},
 }
 
 each_model = pytest.mark.parametrize("model", sorted(RECIPES))
 
 
 build = functools.cache(datasets.build)
+
+
+@functools.cache
+def built(model: str) -> datasets.Dataset:
+    return datasets.build(RECIPES[model].dataset, **getattr(RECIPES[model], "options", {}))
 
 
 def card(model: str) -> dict:
@@ -56,7 +63,7 @@ def test_a_model_is_its_weights_in_safetensors_its_config_and_its_card_and_no_mo
 
 @each_model
 def test_a_card_tells_where_the_data_and_the_model_come_from(model):
-    found, dataset = card(model), build(RECIPES[model].dataset)
+    found, dataset = card(model), built(model)
     assert found["model"] == model and found["data"] == RECIPES[model].dataset
     assert found["data_licence"] == RECIPES[model].data_licence and found["licence"] == "MIT"
     assert found["command"] == "snakemake --cores all zoo" and found["training_s"] > 0
