@@ -56,7 +56,9 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print(
-        f"{'ms of a step':24} " + " ".join(f"{name.removeprefix('phantom-')[:9]:>9}" for name in COLUMNS) + "   times faster         fewer bytes"
+        f"{'ms of a step':24} "
+        + " ".join(f"{name.removeprefix('phantom-')[:9]:>9}" for name in COLUMNS)
+        + "   times faster         fewer bytes"
     )
     for name, problem in PROBLEMS.items():
         print(f"{name:24} {measure(problem, arguments.repeats)}")

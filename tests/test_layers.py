@@ -14,9 +14,8 @@ PACKAGE = Path(deqbench.__file__).parent
 LAYERS = (
     "errors bounds options records config registry index provenance papers zoo measure".split(),
     "solvers".split(),
-    "diffusion".split(),
+    "diffusion score_matching".split(),
     "data".split(),
-    "score_matching".split(),
     "decoder_inversion metrics".split(),
     "training".split(),
     "experiments scale".split(),

@@ -68,6 +68,17 @@ class OneStepRecipe(AveragedTraining):
     teacher_steps: int = Field(ge=1, description="DDIM steps of the teacher")
 
 
+class ScoreRecipe(AveragedTraining):
+    """Training of a noise-conditional score network on images in [0, 1]."""
+
+    kind: Literal["score-network"]
+    network: dict[str, Any] = Field(description="arguments of deqbench.score_matching.ncsn.network")
+    sigmas: dict[str, float] = Field(description="largest, smallest and levels of noise")
+    objective: Literal["ssm", "ssm-vr"] = "ssm-vr"
+    engine: Literal["jets", "loop"] = "loop"
+    validate_every: int = Field(100, ge=1, description="updates; the weights of the least exact loss are kept")
+
+
 class Preparation(Strict):
     """What is done to the rows of a table before a density is fitted to them, by what train tells."""
 
@@ -100,6 +111,8 @@ class DensityRecipe(Training):
     validate_every: int = Field(ge=1, description="updates; the weights of the least phantom loss are shipped")
 
 
-AnyRecipe = DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe | DensityRecipe
+AnyRecipe = (
+    DiffusionRecipe | ClassifierRecipe | AutoencoderRecipe | LatentRecipe | OneStepRecipe | DensityRecipe | ScoreRecipe
+)
 Recipe = Annotated[AnyRecipe, Field(discriminator="kind")]
 RECIPES: TypeAdapter[dict[str, Recipe]] = TypeAdapter(dict[Name, Recipe])

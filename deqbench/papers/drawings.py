@@ -109,7 +109,14 @@ class Pictures(Noted):
     rows: Rows
 
 
+class Gallery(Noted):
+    """Rows of generated images."""
+
+    kind: Literal["gallery"]
+    rows: Rows
+
+
 Drawing = Annotated[
-    Curves | Latents | Samples | Errors | Race | Pareto | Scatter | Histogram | Bars | Triplets | Pictures,
+    Curves | Latents | Samples | Errors | Race | Pareto | Scatter | Histogram | Bars | Gallery | Triplets | Pictures,
     Field(discriminator="kind"),
 ]

@@ -48,6 +48,7 @@ class Metric(Strict):
     same: str | None = None  # a metric that must be equal where both have it
     reached: str | None = None  # a metric of 0 and 1: whether a count is one, or the budget plus one
     printed: str | None = None  # the paper's name of it
+    printed_at: dict[str, str] = Field({})  # further columns of the printed row, and what they must hold
     printed_spread: bool = False  # with what is printed behind the plus-minus sign
     printed_help: str | None = None  # added to the help where the exhibit prints it
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from deqbench.papers import Exhibit
-from deqbench.papers.drawings import Pictures, Triplets
+from deqbench.papers.drawings import Gallery, Pictures, Triplets
 from deqbench.report.blocks import number
 from deqbench.report.canvas import entry
 from deqbench.report.sheets import About, Images, Sheet, Tensors, sheet
@@ -57,6 +57,23 @@ def _updates(exhibit: Exhibit, drawing: Pictures, loaded: Tensors, about: About,
     yield file, _data(about, heads[1:], rows, losses), []
 
 
+def _gallery(exhibit: Exhibit, drawing: Gallery, loaded: Tensors, about: About, path: Path) -> Iterator[Sheet]:
+    """A row of generated images for each of the drawing's `rows` that a file holds, without any that is not finite."""
+    found = [(label, loaded[name]) for name, label in drawing.rows.items() if len(loaded.get(name, ()))]
+    rows = [(label, images) for label, images in found if np.isfinite(images).all()]
+    if not rows:
+        return
+    most = max(len(images) for _, images in rows)
+    size = (0.8 * most + 1.6, 0.95 * len(rows) + 0.2)
+    shown = [(label.replace(", ", ",\n"), list(images), [""] * len(images)) for label, images in rows]
+    sheet(path, [""] * most, shown, size)
+    title = f"{about['dataset']}, {path.stem}"
+    alt = f"Images of {title}: a row each for {', '.join(label for label, _ in rows)}."
+    data = [{"dataset": about["dataset"], "row": label, "images": len(images)} for label, images in rows]
+    lost = [label for label, images in found if not np.isfinite(images).all()]
+    yield entry(path, title, alt, size), data, [f"{title}: no image of {label} is finite." for label in lost]
+
+
 def _label(label: str, about: About) -> str:
     return label.replace("{longer}", about.get("longer", "more"))
 
@@ -96,4 +113,9 @@ def _data(
     ]
 
 
-KINDS = {"triplets": Images(_triplets, [BELOW], COLUMNS), "updates": Images(_updates, [BELOW], COLUMNS)}
+SETS = ["dataset", "row", "images"]
+KINDS = {
+    "gallery": Images(_gallery, [], SETS),
+    "triplets": Images(_triplets, [BELOW], COLUMNS),
+    "updates": Images(_updates, [BELOW], COLUMNS),
+}

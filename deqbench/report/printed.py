@@ -1,6 +1,6 @@
 """Printed values beside the cells of a group, and what follows from them by arithmetic."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,12 +41,13 @@ class Printed:
         if not spec.printed_rows:
             return cls(own, ("same" if section.printed_as else "stand-in") if own else "", {"": own})
         known = papers.printed(exhibit)["dataset"].unique()
-        dataset = known[0] if len(known) == 1 else own
+        dataset = known[0] if len(known) == 1 else _spelt(own, known)
         rows = {method: pattern.format(**texts) for method, pattern in spec.printed_rows.items()}
         at = {column: texts[key] for column, key in spec.printed_at.items()}
         if len(known) > 1:
             at["dataset"] = dataset
-        return cls(dataset, "same" if section.printed_as == dataset else "stand-in", rows, at)
+        same = bool(section.printed_as) and _spelt(section.printed_as, [dataset]) == dataset
+        return cls(dataset, "same" if same else "stand-in", rows, at)
 
     @classmethod
     def _by_keys(cls, table: pd.DataFrame, own: str, same: bool, texts: dict[str, str], by: Sequence[str]) -> "Printed":
@@ -71,7 +72,8 @@ class Printed:
         if metric.printed not in set(table["metric"]):
             table = papers.derived(exhibit)
         rows: Any = table[(table["row"] == row) & (table["metric"] == metric.printed)]
-        rows = rows[(rows[list(self.at)] == list(self.at.values())).all(axis=1)].set_index("method")
+        at = self.at | metric.printed_at
+        rows = rows[(rows[list(at)] == list(at.values())).all(axis=1)].set_index("method")
         name, base = (_printed_method(exhibit, of, rows) for of in (method, baseline))
         if name is None:
             return NOTHING
@@ -81,6 +83,11 @@ class Printed:
             words = f"{float(rows.at[base, 'value']) / float(rows.at[name, 'value']):.2f}" if known else ""
         about = {"printed": words, "printed_row": _row_words(rows.loc[name], row), "relation": self.relation}
         return about if words else NOTHING
+
+
+def _spelt(dataset: str, known: Iterable[str]) -> str:
+    """The data set as a table spells it, Cifar10 of CIFAR10; empty where it has none of that name."""
+    return next((name for name in known if name.casefold() == dataset.casefold()), "")
 
 
 def _printed_method(exhibit: Exhibit, method: str, rows: pd.DataFrame) -> str | None:

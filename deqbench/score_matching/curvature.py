@@ -31,10 +31,10 @@ def curvature_trace(
 ) -> tuple[Tensor, Tensor]:
     """Score, like x (B, d...), and an unbiased estimate of the Hessian's trace, (B,): curvature propagation.
 
-    With random signs w_k of every unit, T = sum_k J_k' r_k w_k and U = sum_k J_k' (g_k s_k'' / r_k) w_k have E[T U'] = H
-    by (1), and the estimate is T . U: two more backward passes. r_k is the root of the mean |g_k s_k''| of a sample's
-    units, which balances T and U; the roots of the units themselves, the paper's complex vector S = sqrt(g_k s_k'') w,
-    vary less, but their derivative has no bound, which a training cannot use. Exact where no two units of all
+    With random signs w_k of every unit, T = sum_k J_k' r_k w_k and U = sum_k J_k' (g_k s_k'' / r_k) w_k have, by (1),
+    E[T U'] = H, and the estimate is T . U: two more backward passes. r_k is the root of the mean |g_k s_k''| of a row's
+    units, which balances T and U; the roots of the units themselves, the complex vector S = sqrt(g_k s_k'') w of the
+    source, vary less, but their derivative has no bound, which a training cannot use. Exact where no two units of all
     nonlinear operations depend on the same entry of x.
 
     Both values carry gradients to the parameters. generator: of the signs, on its device; None: torch's own.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deqbench.score_matching.kernels import gaussian_kernels, kernels_by_point, squared_norm
-from deqbench.score_matching.layers import DenseCell
+from deqbench.score_matching.layers import DenseCell, Normalisation
 from deqbench.solvers.deq import DEQ
 
 FIRST_SIGMA_SQUARED = (1.0, 3.3, 10.0)  # of the three kernels at the start
@@ -79,7 +79,7 @@ class Equilibria(nn.Module):
         *,
         copies: int = 3,
         skip: bool = False,
-        normalisation: str = "frobenius",
+        normalisation: Normalisation = "frobenius",
         bound: float = 1.05,
         generator: torch.Generator | None = None,
         **solving: Any,
@@ -133,13 +133,13 @@ class DKEF(nn.Module):
         kernels = gaussian_kernels(features, centres, self.alpha, self.logits.softmax(0), self.log_sigma.exp())
         return kernels + self.log_base(x)
 
-    def by_point(self, x: Tensor) -> Tensor:
-        """k(x, z_k) of all inducing points, (B, M): what alpha weighs."""
+    def by_point(self, x: Any) -> Any:
+        """k(x, z_k) of all inducing points, (B, M): what alpha weighs. x may be a jet."""
         centres = self.extractor(self.points)
         return kernels_by_point(self.extractor(x), centres, self.logits.softmax(0), self.log_sigma.exp())
 
-    def log_base(self, x: Tensor) -> Tensor:
-        """log q0(x), (B,)."""
+    def log_base(self, x: Any) -> Any:
+        """log q0(x), (B,). x may be a jet."""
         scaled = squared_norm(x) * (-0.5 / self.base_scale**2)
         return scaled - x.shape[-1] * (math.log(self.base_scale) + math.log(2 * math.pi) / 2)
 

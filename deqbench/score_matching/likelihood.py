@@ -6,6 +6,7 @@ All weights and sums are float64. Source: Neal, "Annealed importance sampling" (
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -114,7 +115,7 @@ def annealed(
     path = _Path(log_density, proposal, dtype)
     f, q, grads = path(x)
     log_weights, calls = torch.zeros(chains, dtype=torch.float64), chains
-    for before, beta in zip(betas[:-1], betas[1:], strict=True):
+    for before, beta in pairwise(betas):
         log_weights += float(beta - before) * (f - q)
         if beta == 1:
             break

@@ -82,9 +82,9 @@ class Tape:
         self.ops.append(Op(name, "elementwise", (a,), (y,), plain=plain))
         return Traced(y, self)
 
-    def _product(self, first: Traced, second: Traced) -> Traced:
+    def _product(self, first: Traced, second: Traced) -> Any:
         if first is second:
-            return torch.square(first)  # type: ignore[call-overload, no-any-return]
+            return first**2
         shape = torch.broadcast_shapes(first.shape, second.shape)
         a, b = (factor if factor.shape == shape else factor.expand(shape) for factor in (first, second))
         y = a.value * b.value
@@ -146,42 +146,42 @@ class Traced:
     def __iter__(self) -> Iterator[Traced]:
         return iter(self.unbind(0))
 
-    def __getitem__(self, key: Any) -> Traced:
-        return self.__torch_function__(Tensor.__getitem__, (), (self, key))  # type: ignore[no-any-return]
+    def _of(self, function: Function, *args: Any) -> Any:
+        return self.__torch_function__(function, (), (self, *args))
 
-    def __add__(self, other: Any) -> Traced:
-        return torch.add(self, other)  # type: ignore[return-value, call-overload, no-any-return]
+    def __getitem__(self, key: Any) -> Any:
+        return self._of(Tensor.__getitem__, key)
+
+    def __add__(self, other: Any) -> Any:
+        return self._of(torch.add, other)
 
     __radd__ = __add__
 
-    def __sub__(self, other: Any) -> Traced:
-        return torch.sub(self, other)  # type: ignore[return-value, call-overload, no-any-return]
+    def __sub__(self, other: Any) -> Any:
+        return self._of(torch.sub, other)
 
-    def __rsub__(self, other: Any) -> Traced:
-        return -self + other
+    def __rsub__(self, other: Any) -> Any:
+        return self._of(torch.rsub, other)
 
-    def __mul__(self, other: Any) -> Traced:
-        return torch.mul(self, other)  # type: ignore[return-value, arg-type]
+    def __mul__(self, other: Any) -> Any:
+        return self._of(torch.mul, other)
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Any) -> Traced:
-        return torch.div(self, other)  # type: ignore[return-value, arg-type, call-overload]
+    def __truediv__(self, other: Any) -> Any:
+        return self._of(torch.div, other)
 
-    def __rtruediv__(self, other: Any) -> Traced:
-        return self.reciprocal() * other  # type: ignore[no-any-return]
+    def __rtruediv__(self, other: Any) -> Any:
+        return self._of(torch.reciprocal) * other
 
-    def __neg__(self) -> Traced:
-        return torch.neg(self)  # type: ignore[return-value, arg-type]
+    def __neg__(self) -> Any:
+        return self._of(torch.neg)
 
-    def __pow__(self, power: float) -> Traced:
-        return torch.pow(self, power)  # type: ignore[return-value, call-overload, no-any-return]
+    def __pow__(self, power: float) -> Any:
+        return self._of(torch.pow, power)
 
-    def __matmul__(self, other: Tensor) -> Traced:
-        return torch.matmul(self, other)  # type: ignore[return-value, arg-type]
-
-    def __rmatmul__(self, other: Tensor) -> Traced:
-        return torch.matmul(other, self)  # type: ignore[return-value, arg-type]
+    def __matmul__(self, other: Tensor) -> Any:
+        return self._of(torch.matmul, other)
 
 
 def trace(log_density: Function, x: Tensor) -> Tape:
@@ -224,5 +224,9 @@ def _square_of(name: str) -> Function:
     """What becomes of a constant argument where coefficients are squared: numbers are coefficients of some only."""
     if name not in WEIGHTED:
         return lambda one: one
-    numbers = (float, int) if name in ("mul", "div") else ()
-    return lambda one: one * one if isinstance(one, (Tensor, *numbers)) and not isinstance(one, bool) else one
+    kinds: Any = (Tensor, float, int) if name in ("mul", "div") else (Tensor,)
+
+    def square(one: Any) -> Any:
+        return one * one if isinstance(one, kinds) and not isinstance(one, bool) else one
+
+    return square

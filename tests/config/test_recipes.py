@@ -18,7 +18,8 @@ def test_a_recipe_with_a_wrong_key_or_kind_is_refused_without_the_words_of_the_l
         ({"stps": 3}, "digits.stps: expected one of batch, bf16, data_licence, "),
         (
             {"kind": "diffusoin"},
-            "digits.kind: expected one of diffusion, classifier, autoencoder, latent, one-step; found 'diffusoin'",
+            "digits.kind: expected one of diffusion, classifier, autoencoder, latent, one-step, density, "
+            "score-network; found 'diffusoin'",
         ),
         ({"steps": 0}, "digits.steps: expected a number greater than or equal to 1; found 0"),
     ):

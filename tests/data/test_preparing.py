@@ -17,7 +17,9 @@ def wine():
 
 def test_train_is_white_and_the_other_splits_are_not_looked_at(wine):
     made = prepared(wine, **{**ALL, "noise": 0.0}, seed=1)
-    torch.testing.assert_close(torch.cov(made.train.double().T, correction=0), torch.eye(13).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        torch.cov(made.train.double().T, correction=0), torch.eye(13).double(), atol=1e-5, rtol=0
+    )
     far = prepared(wine.__class__(**{**wine.__dict__, "test": wine.test + 100}), **ALL, seed=1)
     assert torch.equal(far.train, prepared(wine, **ALL, seed=1).train)
 

@@ -47,7 +47,9 @@ def test_a_split_is_the_same_each_time_and_another_number_another_split():
     assert one.about["rows"]["test"][:4] == [40, 53, 34, 109]  # on every machine
 
 
-@pytest.mark.parametrize(("name", "count", "different"), [("winequality-red", 1599, 1359), ("winequality-white", 4898, 3961)])
+@pytest.mark.parametrize(
+    ("name", "count", "different"), [("winequality-red", 1599, 1359), ("winequality-white", 4898, 3961)]
+)
 def test_wine_quality_is_complete_and_its_repeated_rows_are_counted(name, count, different):
     kept = datasets.build("table", name=name, duplicates="kept")
     assert sum(len(getattr(kept, part)) for part in datasets.SPLITS) == count

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from deqbench.score_matching.curvature import approximate_trace, curvature_trace
-from tests.score_matching.log_densities import D, MODELS, Couplings, differences, hessians, made
+from tests.score_matching.log_densities import MODELS, Couplings, D, differences, hessians, made
 
 ESTIMATES = {
     "propagated": lambda model, x: curvature_trace(model, x, torch.Generator().manual_seed(5)),
@@ -158,5 +158,5 @@ def test_an_unknown_function_is_named_beside_those_known(model, word):
 
 
 def test_a_value_without_x_is_refused():
-    with pytest.raises(TypeError, match="^log_density: expected a value that depends on x; found one that does not$"):
+    with pytest.raises(TypeError, match=r"^log_density: expected a value that depends on x; found one that does not$"):
         approximate_trace(lambda x: torch.ones(2), torch.ones(2, D))

@@ -46,7 +46,8 @@ def test_draws_from_the_density_itself_give_its_normaliser_without_error():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_wider_proposal_is_right_within_its_standard_error(seed):
-    found = importance(unnormalised(0.7, 0.3), normal(1.2), draws=20_000, generator=generator(seed), dtype=torch.float64)
+    how = {"draws": 20_000, "generator": generator(seed), "dtype": torch.float64}
+    found = importance(unnormalised(0.7, 0.3), normal(1.2), **how)
     assert abs(found.value - SHIFT) < 4 * found.error < 0.2
     assert 100 < found.ess < 20_000
 

@@ -9,7 +9,7 @@ from deqbench.data.datasets import Dataset
 from deqbench.records import write_json
 from deqbench.training import stage
 from deqbench.training.trainer import OnStep, Trained, train
-from deqbench.training.zoo import autoencoders, classifiers, densities, diffusion, latents, one_step
+from deqbench.training.zoo import autoencoders, classifiers, densities, diffusion, latents, one_step, score_networks
 
 PLANS: dict[str, Any] = {
     "diffusion": diffusion.plan,
@@ -17,6 +17,7 @@ PLANS: dict[str, Any] = {
     "autoencoder": autoencoders.plan,
     "latent": latents.plan,
     "one-step": one_step.plan,
+    "score-network": score_networks.plan,
     "density": densities.plan,
 }
 

@@ -33,6 +33,7 @@ FILES = {
     "latent": {"config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors"},
     "one-step": {"config.json", "diffusion_pytorch_model.safetensors"},
     "density": {"config.json", "model.safetensors", "course.json"},
+    "score-network": {"config.json", "model.safetensors", "course.json"},
 }
 
 each_model = pytest.mark.parametrize("model", sorted(RECIPES))

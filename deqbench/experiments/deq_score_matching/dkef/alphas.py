@@ -1,5 +1,7 @@
 """The weights of the inducing points solved for: given all else, a score-matching loss is quadratic in them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ def resolved(net: DKEF, train: Tensor, tuning: Tensor, *, phantom: int | None = 
     phantom: by the derivatives of so many further steps; None: by exact ones. Source: Wenliang et al., "Learning deep
     kernels for exponential family densities" (2019).
     """
-    derivative = {"derivative": "phantom", "steps": phantom} if phantom else {"derivative": "exact"}
+    derivative: Any = {"derivative": "phantom", "steps": phantom} if phantom else {"derivative": "exact"}
     with differentiated(net, order=1, **(derivative if net.block is not None else {})):
         g, b, _ = _mean(net, train, batch)
         at_g, at_b, _ = _mean(net, tuning, batch)

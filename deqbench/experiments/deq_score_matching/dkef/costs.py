@@ -30,7 +30,7 @@ def bytes_of_a_step(net: DKEF, row: Row, setting: Setting, batch: Tensor) -> Ite
 
 
 def _step(net: DKEF, row: Row, batch: Tensor, **how: Any) -> None:
-    sigma = {"sigma": row.sigma} if row.loss == "dsm" else {}
+    sigma: Any = {"sigma": row.sigma} if row.loss == "dsm" else {}
     generator = torch.Generator().manual_seed(0)
     loss = score_matching_loss(net, batch, kind=row.loss, generator=generator, **sigma, **how)
     torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)

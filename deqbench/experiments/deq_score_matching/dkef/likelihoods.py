@@ -1,6 +1,7 @@
 """Log-likelihoods of test rows: the normaliser by three proposals and by annealing, and which of them is taken."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ def normalisers(net: DKEF, tuning: Tensor, how: Likelihood, generator: torch.Gen
     }
     found = {name: importance(net, p, draws=how.draws, generator=generator) for name, p in proposals.items()}
     if how.chains:
-        along = {"chains": how.chains, "temperatures": how.temperatures}
+        along: Any = {"chains": how.chains, "temperatures": how.temperatures}
         found["ais"] = annealed(net, proposals["wide"], **along, generator=generator)
     return found
 

@@ -36,7 +36,7 @@ def train(job: TrainJob, files: Files, on_step: OnStep) -> dict[str, Any]:
 
 
 def evaluate(job: EvaluateJob, files: Files, on_step: OnStep) -> dict[str, Any]:
-    """Losses, likelihoods and costs of the chosen models (records), and losses on tuning data over updates (history)."""
+    """Losses, likelihoods and costs of the chosen models (records), and tuning losses by update (history)."""
     shipped = job.data.shipped
     folder = zoo.path(shipped) if shipped else files.one("models")
     rows, histories = [], []
@@ -117,9 +117,10 @@ def _of_block(model: Chosen, data: Dataset, exact: float) -> Measured:
     with torch.no_grad():
         model.net(data.test)
     assert block.last is not None
+    cell: Any = block.cell
     yield "picard", float(block.last.rounds.double().mean()), "iterations"
     yield "not_converged", float((~block.last.converged).double().mean()), ""
-    yield "weight_norm", float(torch.linalg.matrix_norm(block.cell.matrix().detach(), 2).max()), ""
+    yield "weight_norm", float(torch.linalg.matrix_norm(cell.matrix().detach(), 2).max()), ""
 
 
 def _with_alpha(model: Chosen, data: Dataset, *, phantom: int | None) -> float:

@@ -33,16 +33,16 @@ def network(row: Row, setting: Setting, model: Model, train: Tensor, seed: int) 
     if row.layers:
         extractor = Perceptrons(d, width, row.layers, **about)
     else:
-        block = {"normalisation": setting.normalisation, "bound": setting.bound}
-        steps = {"steps": setting.steps} if row.derivative == "phantom" else {}
-        solving = {"solver": "picard", "tol": model.tol, "max_iter": model.max_iter, "derivative": row.derivative}
+        block: Any = {"normalisation": setting.normalisation, "bound": setting.bound}
+        steps: Any = {"steps": setting.steps} if row.derivative == "phantom" else {}
+        solving: Any = {"solver": "picard", "tol": model.tol, "max_iter": model.max_iter, "derivative": row.derivative}
         extractor = Equilibria(d, width, **about, **block, **solving, **steps)
     return DKEF(extractor, points, copies=model.kernels, base_scale=model.base_scale)
 
 
 def loss_of(row: Row) -> Loss:
     """The loss that the row trains on."""
-    sigma = {"sigma": row.sigma} if row.loss == "dsm" else {}
+    sigma: Any = {"sigma": row.sigma} if row.loss == "dsm" else {}
 
     def loss(net: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         return score_matching_loss(net, batch[0], kind=row.loss, generator=generator, **sigma)
@@ -51,7 +51,7 @@ def loss_of(row: Row) -> Loss:
 
 
 def score_matching(net: nn.Module, x: Tensor, *, phantom: int | None = None) -> Tensor:
-    """The score-matching loss (B,) of rows x, without its graph, by exact derivatives or by those of K further steps."""
+    """The score-matching loss (B,) of rows x, without its graph, by exact derivatives or those of K further steps."""
     deep = isinstance(net, DKEF) and net.block is not None
     how: dict[str, Any] = {} if not deep else {"derivative": "exact"}
     if deep and phantom:

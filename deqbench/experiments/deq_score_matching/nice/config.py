@@ -18,7 +18,9 @@ class Method(Strict):
 
     kind: Literal["mle", "sm", "ssm", "ssm-vr", "dsm", "cp", "approx-bp", "fdssm"] = Field(description="of loss")
     sigma: float | None = Field(None, gt=0, description="of dsm: noise added to the logits")
-    couplings: Literal["explicit", "implicit"] = Field("explicit", description="networks of layers, or with a DEQ layer")
+    couplings: Literal["explicit", "implicit"] = Field(
+        "explicit", description="networks of layers, or with a DEQ layer"
+    )
     derivative: Literal["exact", "phantom"] = Field("exact", description="of the DEQ layer in training")
     steps: int = Field(2, ge=1, description="of the phantom derivative")
 
@@ -38,7 +40,6 @@ TABLE_4 = {
     "ssm": Method(kind="ssm"),
     "deq-ssm": Method(kind="ssm", couplings="implicit", derivative="phantom"),
     "deq-ssm-exact": Method(kind="ssm", couplings="implicit"),
-    "deq-mle": Method(kind="mle", couplings="implicit"),
 }
 
 
@@ -49,7 +50,9 @@ class Flow(Strict):
     layers: Count = Field(5, description="of an explicit coupling's network; all but the last are wide")
     width: Count = 1000
     prior: Literal["logistic", "normal"] = "logistic"
-    normalisation: Literal["frobenius", "operator", "none"] = Field("frobenius", description="of the DEQ layer's weight")
+    normalisation: Literal["frobenius", "operator", "none"] = Field(
+        "frobenius", description="of the DEQ layer's weight"
+    )
     bound: float = Field(1.05, gt=1, description="the paper's lambda")
     tol: float = Field(1e-6, gt=0, description="relative residual of a sample at which Picard's iteration stops")
     max_iter: Count = 128
@@ -58,7 +61,9 @@ class Flow(Strict):
 class Logits(Strict):
     """Images as logits, dealt to three parts anew for each split."""
 
-    pool: list[Split] = Field(["train", "tuning", "test"], min_length=1, description="splits of the data set dealt anew")
+    pool: list[Split] = Field(
+        ["train", "tuning", "test"], min_length=1, description="splits of the data set dealt anew"
+    )
     levels: int = Field(256, ge=2, description="of a pixel")
     edge: float = Field(0.01, gt=0, lt=0.5, description="how far the logit's argument keeps from 0 and 1")
     tuning: Share = Field(0.2, description="share of the images")
@@ -75,7 +80,8 @@ class Nice(Strict):
     optimisation: Optimisation = Field(description="its seed is the split, its rate one of those tried")
     rates: list[float] = Field(min_length=1, description="learning rates that every method tries")
     watched: Count = Field(100, description="images of the tuning part on which weights and rates are chosen")
-    methods: dict[Name, Method] = TABLE_4
+    methods: dict[Name, Method] = Field(TABLE_4, description="rows of the table, in the place of the paper's")
+    also: dict[Name, Method] = Field({}, description="further rows")
     timed: Count = Field(5, description="turns in which a training step of every method is timed")
 
     @model_validator(mode="after")
@@ -83,6 +89,11 @@ class Nice(Strict):
         if self.optimisation.validate_every is None:
             raise ValueError("optimisation.validate_every: expected a number of updates; found none")
         return self
+
+    @property
+    def rows(self) -> dict[str, Method]:
+        """All ways to train."""
+        return {**self.methods, **self.also}
 
 
 SECTIONS = {"": Section(Nice)}

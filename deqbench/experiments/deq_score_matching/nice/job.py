@@ -1,4 +1,4 @@
-"""A job a split that trains all methods at all rates, and one, alone on the machine, that measures what came of them."""
+"""A job a split that trains all methods at all rates, and one, alone on the machine, that measures them all."""
 
 from deqbench.experiments.deq_score_matching.nice.config import Flow, Logits, Method
 from deqbench.experiments.scope import Scope, Slice
@@ -44,8 +44,9 @@ def evaluate(scope: Scope) -> EvaluateJob:
 
 
 def _told(scope: Scope) -> dict[str, object]:
-    names = ("dataset", "images", "flow", "optimisation", "rates", "methods", "watched")
-    return {**scope.slice, **{name: getattr(scope.section, name) for name in names}}
+    names = ("dataset", "images", "flow", "optimisation", "rates", "watched")
+    told = {name: getattr(scope.section, name) for name in names}
+    return {**scope.slice, **told, "methods": scope.section.rows}
 
 
 def output_name(file: str, method: str, rate: int) -> str:
@@ -56,7 +57,7 @@ def output_name(file: str, method: str, rate: int) -> str:
 def _trained(scope: Scope) -> dict[str, str]:
     return {
         output_name(file, method, rate): f"{scope.experiment}/{{split}}/{method}/{rate}.{ending}"
-        for method in scope.section.methods
+        for method in scope.section.rows
         for rate in range(len(scope.section.rates))
         for file, ending in ENDINGS.items()
     }

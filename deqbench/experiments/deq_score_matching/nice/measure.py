@@ -63,8 +63,9 @@ def watched(job: FlowSlice, method: Method) -> dict[str, Loss]:
         with torch.no_grad():
             return -net(batch[0]).mean()  # type: ignore[no-any-return]
 
-    both = {"sm_loss": sm_loss, "minus_log_likelihood": minus_log_likelihood}
-    return both if method.kind != "mle" else dict(reversed(both.items()))
+    if method.kind == "mle":
+        return {"minus_log_likelihood": minus_log_likelihood, "sm_loss": sm_loss}
+    return {"sm_loss": sm_loss, "minus_log_likelihood": minus_log_likelihood}
 
 
 def evaluate(job: EvaluateJob, files: Files, on_step: OnStep) -> dict[str, Any]:
