@@ -71,7 +71,7 @@ class DEQ(nn.Module):
         if isinstance(cell, Dense | Convolution):
             g = inputs[0] if isinstance(inputs[0], Jet) else Jet(inputs[0])
             contracts = settings["solver"] == "picard" and settings["adjoint"] != "dense"  # by the same iteration
-            maker = inverses(cell, settings["adjoint"], tol, most, series=contracts and g.tangents is None)
+            maker = inverses(cell, settings["adjoint"], tol, most, series=contracts and (g.tangents is None or len(g.tangents) <= 4))
             jet, inverse = block_jet(cell, z, g, maker)
             self.last = replace(self.last, linear_solves=inverse.solves)
             return jet if jets else jet.value
