@@ -64,7 +64,7 @@ def _gallery(exhibit: Exhibit, drawing: Gallery, loaded: Tensors, about: About, 
     if not rows:
         return
     most = max(len(images) for _, images in rows)
-    size = (0.8 * most + 1.6, 0.95 * len(rows) + 0.2)
+    size = (0.8 * most + 2.2, 0.95 * len(rows) + 0.2)
     shown = [(label.replace(", ", ",\n"), list(images), [""] * len(images)) for label, images in rows]
     sheet(path, [""] * most, shown, size)
     title = f"{about['dataset']}, {path.stem}"

@@ -80,6 +80,7 @@ def measured_of(job: EvaluateJob, model: Chosen, data: Dataset, split: int, *, f
     net, test = model.net, data.test
     losses = score_matching(net, test)
     yield "sm_loss", float(losses.double().mean()), ""
+    yield "median_loss", float(losses.double().median()), ""
     yield "tuning_loss", float(model.card["metrics"]["tuning_sm"]), ""
     yield "tried", float(model.tried), "settings"
     yield "chosen_at", float(model.card["step"]), "updates"
