@@ -92,6 +92,7 @@ class Bars(Noted):
     kind: Literal["bars"]
     y: Names  # metrics of the exhibit
     methods: Names  # those drawn, in this order
+    ours: Names = ()  # those drawn dark
 
 
 class Triplets(Noted):

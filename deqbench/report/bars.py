@@ -24,7 +24,9 @@ def draw_bars(exhibit: Exhibit, drawing: Bars, records: pd.DataFrame, out: Path)
     if means.empty:
         return means, [], ["No run of this scale is drawn here."]
     labels = exhibit.spec.labels
-    lines = looks({name: labels.get(name, name) for name in drawing.methods if name in set(means["method"])})
+    lines = looks(
+        {name: labels.get(name, name) for name in drawing.methods if name in set(means["method"])}, ours=drawing.ours
+    )
     datasets, drawn = list(dict.fromkeys(means["dataset"])), [m for m in metrics if m.id in set(means["metric"])]
     with charts(out / "figure.svg", (len(drawn), len(datasets)), (2.9, 1.9), lines, sharey="row") as figure:
         for row, metric in enumerate(drawn):
@@ -62,7 +64,8 @@ def _bars(ax: Axes, part: pd.DataFrame, lines: dict[str, Look]) -> None:
             row = part.loc[name]
             ax.bar(place, row["mean"], color=look.colour, label=look.label, width=0.75)
             if np.isfinite(row["low"]):
-                ax.plot([place, place], [row["low"], row["high"]], color="#111827", linewidth=1.2)
+                for colour, width in (("white", 3.0), ("#111827", 1.2)):  # seen on dark bars too
+                    ax.plot([place, place], [row["low"], row["high"]], color=colour, linewidth=width)
     ax.set_xticks([])
     ax.grid(True, axis="y")
     ax.set_axisbelow(True)

@@ -16,6 +16,7 @@ from deqbench.solvers.jets import Jet
 from deqbench.solvers.resolvent import Resolvent
 
 DEFAULTS = {name: one.default for name, one in signature(fixed_point).parameters.items()}
+FEW = 4  # right-hand sides for which a series costs less than a factorisation
 
 
 class DEQ(nn.Module):
@@ -71,7 +72,8 @@ class DEQ(nn.Module):
         if isinstance(cell, Dense | Convolution):
             g = inputs[0] if isinstance(inputs[0], Jet) else Jet(inputs[0])
             contracts = settings["solver"] == "picard" and settings["adjoint"] != "dense"  # by the same iteration
-            maker = inverses(cell, settings["adjoint"], tol, most, series=contracts and g.tangents is None)
+            few = g.tangents is None or len(g.tangents) <= FEW
+            maker = inverses(cell, settings["adjoint"], tol, most, series=contracts and few)
             jet, inverse = block_jet(cell, z, g, maker)
             self.last = replace(self.last, linear_solves=inverse.solves)
             return jet if jets else jet.value

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from tabled import EXHIBIT, QUALITY, SMOKE, SPEC, cell, config, records, rows
 
 from deqbench import papers, scale
@@ -116,3 +117,29 @@ def test_a_row_that_names_no_data_set_stands_beside_any_as_a_stand_in():
     found = tables.cells(exhibit, pd.DataFrame([{**about, **method, **metric}]), demo)
     (shown,) = found[found["metric"] == "picard_iterations"].to_dict("records")
     assert (shown["printed"], shown["relation"], shown["stands_in_for"]) == ("12.8", "stand-in", "")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "section", "printed", "relation"),
+    [
+        ("red", {"printed_as": "RedWine"}, "-44.5 \N{PLUS-MINUS SIGN} 4.1", "same"),
+        ("other", {"stands_in_for": "Parkinson"}, "-152.1 \N{PLUS-MINUS SIGN} 4.7", "stand-in"),
+        ("plain", {}, "", ""),
+    ],
+)
+def test_of_a_table_of_several_data_sets_the_own_one_s_row_is_shown(dataset, section, printed, relation):
+    values = yaml.safe_load(SMOKE.read_text(encoding="utf-8"))
+    kernels = values["papers"]["deq-score-matching"]["table-2"]
+    kernels["datasets"] = {dataset: kernels["datasets"]["winequality-red"]}
+    values["papers"] = {"deq-score-matching": {"table-2": kernels}}
+    values["datasets"] = {dataset: {"source": "digits", **section}}
+    exhibit = papers.exhibit("deq-score-matching/table-2")
+    about = {"paper": "deq-score-matching", "experiment": "table-2", "dataset": dataset, "metric": "sm_loss"}
+    found = pd.DataFrame(
+        [{**about, "method": m, "split": k, "value": -20.0 - k, "unit": ""} for m in ("sm", "deq-sm") for k in range(3)]
+    )
+    cells = tables.cells(exhibit, found, scale.validate(values, "test"))
+    (mine,) = cells[(cells["method"] == "deq-sm") & (cells["metric"] == "dkef_loss")].to_dict("records")
+    assert (mine["printed"], mine["relation"]) == (printed, relation)
+    (change,) = cells[(cells["method"] == "deq-sm") & (cells["metric"] == "dkef_to_sm")].to_dict("records")
+    assert change["printed"] == {"red": "-17.3", "other": "-28.4", "plain": ""}[dataset]

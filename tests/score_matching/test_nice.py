@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from deqbench.score_matching.losses import score_matching_loss
 from deqbench.score_matching.nice import NICE, explicit, implicit
 from deqbench.solvers.deq import DEQ
 from tests.score_matching.log_densities import differences
@@ -77,6 +78,20 @@ def test_gradients_of_the_implicit_flow_are_those_of_finite_differences():
     parameters = list(model.parameters())
     for parameter, grad in zip(parameters, torch.autograd.grad(loss(), parameters), strict=True):
         torch.testing.assert_close(grad, differences(loss, parameter), rtol=1e-5, atol=1e-7)
+
+
+def test_a_sliced_loss_by_a_series_is_that_by_a_factorisation_and_by_nested_differentiation():
+    found = []
+    for adjoint, engine in (("dense", "jets"), ("picard", "jets"), ("dense", "loop")):
+        model, x = flow("implicit", d=4, blocks=2)
+        for layer in (module for module in model.modules() if isinstance(module, DEQ)):
+            layer.settings["adjoint"] = adjoint
+        generator = torch.Generator().manual_seed(1)
+        loss = score_matching_loss(model, x, kind="ssm", engine=engine, generator=generator)
+        found.append([loss, *torch.autograd.grad(loss, [*model.parameters()])])
+    for other in found[1:]:
+        for mine, theirs in zip(found[0], other, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-9)
 
 
 def test_parameters_are_those_that_the_paper_prints_for_the_explicit_flow():

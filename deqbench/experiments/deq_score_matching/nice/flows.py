@@ -41,7 +41,7 @@ def build(dimensions: int, flow: Flow, method: Method, seed: int) -> NICE:
             tol=flow.tol,
             max_iter=flow.max_iter,
             derivative=method.derivative,
-            adjoint="dense" if flow.width <= 256 else "anderson",
+            adjoint="picard",
             **phantom,
         )
     with torch.random.fork_rng(devices=[]):
