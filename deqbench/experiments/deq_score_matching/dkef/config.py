@@ -81,7 +81,14 @@ class Data(Strict):
     optimisation: Optimisation
     tried: dict[Family, list[Setting]] = Field(
         {"explicit": [Setting()], "phantom": [Setting()], "exact": [Setting()]},
-        description="settings tried on every split; the best exact loss on tuning data is taken",
+        description="settings tried on every split; that of the best exact loss on tuning data is taken",
+    )
+    trim: float = Field(
+        0.02,
+        ge=0,
+        lt=0.5,
+        description="share of tuning rows, those whose exact loss is farthest from the median, that choices leave out: "
+        "a few far rows with losses of many thousands, of either sign, would decide alone",
     )
     likelihood: Likelihood = Likelihood()
     shipped: Name | None = Field(None, description="a zoo folder of trained models, in place of a training")

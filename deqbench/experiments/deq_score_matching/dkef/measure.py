@@ -15,7 +15,7 @@ from deqbench.experiments.deq_score_matching.dkef.config import NORMAL
 from deqbench.experiments.deq_score_matching.dkef.costs import bytes_of_a_step
 from deqbench.experiments.deq_score_matching.dkef.job import EvaluateJob, TrainJob
 from deqbench.experiments.deq_score_matching.dkef.likelihoods import likelihoods
-from deqbench.experiments.deq_score_matching.dkef.models import data_of, score_matching
+from deqbench.experiments.deq_score_matching.dkef.models import data_of, score_matching, trimmed
 from deqbench.experiments.deq_score_matching.dkef.training import Chosen, chosen, train_all
 from deqbench.experiments.files import Files, OnStep
 from deqbench.experiments.rows import Row
@@ -81,6 +81,7 @@ def measured_of(job: EvaluateJob, model: Chosen, data: Dataset, split: int, *, f
     losses = score_matching(net, test)
     yield "sm_loss", float(losses.double().mean()), ""
     yield "median_loss", float(losses.double().median()), ""
+    yield "trimmed_loss", float(trimmed(losses.double(), job.data.trim)), ""
     yield "tuning_loss", float(model.card["metrics"]["tuning_sm"]), ""
     yield "tried", float(model.tried), "settings"
     yield "chosen_at", float(model.card["step"]), "updates"

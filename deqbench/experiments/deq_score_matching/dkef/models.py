@@ -1,6 +1,5 @@
 """Data, networks and losses of a row, each from the slice of its job."""
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -59,13 +58,21 @@ def score_matching(net: nn.Module, x: Tensor, *, phantom: int | None = None) -> 
     return score_matching_loss(net, x, kind="sm", reduction="none", **how).detach()
 
 
-def _watched(net: nn.Module, batch: Batch, generator: torch.Generator, *, phantom: int | None) -> Tensor:
-    return score_matching(net, batch[0], phantom=phantom).mean()
+def trimmed(losses: Tensor, share: float) -> Tensor:
+    """The mean of losses (B,) without the share of them that is farthest from their median."""
+    away = (losses - losses.median()).abs()
+    return losses[away.argsort()[: len(losses) - int(share * len(losses))]].mean()
 
 
-def watched(row: Row, setting: Setting) -> dict[str, Loss]:
-    """What is measured on tuning data: the exact score-matching loss and, of a block, what K steps take it for."""
-    losses: dict[str, Loss] = {"sm": partial(_watched, phantom=None)}
-    if not row.layers:
-        losses["phantom"] = partial(_watched, phantom=setting.steps)
-    return losses
+def watched(row: Row, setting: Setting, trim: float) -> dict[str, Loss]:
+    """What is measured on tuning rows, a batch (1, N, d) of them all: the exact score-matching loss, by which is
+    chosen, and, of a block, what K steps take it for; both without far rows.
+    """
+
+    def of(phantom: int | None) -> Loss:
+        def loss(net: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+            return trimmed(score_matching(net, batch[0][0], phantom=phantom), trim)
+
+        return loss
+
+    return {"sm": of(None)} if row.layers else {"sm": of(None), "phantom": of(setting.steps)}

@@ -71,9 +71,11 @@ def _train(job: KernelSlice, data: Dataset, place: Place, row: Row, setting: Set
     net = network(row, setting, job.data.model, data.train, place.split).to(job.device)
     about = {"dataset": job.dataset, "method": place.method, "split": place.split, "row": row.model_dump()}
     about |= {"setting": setting.model_dump(), "model": job.data.model.model_dump()}
-    parts = {"train": (data.train,), "tuning": (data.tuning,)}
+    parts = {"train": (data.train,), "tuning": (data.tuning[None],)}  # one batch: far rows are told from all
     settings = optimisation(job.data, setting, place.split)
-    stage.run(net, loss_of(row), parts, settings, place.files, about=about, metrics=watched(row, setting))
+    stage.run(
+        net, loss_of(row), parts, settings, place.files, about=about, metrics=watched(row, setting, job.data.trim)
+    )
 
 
 def known(job: KernelSlice, folder: Path, method: str, split: int) -> list[Place]:

@@ -54,9 +54,10 @@ class Followed:
 
     def _keys(self) -> Row:
         job = self.job
-        late = self.step >= (1 - job.late) * job.method.optimisation.steps
-        epoch = self.step * job.method.optimisation.batch / self.watched.count
-        about = {"seed": job.first_seed, "step": self.step, "epoch": round(epoch, 3)}
+        settings = job.method.optimisation
+        late = self.step >= (1 - job.late) * settings.steps
+        epochs, all_epochs = (n * settings.batch / self.watched.count for n in (self.step, settings.steps))
+        about = {"seed": job.first_seed, "step": self.step, "epoch": round(epochs, 3), "epochs": rounded(all_epochs)}
         return {"method": job.name, **about, "part": "late" if late else "early", "unit": ""}
 
 
@@ -67,6 +68,11 @@ def follow(job: FollowJob, rows: Tensor, on_step: OnStep) -> Followed:
     settings = job.method.optimisation.model_copy(update={"seed": job.first_seed})
     train(net, followed, {"train": (rows, torch.arange(len(rows)))}, settings, on_step=on_step)
     return followed
+
+
+def rounded(epochs: float) -> int:
+    """The length of a training, to tens where it is long: trainings of about 300 epochs are told as such."""
+    return int(round(epochs, -1)) if epochs > 50 else round(epochs)
 
 
 def widest(net: nn.Module) -> float:

@@ -2,7 +2,7 @@
 
 import torch
 
-from deqbench.experiments.deq_score_matching.phantom.following import Followed, follow
+from deqbench.experiments.deq_score_matching.phantom.following import Followed, follow, rounded
 from deqbench.experiments.deq_score_matching.phantom.probes import compared
 from deqbench.training.trainer import train
 from deqbench.training.zoo.densities import started
@@ -26,7 +26,7 @@ def test_every_so_many_updates_are_told_and_the_last_ones_are_late():
     errors = [row for row in seen.by_step if row["metric"] == "score_error"]
     assert [row["step"] for row in errors] == [0, 2, 4, 6]
     assert [row["part"] for row in errors] == ["early", "early", "early", "late"]
-    assert [row["epoch"] for row in errors] == [0, 0.5, 1, 1.5]
+    assert [row["epoch"] for row in errors] == [0, 0.5, 1, 1.5] and {row["epochs"] for row in errors} == {2}
     assert {row["metric"] for row in seen.by_step} >= {"gradient_cosine", "score_cosine", "loss_gap", "norm"}
     assert sum(row["metric"] == "score_error" for row in seen.by_row) == 4 * 4
     assert {row["row"] for row in seen.rounds} == {"DEQ-SM DKEF"}
@@ -43,6 +43,10 @@ def test_what_is_told_of_the_start_is_the_comparison_there():
     told = {row["metric"]: row["value"] for row in seen.by_step}
     assert told["score_error"] == float(made.score_error.median())
     assert told["gradient_cosine"] == made.gradient_cosine and told["loss_gap"] == made.phantom_loss - made.exact_loss
+
+
+def test_a_long_training_is_told_in_tens_of_epochs():
+    assert [rounded(epochs) for epochs in (0.4, 40.4, 298.8, 300.2)] == [0, 40, 300, 300]
 
 
 def test_without_rounds_none_are_counted():
