@@ -67,6 +67,7 @@ def test_the_images_are_dealt_anew_for_each_split_and_none_twice(data):
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["test"], other["test"])
     rows = torch.cat([*first.values()])
+    assert not torch.isin(rows[:, 27], torch.cat([*other.values()])[:, 27]).any()  # noise of its own
     levels = ((rows.double().sigmoid() - 0.01) / 0.98 * 17).floor()
     whole = torch.cat([getattr(datasets.digits(), split) for split in datasets.SPLITS]).flatten(1)
     expected = ((whole.double() + 1) * 8).round()
