@@ -70,7 +70,8 @@ def test_every_shipped_scale_is_valid_and_named_after_its_file(name):
         (
             "papers/deq-dim",
             {},
-            "expected one of decoder-inversion, deq-ddim, deq-score-matching; found an unknown key (did you mean 'deq-ddim'?)",
+            "expected one of decoder-inversion, deq-ddim, deq-score-matching; found an unknown key"
+            " (did you mean 'deq-ddim'?)",
         ),
     ],
 )

@@ -17,7 +17,7 @@ PAPER = "papers.deq-ddim"
     ("place", "value", "key"),
     [
         ("cycles/digits/methods", ["dddim"], "cycles.digits.methods: expected one of "),
-        ("cycles/digts", {"methods": ["ddim"], "runs": {5: 2}}, "cycles: expected one of digits; found 'digts'"),
+        ("cycles/digts", {"methods": ["ddim"], "runs": {5: 2}}, "cycles: expected one of digits, "),
         ("workers/digits/method", "dddim", "workers.digits.method: "),
         ("costs/digits/methods", ["ddim", "dddim"], "costs.digits.methods: "),
         ("inversion-memory/digits/inverters", ["algorithm-2"], "inversion-memory.digits.inverters: "),

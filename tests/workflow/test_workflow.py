@@ -113,7 +113,8 @@ def test_its_tables_can_be_accepted_and_then_agree_with_the_reference(made, monk
 def test_a_change_of_one_experiment_plans_that_experiment_and_the_report(made, experiment, change, stages):
     override = json.dumps({"deq-ddim": {experiment: change}})
     jobs = planned(made.snakemake(*SMOKE, "--dry-run", "--config", f"papers={override}"))
-    tabled = [f"{paper}_{kind}" for paper in ("deq_ddim", "decoder_inversion") for kind in ("tables", "claims")]
+    papers = ("deq_ddim", "decoder_inversion", "deq_score_matching")
+    tabled = [f"{paper}_{kind}" for paper in papers for kind in ("tables", "claims")]
     expected = dict.fromkeys(("effective_config", *tabled, "site", "reproduce"), 1)
     expected |= {f"deq_ddim_{experiment}_{stage}".replace("-", "_"): jobs for stage, jobs in stages.items()}
     assert {rule: count for rule, count in jobs.items() if rule != "deq_ddim_figures"} == expected
