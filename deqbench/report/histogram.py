@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from deqbench.papers import Exhibit
 from deqbench.papers.drawings import Histogram
@@ -80,6 +81,7 @@ def _outlines(ax: Axes, counts: pd.DataFrame, lines: dict[Any, Look]) -> None:
             ax.stairs(mine["share"], edges, fill=True, color=look.colour, alpha=0.2)
             ax.stairs(mine["share"], edges, color=look.colour, linewidth=look.width, linestyle=(0, look.dash or (1, 0)))
             ax.plot([], [], label=look.label)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.grid(True)
 
 

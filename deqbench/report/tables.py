@@ -41,7 +41,7 @@ def cells(exhibit: Exhibit, records: pd.DataFrame, config: Config) -> pd.DataFra
     rows = []
     for at, group in records.groupby(by, sort=False) if len(records) else ():  # one chain length has none to compare
         keys = dict(zip(by, at, strict=True))
-        printed, methods = Printed.of(exhibit, config, keys), _in_order(group["method"].unique(), paper)
+        printed, methods = Printed.of(exhibit, config, keys), _in_order(group["method"].unique(), paper, spec.labels)
         for method, metric in product(methods, spec.metrics):
             rows.append(keys | _cell(exhibit, metric, method, group, printed, baseline))
     order = {name: at for at, name in enumerate(config.subjects)}
@@ -83,6 +83,7 @@ def _cell(
     }
 
 
-def _in_order(methods: Any, paper: Any) -> list[str]:
-    known = [*getattr(paper, "methods", {}), *getattr(paper, "inverters", {})]
+def _in_order(methods: Any, paper: Any, labels: dict[str, str]) -> list[str]:
+    """The methods in the config's order, then in that of their labels, then by name."""
+    known = [*getattr(paper, "methods", {}), *getattr(paper, "inverters", {}), *labels]
     return sorted(methods, key=lambda name: (known.index(name) if name in known else len(known), name))

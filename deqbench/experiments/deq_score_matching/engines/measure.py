@@ -75,9 +75,19 @@ def weigh(job: EnginesJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     rows = []
     for name, problem in stepped(job.engines.problems.items(), on_step):
         x, net = ways.rows(problem, job.seed), ways.model(problem)
+        own: list[Row] = []
         for way, options in _ways(problem).items():
-            rows += _bytes(net, ways.step(net, problem, x, **options), method=way, **_about(name, problem))
+            own += _bytes(net, ways.step(net, problem, x, **options), method=way, **_about(name, problem))
+        rows += [*own, *_fewer(own)]
     return {"bytes": rows, "depths": list(_deep_bytes(job)), "solves": list(_solves(job))}
+
+
+def _fewer(rows: list[Row]) -> Iterator[Row]:
+    """How many times fewer bytes each way saves than the stock way that saves the fewest."""
+    saved = [row for row in rows if row["metric"] == "saved_bytes"]
+    fewest = min(row["value"] for row in saved if row["method"] in ways.STOCK)
+    for row in saved:
+        yield {**row, "metric": "fewer_bytes", "value": fewest / row["value"], "unit": ""}
 
 
 def _deep_bytes(job: EnginesJob) -> Iterator[Row]:

@@ -20,6 +20,11 @@ def gradients(net: torch.nn.Module) -> list[torch.Tensor]:
 @pytest.mark.parametrize("problem", [KERNEL, CONVOLUTION], ids=["kernel", "convolution"])
 def test_all_phantom_ways_take_the_same_step_and_the_exact_one_another(problem: Problem) -> None:
     net, x = ways.model(problem), ways.rows(problem, 0)
+    with torch.no_grad():  # weights large enough for K = 2 to be seen to differ
+        for name, p in net.named_parameters():
+            p.mul_(3 if "inject" in name or "readout" in name else 1)
+        for alpha in (p for name, p in net.named_parameters() if name == "alpha"):
+            alpha.mul_(5)
     runs = {name: ways.step(net, problem, x, **way) for name, way in measure._ways(problem).items()}
     if problem.model == "kernel":
         runs["phantom-func"] = ways.func_step(net, x)
@@ -60,5 +65,6 @@ def test_bytes_do_not_grow_with_the_solve_unless_it_is_unrolled() -> None:
     assert growth["phantom-loop", "saved_bytes_growth"] == pytest.approx(1, abs=0.02)
     assert growth["unrolled", "saved_bytes_growth"] > 1.5
     weights = pd.DataFrame(made["bytes"]).set_index(["dataset", "method", "metric"])["value"]
-    assert weights["small", "exact", "saved_bytes"] < weights["small", "phantom-loop", "saved_bytes"]
+    stock = min(weights["small", way, "saved_bytes"] for way in ("phantom-loop", "phantom-batched"))
+    assert weights["small", "exact", "fewer_bytes"] == stock / weights["small", "exact", "saved_bytes"] > 1
     assert (weights.xs("peak_bytes", level="metric") >= weights.xs("saved_bytes", level="metric")).all()
