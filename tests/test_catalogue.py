@@ -75,7 +75,10 @@ def test_names_of_the_config_alone_come_last_in_its_order():
 def test_the_rows_of_a_table_stand_in_the_catalogues_order():
     found = section(methods={"mine": {"sampler": "newton"}, "ddim": {"sampler": "newton"}})
     rows = ["real", "sweeps", "mine", "algorithm-1", "secant", "ddim", "ddpm-large"]
-    assert tables._in_order(rows, found) == ["ddpm-large", "ddim", "secant", "mine", "algorithm-1", "sweeps", "real"]
+    known = ["ddpm-large", "ddim", "secant", "mine", "algorithm-1", "sweeps"]
+    assert tables._in_order([*rows, "floor"], found, {}) == [*known, "floor", "real"]
+    labels = {"real": "test images", "floor": "two halves of them"}
+    assert tables._in_order([*rows, "floor"], found, labels) == [*known, "real", "floor"]
 
 
 def test_a_name_near_one_of_the_catalogue_is_answered_with_that():

@@ -25,7 +25,7 @@ def mentioned(ran: subprocess.CompletedProcess[str], words: set[str]) -> set[str
 
 
 def datasets_read(steps: list[Step]) -> int:
-    """How many files of data sets other jobs read: of some, experiments take the source and make splits of their own."""
+    """How many files of data sets other jobs read; of some, experiments take the source and split it themselves."""
     places = [(step, place) for step in steps for place in step.places]
     read = {path for step, place in places for paths in step.inputs(place).values() for path in paths}
     return sum(path in read for step in steps if step.rule == "dataset" for path in step.made)
