@@ -30,17 +30,11 @@ PROBLEMS = {
 def measure(problem: Problem, repeats: int) -> str:
     """One line of the table."""
     net, x = ways.model(problem), ways.rows(problem, 0)
-    known = {n: way for n, way in ways.WAYS.items() if problem.loss == "sm" or way["engine"] != "batched"}
-    runs = {name: ways.step(net, problem, x, **way) for name, way in known.items()}
-    saved = {name: peak_bytes(run, list(net.parameters()))["saved"] for name, run in runs.items()}
-    if problem.model == "kernel":
-        runs["phantom-func"] = ways.func_step(net, x)
-        apart = ways.separate(problem)
-        runs["phantom-separate"] = ways.step(apart, problem, x, **ways.WAYS["phantom-batched"])
+    runs = ways.steps(net, problem, x)
+    saved = {name: peak_bytes(runs[name], list(net.parameters()))["saved"] for name in ways.known(problem)}
     spent = in_turns(runs, repeats)
     medians = {name: statistics.median(seconds) for name, seconds in spent.items()}
-    stock = min((name for name in ways.STOCK if name in spent), key=lambda name: medians[name])
-    ratios = np.array(spent[stock]) / np.array(spent["exact"])
+    ratios = np.array(spent[ways.fastest(spent)]) / np.array(spent["exact"])
     low, high = log_interval(ratios)
     fewest = min(saved[name] for name in ways.STOCK if name in saved)
     times = " ".join(f"{1000 * medians[name]:9.1f}" if name in medians else 9 * " " for name in COLUMNS)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from deqbench.bounds import Count, NonNegative, Share
 from deqbench.registry import hold
-from deqbench.solvers.solve import LONGEST_BLOCK, block_length
+from deqbench.solvers.norms import LONGEST_BLOCK, block_length
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from torch import Tensor
 from deqbench.bounds import Whole
 from deqbench.registry import hold
 from deqbench.solvers.anderson import block_dots
-from deqbench.solvers.solve import block_length, norms
+from deqbench.solvers.norms import block_length, norms
 
 
 @dataclass(frozen=True, kw_only=True)

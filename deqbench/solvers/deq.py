@@ -16,6 +16,7 @@ from deqbench.solvers.jets import Jet
 from deqbench.solvers.resolvent import Resolvent
 
 DEFAULTS = {name: one.default for name, one in signature(fixed_point).parameters.items()}
+LIMITS = ("tol", "max_iter")  # an adjoint's are those of the solve unless said
 FEW = 4  # right-hand sides for which a series costs less than a factorisation
 
 
@@ -68,7 +69,7 @@ class DEQ(nn.Module):
             unrolled = settings["derivative"] == "unrolled"
             steps = max(self.last.rounds.tolist(), default=0) if unrolled else settings["steps"]
             return damped_steps(lambda state: cell(state, *inputs), Jet(z0 if unrolled else z), steps, settings["tau"])
-        tol, most = settings["adjoint_tol"] or settings["tol"], settings["adjoint_max_iter"] or settings["max_iter"]
+        tol, most = (settings[n] if settings[f"adjoint_{n}"] is None else settings[f"adjoint_{n}"] for n in LIMITS)
         if isinstance(cell, Dense | Convolution):
             g = inputs[0] if isinstance(inputs[0], Jet) else Jet(inputs[0])
             contracts = settings["solver"] == "picard" and settings["adjoint"] != "dense"  # by the same iteration

@@ -67,8 +67,7 @@ def fixed_point(
       the graph of one evaluation of f, and nothing of the solve is kept. adjoint solves the linear systems: gmres,
       dense (I - J of each sample is factorised, for short states), or any solver, such as anderson and picard (the
       Neumann series), to adjoint_tol relative within adjoint_max_iter products (None: tol and max_iter).
-    phantom: that of `steps` damped steps z <- z + tau (f(z) - z) from the solution as a constant; tau (I - (1 - tau) I
-      - tau J)^{-1} cut after `steps` terms. steps 1, tau 1: the one-step gradient.
+    phantom: that of `steps` damped steps z <- z + tau (f(z) - z) from the solution as a constant.
     unrolled: that of damped steps from z0, which take the solver's place and are all kept.
 
     Solves that end short of a tolerance other than 0 warn by NotConverged; result and warning hold the residuals.

@@ -15,7 +15,8 @@ with forward Laplacian" (2024); Dangel et al., "Collapsing Taylor mode automatic
 import torch
 from torch import Tensor
 
-import deqbench.solvers.jet_rules  # noqa: F401  (fills in the rules)
+import deqbench.solvers.jet_rules  # fills in the rules, as the next one does
+import deqbench.solvers.jet_shapes  # noqa: F401
 from deqbench.solvers.jet import RULES, Basis, Jet, aligned
 
 __all__ = ["RULES", "Basis", "Jet", "aligned", "start"]

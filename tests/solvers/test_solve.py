@@ -8,7 +8,7 @@ import torch
 
 from deqbench.bounds import Share
 from deqbench.solvers import solve
-from deqbench.solvers.solve import block_length, norms
+from deqbench.solvers.norms import block_length, norms
 
 
 def rates(*values: float):

@@ -15,7 +15,7 @@ from deqbench.bounds import Count, NonNegative
 from deqbench.diffusion.chain import DDIMChain
 from deqbench.diffusion.sampled import Round
 from deqbench.solvers.anderson import block_dots
-from deqbench.solvers.solve import block_length
+from deqbench.solvers.norms import block_length
 
 
 def sample(

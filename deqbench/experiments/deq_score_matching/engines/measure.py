@@ -1,6 +1,5 @@
 """Seconds and bytes of one training step, by the way its derivatives are taken."""
 
-import statistics
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,14 +31,8 @@ def time(job: EnginesJob, files: Files, on_step: OnStep) -> dict[str, Any]:
 
 def _times(name: str, problem: Problem, job: EnginesJob) -> Iterator[Row]:
     net, x = ways.model(problem), ways.rows(problem, job.seed)
-    runs = {way: ways.step(net, problem, x, **options) for way, options in _ways(problem).items()}
-    if problem.model == "kernel":
-        runs["phantom-func"] = ways.func_step(net, x)
-        apart = ways.separate(problem)
-        runs["phantom-separate"] = ways.step(apart, problem, x, **ways.WAYS["phantom-batched"])
-    spent = in_turns(runs, job.engines.repeats)
-    medians = {way: statistics.median(spent[way]) for way in ways.STOCK if way in spent}
-    spent[ways.FASTEST] = spent[min(medians, key=lambda way: medians[way])]
+    spent = in_turns(ways.steps(net, problem, x), job.engines.repeats)
+    spent[ways.FASTEST] = spent[ways.fastest(spent)]
     yield from _seconds(spent, **_about(name, problem))
 
 
@@ -65,18 +58,13 @@ def _seconds(spent: dict[str, list[float]], **about: Any) -> Iterator[Row]:
             yield {**about, "method": way, "seed": repeat, "metric": "step_s", "value": value, "unit": "s"}
 
 
-def _ways(problem: Problem) -> dict[str, dict[str, Any]]:
-    """The ways of a problem: a sliced loss has one direction, so there is nothing to batch."""
-    return {name: way for name, way in ways.WAYS.items() if problem.loss == "sm" or way["engine"] != "batched"}
-
-
 def weigh(job: EnginesJob, files: Files, on_step: OnStep) -> dict[str, Any]:
     """saved_bytes and peak_bytes of every way, of explicit extractors, and of solves of several lengths."""
     rows = []
     for name, problem in stepped(job.engines.problems.items(), on_step):
         x, net = ways.rows(problem, job.seed), ways.model(problem)
         own: list[Row] = []
-        for way, options in _ways(problem).items():
+        for way, options in ways.known(problem).items():
             own += _bytes(net, ways.step(net, problem, x, **options), method=way, **_about(name, problem))
         rows += [*own, *_fewer(own)]
     return {"bytes": rows, "depths": list(_deep_bytes(job)), "solves": list(_solves(job))}

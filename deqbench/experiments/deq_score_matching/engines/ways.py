@@ -1,6 +1,7 @@
 """Ways to take one step of a problem: the loss of a batch and all its gradients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import torch
@@ -93,6 +94,26 @@ def step(net: nn.Module, problem: Problem, x: Tensor, **way: Any) -> Step:
         return loss.detach()
 
     return take
+
+
+def known(problem: Problem) -> dict[str, dict[str, Any]]:
+    """The ways of a problem: a sliced loss has one direction, so there is nothing to batch."""
+    return {name: way for name, way in WAYS.items() if problem.loss == "sm" or way["engine"] != "batched"}
+
+
+def steps(net: nn.Module, problem: Problem, x: Tensor) -> dict[str, Step]:
+    """One step by every way that is timed."""
+    made = {name: step(net, problem, x, **way) for name, way in known(problem).items()}
+    if problem.model == "kernel":
+        made["phantom-func"] = func_step(net, x)
+        made["phantom-separate"] = step(separate(problem), problem, x, **WAYS["phantom-batched"])
+    return made
+
+
+def fastest(spent: Mapping[str, Sequence[float]]) -> str:
+    """The stock way with the smallest median."""
+    medians = {way: median(spent[way]) for way in STOCK if way in spent}
+    return min(medians, key=lambda way: medians[way])
 
 
 class _Restarted(nn.Module):

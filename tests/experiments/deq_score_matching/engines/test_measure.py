@@ -25,9 +25,8 @@ def test_all_phantom_ways_take_the_same_step_and_the_exact_one_another(problem: 
             p.mul_(3 if "inject" in name or "readout" in name else 1)
         for alpha in (p for name, p in net.named_parameters() if name == "alpha"):
             alpha.mul_(5)
-    runs = {name: ways.step(net, problem, x, **way) for name, way in measure._ways(problem).items()}
-    if problem.model == "kernel":
-        runs["phantom-func"] = ways.func_step(net, x)
+    runs = ways.steps(net, problem, x)
+    runs.pop("phantom-separate", None)  # of other weights
     made = {name: (run(), gradients(net)) for name, run in runs.items()}
     loss, wanted = made["phantom-loop"]
     for name, (value, own) in made.items():
