@@ -13,6 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from deqbench.solvers.tensor_like import TensorLike
+
 Function = Callable[..., Any]
 
 ELEMENTWISE = frozenset(
@@ -32,7 +34,6 @@ ALIASES = {
     "subtract": "sub", "negative": "neg", "concatenate": "cat", "log_sigmoid": "logsigmoid",
 }  # fmt: skip
 KNOWN = sorted(ELEMENTWISE | SELECTING | WEIGHTED | set(SIGNED) | {"mean", "rdiv"})
-PLAIN = ("shape", "dtype", "device", "ndim", "size", "dim", "numel")  # of the value, and no operation
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Tape:
         return traced if isinstance(y, tuple | list) else traced[0]
 
 
-class Traced:
+class Traced(TensorLike):
     """A tensor that depends on x: torch functions of it are written on its tape, and give such tensors again."""
 
     def __init__(self, value: Tensor, tape: Tape) -> None:
@@ -131,57 +132,12 @@ class Traced:
         return found[0].tape.record(ALIASES.get(bare, bare), func, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if name in PLAIN:
-            return getattr(self.value, name)
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if ALIASES.get(name, name) not in KNOWN:
+        if not name.startswith("__") and ALIASES.get(name, name) not in KNOWN:
             raise unknown(name)
-        function = getattr(torch, name, None) or getattr(torch.nn.functional, name, None) or getattr(Tensor, name)
-        return lambda *args, **kwargs: self.__torch_function__(function, (), (self, *args), kwargs)
-
-    def __len__(self) -> int:
-        return len(self.value)
+        return super().__getattr__(name)
 
     def __iter__(self) -> Iterator[Traced]:
         return iter(self.unbind(0))
-
-    def _of(self, function: Function, *args: Any) -> Any:
-        return self.__torch_function__(function, (), (self, *args))
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._of(Tensor.__getitem__, key)
-
-    def __add__(self, other: Any) -> Any:
-        return self._of(torch.add, other)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Any:
-        return self._of(torch.sub, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return self._of(torch.rsub, other)
-
-    def __mul__(self, other: Any) -> Any:
-        return self._of(torch.mul, other)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> Any:
-        return self._of(torch.div, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return self._of(torch.reciprocal) * other
-
-    def __neg__(self) -> Any:
-        return self._of(torch.neg)
-
-    def __pow__(self, power: float) -> Any:
-        return self._of(torch.pow, power)
-
-    def __matmul__(self, other: Tensor) -> Any:
-        return self._of(torch.matmul, other)
 
 
 def trace(log_density: Function, x: Tensor) -> Tape:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from deqbench.solvers.tensor_like import TensorLike
 
 functions: Any = torch  # whose signatures do not know of jets
 RULES: dict[Any, Callable[..., Any]] = {}  # by function; filled by jet_rules
@@ -28,7 +29,7 @@ class Basis:
 
 
 @dataclass(frozen=True, eq=False)
-class Jet:
+class Jet(TensorLike):
     """A value and its derivatives; a constant has no tangents."""
 
     value: Tensor  # (*shape)
@@ -45,84 +46,9 @@ class Jet:
             raise TypeError(f"jets: expected a function among {known}; found {getattr(func, '__name__', func)}")
         return rule(*args, **(kwargs or {}))
 
-    def __getattr__(self, name: str) -> Any:
-        """A method of tensors that is a function of torch too, such as flatten."""
-        function = None if name.startswith("_") else getattr(torch, name, None)
-        if not callable(function):
-            raise AttributeError(f"'Jet' object has no attribute '{name}'")
-        return partial(function, self)
-
     def view(self, *shape: Any) -> Jet:
         """As reshape."""
         return functions.reshape(self, *shape)  # type: ignore[no-any-return]
-
-    def __getitem__(self, index: Any) -> Jet:
-        return RULES[Tensor.__getitem__](self, index)  # type: ignore[no-any-return]
-
-    def __neg__(self) -> Any:
-        return functions.neg(self)
-
-    def __pow__(self, exponent: float) -> Any:
-        return functions.pow(self, exponent)
-
-    def __add__(self, other: Any) -> Any:
-        return functions.add(self, other)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Any:
-        return functions.sub(self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return -self + other
-
-    def __mul__(self, other: Any) -> Any:
-        return functions.mul(self, other)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> Any:
-        return functions.div(self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return functions.reciprocal(self) * other
-
-    def __matmul__(self, other: Any) -> Any:
-        return functions.matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return functions.matmul(other, self)
-
-    @property
-    def shape(self) -> torch.Size:
-        """The value's."""
-        return self.value.shape
-
-    @property
-    def ndim(self) -> int:
-        """The value's."""
-        return self.value.ndim
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The value's."""
-        return self.value.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """The value's."""
-        return self.value.device
-
-    def __len__(self) -> int:
-        return len(self.value)
-
-    def size(self, dim: int | None = None) -> Any:
-        """The value's."""
-        return self.value.size() if dim is None else self.value.size(dim)
-
-    def new_zeros(self, *shape: Any) -> Tensor:
-        """A plain tensor."""
-        return self.value.new_zeros(*shape)
 
     def whole(self) -> Tensor | None:
         """The tangents, expanded to (P, *shape)."""

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from deqbench.solvers.implicit import fixed_point
 
 PICARD, NEWTON = 100, 6  # rounds to a fixed point that is exact to rounding
-TINY = 1e-6  # the eps of the normalisation
 
 
 @dataclass(frozen=True)

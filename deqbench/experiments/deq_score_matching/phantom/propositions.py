@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from deqbench.experiments.deq_score_matching.phantom.blocks import (
-    TINY,
     Block,
     Parts,
     apart,
@@ -19,6 +18,7 @@ from deqbench.experiments.deq_score_matching.phantom.blocks import (
 )
 from deqbench.experiments.deq_score_matching.phantom.config import Matrix, Propositions
 from deqbench.experiments.rows import Row
+from deqbench.score_matching.layers import EPS
 
 FLOOR = 1e-12  # relative errors below it are rounding
 DESCRIBED = 32  # K up to which the recursions of the proof are compared; they hardly change any more
@@ -34,7 +34,7 @@ def drawn(matrix: Matrix, section: Propositions, seed: int) -> tuple[Block, Tens
     n, d = section.features, section.inputs
     u = normal(n).abs()
     W = normal(n, n) if matrix.form == "random" else u[:, None] * u
-    W = W / (matrix.bound * (W.norm() + TINY))
+    W = W / (matrix.bound * (W.norm() + EPS))
     return Block(W, normal(n, d), normal(n) + matrix.shift), normal(d)
 
 

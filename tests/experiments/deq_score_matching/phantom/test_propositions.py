@@ -2,7 +2,6 @@
 
 import pytest
 
-from deqbench.experiments.deq_score_matching.phantom.blocks import TINY
 from deqbench.experiments.deq_score_matching.phantom.config import Matrix, Propositions
 from deqbench.experiments.deq_score_matching.phantom.propositions import FLOOR, drawn, growths, rows
 
@@ -28,7 +27,7 @@ def values(found, metric: str, **keys) -> list[float]:
 def test_weights_are_normalised_as_printed():
     block, x = drawn(Matrix(bound=1.5), SECTION, 0)
     norm = float(block.W.norm())
-    assert norm == pytest.approx(1 / 1.5, rel=1e-5) and norm < 1 / 1.5 and TINY > 0
+    assert norm == pytest.approx(1 / 1.5, rel=1e-5) and norm < 1 / 1.5
     assert x.shape == (2,) and block.U.shape == (6, 2)
 
 
