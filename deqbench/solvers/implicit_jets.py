@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from deqbench.solvers.blocks import Block, Dense, Factorised, Inverse, Iterated, softplus
+from deqbench.solvers.jet import combined
 from deqbench.solvers.jets import Basis, Jet, aligned
 from deqbench.solvers.resolvent import Resolvent
 
@@ -133,9 +134,7 @@ class _BlockJet(torch.autograd.Function):
 
 def _weighed(u: Tensor, metric: Tensor | None) -> Tensor:
     """The tangents (P, *groups, ...) times the metric (*groups, P, P)."""
-    if metric is None:
-        return u
-    return torch.einsum("pq,q...->p..." if metric.ndim == 2 else "gpq,qg...->pg...", metric, u)
+    return u if metric is None else combined(metric, u)
 
 
 def _pairs(left: Tensor, right: Tensor, metric: Tensor) -> Tensor:

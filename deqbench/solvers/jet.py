@@ -58,7 +58,7 @@ class Jet(TensorLike):
         """The same with tangents along the directions that it was started with."""
         if self.basis is None or self.tangents is None:
             return replace(self, basis=None)
-        return replace(self, tangents=torch.einsum(_over(self.basis), self.basis.back, self.whole()), basis=None)
+        return replace(self, tangents=combined(self.basis.back, self.whole()), basis=None)
 
     def gradient(self) -> Tensor:
         """The gradient (B, d) of values (B,) whose jet was started in all d unit directions."""
@@ -71,7 +71,7 @@ class Jet(TensorLike):
         assert tangents is not None
         if self.basis is None:
             return tangents
-        return torch.einsum(_over(self.basis), self.basis.metric, tangents)
+        return combined(self.basis.metric, tangents)
 
     def inner(self, other: Jet | None = None) -> Tensor:
         """The products of two jets' tangents, those of itself unless given, summed over the first directions."""
@@ -82,9 +82,9 @@ class Jet(TensorLike):
         return ((mine if self.basis is None else self.weighed()) * theirs).sum(0)
 
 
-def _over(basis: Basis) -> str:
-    """The product of a matrix (*groups, P, Q) with tangents (Q, *groups, ...)."""
-    return "pq,q...->p..." if basis.groups == 0 else "gpq,qg...->pg..."
+def combined(matrix: Tensor, tangents: Tensor) -> Tensor:
+    """The product of a matrix (*groups, P, Q) with tangents (Q, *groups, ...), (P, *groups, ...)."""
+    return torch.einsum("pq,q...->p..." if matrix.ndim == 2 else "gpq,qg...->pg...", matrix, tangents)
 
 
 def mapped(jet: Jet, function: Callable[[Tensor, bool], Tensor]) -> Jet:
