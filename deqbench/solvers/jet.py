@@ -56,9 +56,10 @@ class Jet(TensorLike):
 
     def started(self) -> Jet:
         """The same with tangents along the directions that it was started with."""
-        if self.basis is None or self.tangents is None:
+        tangents = self.whole()
+        if self.basis is None or tangents is None:
             return replace(self, basis=None)
-        return replace(self, tangents=combined(self.basis.back, self.whole()), basis=None)
+        return replace(self, tangents=combined(self.basis.back, tangents), basis=None)
 
     def gradient(self) -> Tensor:
         """The gradient (B, d) of values (B,) whose jet was started in all d unit directions."""
